@@ -1,0 +1,15 @@
+DROP TABLE audit_events;
+DROP TABLE hostname_associations;
+DROP TABLE blocked_keys;
+DROP TABLE idempotency_keys;
+DROP TABLE tokens;
+DROP TABLE publications;
+DROP TABLE crls;
+DROP TABLE revocations;
+DROP TABLE transitions;
+DROP TABLE certificate_counters;
+DROP TABLE certificates;
+DROP TABLE authorities;
+DROP TABLE master_keys;
+DROP TABLE zones;
+DROP TABLE accounts;

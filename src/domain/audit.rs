@@ -1,0 +1,92 @@
+//! The audit log: who did what, on what, from where, with which result. Every act of change has an event, written in
+//! the same transaction; a refused one has an event too.
+
+use chrono::{DateTime, Utc};
+
+use super::id::{AccountId, AuditEventId, TokenId, ZoneId};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEvent {
+    pub id: AuditEventId,
+    pub at: DateTime<Utc>,
+    pub account: AccountId,
+    pub zone: Option<ZoneId>,
+    pub actor: Actor,
+    pub action: Action,
+    /// The written id of what was acted on; empty when nothing came into being.
+    pub subject: String,
+    pub result: AuditResult,
+    /// Further facts in words or JSON. Never a secret.
+    pub detail: String,
+}
+
+/// Who acted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    pub kind: ActorKind,
+    /// The address the request came from; empty for the service itself.
+    pub source: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ActorKind {
+    Token { id: TokenId, name: String },
+    /// The service itself: first start, worker.
+    System,
+}
+
+impl Actor {
+    pub fn system() -> Self {
+        Self { kind: ActorKind::System, source: String::new() }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    CreateAccount,
+    CreateZone,
+    CreateAuthority,
+    CreateToken,
+    DeleteToken,
+    IssueCertificate,
+    RevokeCertificate,
+    ReactivateCertificate,
+    FinishRevocation,
+    FinishReactivation,
+    PublishCrl,
+    AssociateHostnames,
+}
+
+impl Action {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CreateAccount => "account.create",
+            Self::CreateZone => "zone.create",
+            Self::CreateAuthority => "authority.create",
+            Self::CreateToken => "token.create",
+            Self::DeleteToken => "token.delete",
+            Self::IssueCertificate => "certificate.issue",
+            Self::RevokeCertificate => "certificate.revoke",
+            Self::ReactivateCertificate => "certificate.reactivate",
+            Self::FinishRevocation => "certificate.revoked",
+            Self::FinishReactivation => "certificate.reactivated",
+            Self::PublishCrl => "crl.publish",
+            Self::AssociateHostnames => "hostnames.associate",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuditResult {
+    Done,
+    Refused,
+}
+
+impl AuditResult {
+    pub fn code(self) -> i16 {
+        match self {
+            Self::Done => 0,
+            Self::Refused => 1,
+        }
+    }
+}

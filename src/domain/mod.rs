@@ -1,0 +1,23 @@
+//! Values and rules: what the words of the trade mean, with no I/O, no clock, no randomness and no library
+//! that talks to the outside. Everything above asks these modules instead of deciding by itself.
+
+pub mod account;
+pub mod audit;
+pub mod authority;
+pub mod certificate;
+pub mod id;
+pub mod key;
+pub mod name;
+pub mod pattern;
+pub mod permission;
+pub mod plan;
+pub mod policy;
+pub mod profile;
+pub mod reason;
+pub mod serial;
+pub mod status;
+pub mod subject_alternative_name;
+pub mod token;
+pub mod transition;
+pub mod violation;
+pub mod zone;

@@ -1,0 +1,24 @@
+//! Transitions: requested changes of status that the worker still has to carry out.
+
+use chrono::{DateTime, Utc};
+
+use super::id::{AuthorityId, CertificateId, ZoneId};
+use super::reason::RevocationReason;
+use super::serial::SerialNumber;
+use super::status::Status;
+
+/// One requested change of status. A certificate has at most one: a newer request takes the older one's place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transition {
+    pub certificate: CertificateId,
+    pub zone: ZoneId,
+    pub authority: AuthorityId,
+    pub serial: SerialNumber,
+    /// `pending_revocation` or `pending_reactivation`.
+    pub status: Status,
+    /// The certificate's version that asked for it.
+    pub version: i32,
+    pub reason: RevocationReason,
+    pub requested_on: DateTime<Utc>,
+    pub not_after: DateTime<Utc>,
+}

@@ -1,0 +1,288 @@
+//! Certificates: reading them, one and many. Writing them is in `issuance`, changing them in `transitions` and `crls`.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::certificate::{Certificate, CertificateFilter, Receipt, Revocation, SubjectFields};
+use crate::domain::id::{AuthorityId, CertificateId, ZoneId};
+use crate::domain::subject_alternative_name::{SubjectAlternativeName, SubjectAlternativeNameType};
+
+use super::connection::Connection;
+use super::convert::{authority_id, certificate_id, damaged, millis, reason, serial, status, time, zone_id};
+use super::error::StoreError;
+use super::schema::{authorities, certificates};
+use super::{Store, counters};
+
+/// A certificate to be stored; it starts active.
+#[derive(Clone)]
+pub struct NewCertificate {
+    pub certificate: Certificate,
+    pub created_on: DateTime<Utc>,
+}
+
+/// Which part of a list: skip `offset` rows, then take `length`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    pub offset: i64,
+    pub length: i64,
+}
+
+/// Part of a list, with the total of the whole.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    pub total: i64,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = certificates)]
+pub(super) struct CertificateRow {
+    id: Vec<u8>,
+    zone_id: Vec<u8>,
+    authority_id: Vec<u8>,
+    serial: Vec<u8>,
+    der: Vec<u8>,
+    csr: String,
+    ski: Vec<u8>,
+    fingerprint_sha256: Vec<u8>,
+    spki_sha256: Vec<u8>,
+    signature: String,
+    common_name: String,
+    subject: String,
+    subject_alternative_names: String,
+    profile: String,
+    validity_days: i32,
+    not_before: i64,
+    not_after: i64,
+    status: i16,
+    version: i32,
+    revocation_reason: Option<i16>,
+    revocation_requested_at: Option<i64>,
+    revoked_at: Option<i64>,
+    revocation_crl_number: Option<i64>,
+    receipt_status: Option<i16>,
+    receipt_crl_number: Option<i64>,
+    receipt_published_at: Option<i64>,
+}
+
+impl Store {
+    /// One certificate of a zone.
+    pub async fn certificate(&self, zone: ZoneId, id: CertificateId) -> Result<Option<Certificate>, StoreError> {
+        self.read(move |connection| find(connection, zone, id)).await
+    }
+
+    /// Certificates of a zone, oldest first.
+    pub async fn certificates(
+        &self,
+        zone: ZoneId,
+        filter: CertificateFilter,
+        window: Window,
+    ) -> Result<Page<Certificate>, StoreError> {
+        self.read(move |connection| {
+            let total = if filter.is_by_status_only() {
+                counters::total(connection, zone, filter.status)?
+            } else {
+                filtered(zone, &filter).count().get_result(connection)?
+            };
+            if window.length == 0 || window.offset >= total {
+                return Ok(Page { items: Vec::new(), total });
+            }
+            let rows: Vec<(CertificateRow, String)> = filtered(zone, &filter)
+                .inner_join(authorities::table)
+                .order(certificates::id)
+                .offset(window.offset)
+                .limit(window.length)
+                .select((CertificateRow::as_select(), authorities::name))
+                .load(connection)?;
+            let items = rows.into_iter().map(into_domain).collect::<Result<_, _>>()?;
+            Ok(Page { items, total })
+        })
+        .await
+    }
+
+    /// The end of the latest certificate that an authority signed: how long it must go on publishing.
+    pub async fn latest_end(&self, authority: AuthorityId) -> Result<Option<DateTime<Utc>>, StoreError> {
+        self.read(move |connection| {
+            let latest: Option<i64> = certificates::table
+                .filter(certificates::authority_id.eq(authority.as_bytes().as_slice()))
+                .select(diesel::dsl::max(certificates::not_after))
+                .first(connection)?;
+            latest.map(time).transpose()
+        })
+        .await
+    }
+}
+
+pub(super) fn find(
+    connection: &mut Connection,
+    zone: ZoneId,
+    id: CertificateId,
+) -> Result<Option<Certificate>, StoreError> {
+    let row: Option<(CertificateRow, String)> = certificates::table
+        .inner_join(authorities::table)
+        .filter(certificates::zone_id.eq(zone.as_bytes().as_slice()))
+        .filter(certificates::id.eq(id.as_bytes().as_slice()))
+        .select((CertificateRow::as_select(), authorities::name))
+        .first(connection)
+        .optional()?;
+    row.map(into_domain).transpose()
+}
+
+pub(super) fn insert(connection: &mut Connection, new: &NewCertificate) -> Result<(), StoreError> {
+    let certificate = &new.certificate;
+    diesel::insert_into(certificates::table)
+        .values((
+            certificates::id.eq(certificate.id.as_bytes().as_slice()),
+            certificates::zone_id.eq(certificate.zone.as_bytes().as_slice()),
+            certificates::authority_id.eq(certificate.authority.as_bytes().as_slice()),
+            certificates::serial.eq(certificate.serial.as_bytes()),
+            certificates::der.eq(&certificate.der),
+            certificates::csr.eq(&certificate.csr),
+            certificates::ski.eq(&certificate.ski),
+            certificates::fingerprint_sha256.eq(&certificate.fingerprint_sha256),
+            certificates::spki_sha256.eq(&certificate.spki_sha256),
+            certificates::signature.eq(&certificate.signature),
+            certificates::common_name.eq(&certificate.subject.common_name),
+            certificates::subject.eq(to_json(&OtherSubjectFields::of(&certificate.subject))?),
+            certificates::subject_alternative_names.eq(names_to_json(&certificate.subject_alternative_names)?),
+            certificates::profile.eq(&certificate.profile),
+            certificates::validity_days.eq(certificate.validity_days),
+            certificates::not_before.eq(millis(certificate.not_before)),
+            certificates::not_after.eq(millis(certificate.not_after)),
+            certificates::created_at.eq(millis(new.created_on)),
+            certificates::status.eq(certificate.status.code()),
+            certificates::version.eq(certificate.version),
+        ))
+        .execute(connection)?;
+    counters::add(connection, certificate.zone, certificate.status)
+}
+
+type Filtered<'a> = certificates::BoxedQuery<'a, diesel::sqlite::Sqlite>;
+
+fn filtered(zone: ZoneId, filter: &CertificateFilter) -> Filtered<'static> {
+    let mut query = certificates::table.into_boxed().filter(certificates::zone_id.eq(zone.as_bytes().to_vec()));
+    if let Some(status) = filter.status {
+        query = query.filter(certificates::status.eq(status.code()));
+    }
+    if let Some(prefix) = &filter.common_name {
+        // A range instead of LIKE: it uses the index, and `%` and `_` in names stand for themselves.
+        let end = format!("{prefix}{}", char::MAX);
+        query = query.filter(certificates::common_name.ge(prefix.clone())).filter(certificates::common_name.lt(end));
+    }
+    if let Some(serial) = &filter.serial {
+        query = query.filter(certificates::serial.eq(serial.as_bytes().to_vec())).filter(
+            certificates::authority_id.eq_any(
+                authorities::table
+                    .filter(authorities::zone_id.eq(zone.as_bytes().to_vec()))
+                    .select(authorities::id),
+            ),
+        );
+    }
+    if let Some(fingerprint) = &filter.fingerprint_sha256 {
+        query = query.filter(certificates::fingerprint_sha256.eq(fingerprint.clone()));
+    }
+    if let Some(end) = filter.expires_before {
+        query = query.filter(certificates::not_after.lt(millis(end)));
+    }
+    if let Some(start) = filter.expires_after {
+        query = query.filter(certificates::not_after.gt(millis(start)));
+    }
+    query
+}
+
+fn into_domain((row, authority_name): (CertificateRow, String)) -> Result<Certificate, StoreError> {
+    let other: OtherSubjectFields = from_json(&row.subject)?;
+    let revocation = match (row.revocation_reason, row.revocation_requested_at) {
+        (Some(code), Some(requested_at)) => Some(Revocation {
+            reason: reason(code)?,
+            requested_on: time(requested_at)?,
+            revoked_on: row.revoked_at.map(time).transpose()?,
+            crl_number: row.revocation_crl_number,
+        }),
+        _ => None,
+    };
+    let receipt = match (row.receipt_status, row.receipt_crl_number, row.receipt_published_at) {
+        (Some(code), Some(crl_number), Some(published_at)) => {
+            Some(Receipt { status: status(code)?, crl_number, published_on: time(published_at)? })
+        }
+        _ => None,
+    };
+    Ok(Certificate {
+        id: certificate_id(&row.id)?,
+        zone: zone_id(&row.zone_id)?,
+        authority: authority_id(&row.authority_id)?,
+        authority_name,
+        serial: serial(&row.serial)?,
+        der: row.der,
+        csr: row.csr,
+        ski: row.ski,
+        fingerprint_sha256: row.fingerprint_sha256,
+        spki_sha256: row.spki_sha256,
+        signature: row.signature,
+        subject: other.with_common_name(row.common_name),
+        subject_alternative_names: names_from_json(&row.subject_alternative_names)?,
+        profile: row.profile,
+        validity_days: row.validity_days,
+        not_before: time(row.not_before)?,
+        not_after: time(row.not_after)?,
+        status: status(row.status)?,
+        version: row.version,
+        revocation,
+        receipt,
+    })
+}
+
+/// The subject fields that are only shown, never searched: one JSON column.
+#[derive(Serialize, Deserialize)]
+struct OtherSubjectFields {
+    organization: String,
+    organizational_unit: String,
+    country: String,
+    state: String,
+    location: String,
+}
+
+impl OtherSubjectFields {
+    fn of(subject: &SubjectFields) -> Self {
+        Self {
+            organization: subject.organization.clone(),
+            organizational_unit: subject.organizational_unit.clone(),
+            country: subject.country.clone(),
+            state: subject.state.clone(),
+            location: subject.location.clone(),
+        }
+    }
+
+    fn with_common_name(self, common_name: String) -> SubjectFields {
+        SubjectFields {
+            common_name,
+            organization: self.organization,
+            organizational_unit: self.organizational_unit,
+            country: self.country,
+            state: self.state,
+            location: self.location,
+        }
+    }
+}
+
+fn names_to_json(names: &[SubjectAlternativeName]) -> Result<String, StoreError> {
+    to_json(&names.iter().map(|name| (name.kind().as_str(), name.value())).collect::<Vec<_>>())
+}
+
+fn names_from_json(text: &str) -> Result<Vec<SubjectAlternativeName>, StoreError> {
+    let names: Vec<(String, String)> = from_json(text)?;
+    let name = |(kind, value): &(String, String)| {
+        let kind = SubjectAlternativeNameType::parse(kind)?;
+        SubjectAlternativeName::parse(kind, value).ok()
+    };
+    names.iter().map(|stored| name(stored).ok_or_else(|| damaged("a subject alternative name"))).collect()
+}
+
+pub(super) fn to_json<T: Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Damaged(error.to_string()))
+}
+
+pub(super) fn from_json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|error| StoreError::Damaged(error.to_string()))
+}

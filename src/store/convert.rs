@@ -1,0 +1,59 @@
+//! Between rows and domain values: times as Unix milliseconds, ids as 16 bytes, small codes as enums.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::domain::id::{AccountId, AuthorityId, CertificateId, TokenId, ZoneId};
+use crate::domain::reason::RevocationReason;
+use crate::domain::serial::SerialNumber;
+use crate::domain::status::Status;
+
+use super::error::StoreError;
+
+pub(super) fn millis(time: DateTime<Utc>) -> i64 {
+    time.timestamp_millis()
+}
+
+pub(super) fn time(millis: i64) -> Result<DateTime<Utc>, StoreError> {
+    DateTime::from_timestamp_millis(millis).ok_or_else(|| damaged("a time"))
+}
+
+pub(super) fn damaged(what: &str) -> StoreError {
+    StoreError::Damaged(format!("{what} cannot be read"))
+}
+
+fn uuid(bytes: &[u8]) -> Result<Uuid, StoreError> {
+    Uuid::from_slice(bytes).map_err(|_| damaged("an id"))
+}
+
+pub(super) fn account_id(bytes: &[u8]) -> Result<AccountId, StoreError> {
+    uuid(bytes).map(AccountId::new)
+}
+
+pub(super) fn zone_id(bytes: &[u8]) -> Result<ZoneId, StoreError> {
+    uuid(bytes).map(ZoneId::new)
+}
+
+pub(super) fn token_id(bytes: &[u8]) -> Result<TokenId, StoreError> {
+    uuid(bytes).map(TokenId::new)
+}
+
+pub(super) fn authority_id(bytes: &[u8]) -> Result<AuthorityId, StoreError> {
+    uuid(bytes).map(AuthorityId::new)
+}
+
+pub(super) fn certificate_id(bytes: &[u8]) -> Result<CertificateId, StoreError> {
+    uuid(bytes).map(CertificateId::new)
+}
+
+pub(super) fn serial(bytes: &[u8]) -> Result<SerialNumber, StoreError> {
+    SerialNumber::from_be_bytes(bytes).ok_or_else(|| damaged("a serial number"))
+}
+
+pub(super) fn status(code: i16) -> Result<Status, StoreError> {
+    Status::from_code(code).ok_or_else(|| damaged("a status"))
+}
+
+pub(super) fn reason(code: i16) -> Result<RevocationReason, StoreError> {
+    RevocationReason::from_code(code).ok_or_else(|| damaged("a revocation reason"))
+}

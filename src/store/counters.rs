@@ -1,0 +1,42 @@
+//! Totals of certificates by zone and status, kept in the transaction of every change.
+
+use diesel::prelude::*;
+
+use crate::domain::id::ZoneId;
+use crate::domain::status::Status;
+
+use super::connection::Connection;
+use super::error::StoreError;
+use super::schema::certificate_counters::dsl;
+
+/// One more certificate with this status.
+pub(super) fn add(connection: &mut Connection, zone: ZoneId, status: Status) -> Result<(), StoreError> {
+    diesel::insert_into(dsl::certificate_counters)
+        .values((dsl::zone_id.eq(zone.as_bytes().as_slice()), dsl::status.eq(status.code()), dsl::total.eq(1)))
+        .on_conflict((dsl::zone_id, dsl::status))
+        .do_update()
+        .set(dsl::total.eq(dsl::total + 1))
+        .execute(connection)?;
+    Ok(())
+}
+
+/// A certificate goes from one status to another.
+pub(super) fn shift(connection: &mut Connection, zone: ZoneId, from: Status, to: Status) -> Result<(), StoreError> {
+    if from == to {
+        return Ok(());
+    }
+    diesel::update(dsl::certificate_counters.find((zone.as_bytes().as_slice(), from.code())))
+        .set(dsl::total.eq(dsl::total - 1))
+        .execute(connection)?;
+    add(connection, zone, to)
+}
+
+/// How many certificates of the zone have this status, or any.
+pub(super) fn total(connection: &mut Connection, zone: ZoneId, status: Option<Status>) -> Result<i64, StoreError> {
+    let rows: Vec<(i16, i64)> = dsl::certificate_counters
+        .filter(dsl::zone_id.eq(zone.as_bytes().as_slice()))
+        .select((dsl::status, dsl::total))
+        .load(connection)?;
+    let counted = rows.iter().filter(|(code, _)| status.is_none_or(|status| status.code() == *code));
+    Ok(counted.map(|(_, total)| total).sum())
+}

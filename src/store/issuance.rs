@@ -1,0 +1,61 @@
+//! Recording an issued certificate: everything that belongs to it in one transaction.
+
+use chrono::{DateTime, Utc};
+use diesel::dsl::{exists, select};
+use diesel::prelude::*;
+
+use crate::domain::audit::AuditEvent;
+use crate::domain::id::AccountId;
+
+use super::certificates::NewCertificate;
+use super::connection::Connection;
+use super::error::StoreError;
+use super::idempotency::{Claimed, IdempotencyClaim};
+use super::schema::blocked_keys;
+use super::{Store, audit, certificates, idempotency};
+
+/// What became of a signed certificate.
+#[derive(Clone, Debug)]
+pub enum IssueOutcome {
+    /// It is durable, with its audit event and counters, and may be released.
+    Recorded,
+    /// Nothing was stored: another request under the same idempotency key was first.
+    Claimed(Claimed),
+    /// Nothing was stored: the key is on the account's block list.
+    KeyBlocked,
+}
+
+impl Store {
+    /// Stores a signed certificate, its audit event, its counters and, if there is one, its idempotency key.
+    /// Keys used since `oldest` count as used.
+    pub async fn record_issuance(
+        &self,
+        account: AccountId,
+        new: NewCertificate,
+        event: AuditEvent,
+        claim: Option<(IdempotencyClaim, Vec<String>)>,
+        oldest: DateTime<Utc>,
+    ) -> Result<IssueOutcome, StoreError> {
+        self.write(move |connection| {
+            let certificate = &new.certificate;
+            if is_blocked(connection, account, &certificate.spki_sha256)? {
+                return Ok(IssueOutcome::KeyBlocked);
+            }
+            if let Some((claim, messages)) = &claim {
+                if let Some(first) = idempotency::find(connection, claim, oldest)? {
+                    return Ok(IssueOutcome::Claimed(first));
+                }
+                idempotency::insert(connection, claim, certificate.zone, certificate.id, messages)?;
+            }
+            certificates::insert(connection, &new)?;
+            audit::insert(connection, &event)?;
+            Ok(IssueOutcome::Recorded)
+        })
+        .await
+    }
+}
+
+fn is_blocked(connection: &mut Connection, account: AccountId, spki_sha256: &[u8]) -> Result<bool, StoreError> {
+    let blocked = blocked_keys::table.find((account.as_bytes().as_slice(), spki_sha256));
+    Ok(select(exists(blocked)).get_result(connection)?)
+}

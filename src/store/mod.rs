@@ -1,0 +1,115 @@
+//! The only place that speaks to the database.
+//!
+//! [`Store`] offers one method for each thing the services need, in domain types; no Diesel type leaves. Reads take a
+//! connection of a small pool on a blocking thread; every write goes through the group-commit [`writer`], so whatever
+//! a method of this module has returned from a write is durable.
+//!
+//! One file for each noun. Every query about what belongs to a zone has the zone's id in its WHERE. There is no policy
+//! here, and nothing that a revocation left behind is ever deleted.
+
+mod accounts;
+mod audit;
+mod authorities;
+mod certificates;
+mod connection;
+mod convert;
+mod counters;
+mod crls;
+mod error;
+mod hostname_associations;
+mod idempotency;
+mod issuance;
+mod master_keys;
+mod migrations;
+mod schema;
+mod setup;
+mod tokens;
+mod transitions;
+mod writer;
+mod zones;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+pub use authorities::{NewAuthority, SealedKey};
+pub use certificates::{NewCertificate, Page, Window};
+pub use crls::{Lease, PublishOutcome, Publication, PublishedRevocation};
+pub use error::StoreError;
+pub use idempotency::IdempotencyClaim;
+pub use issuance::IssueOutcome;
+pub use master_keys::MasterKeyCheck;
+pub use setup::FirstStart;
+pub use tokens::NewToken;
+pub use transitions::ChangeOutcome;
+
+use connection::{Connection, Readers};
+use writer::Writer;
+
+/// Readers on SQLite only wait for the disk; a few more than cores keep both busy.
+const READERS: u32 = 6;
+
+/// The store. Clones share the pool and the writer.
+#[derive(Clone)]
+pub struct Store {
+    readers: Readers,
+    writer: Writer,
+    writer_thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl Store {
+    /// Opens the database file, migrates it, and starts the writer.
+    ///
+    /// Fails when the file cannot be opened or belongs to a newer version.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let mut connection = connection::open_writer(path)?;
+        for version in migrations::run(&mut connection)? {
+            tracing::info!(%version, "migrated the database");
+        }
+        let readers = connection::open_readers(path, READERS)?;
+        let (writer, thread) = Writer::start(connection)?;
+        Ok(Self { readers, writer, writer_thread: Arc::new(Mutex::new(Some(thread))) })
+    }
+
+    /// Migrates the database file and returns the versions that were applied.
+    pub fn migrate(path: &Path) -> Result<Vec<String>, StoreError> {
+        migrations::run(&mut connection::open_writer(path)?)
+    }
+
+    /// Whether the database answers a read and takes a write durably.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        use diesel::connection::SimpleConnection;
+        self.read(|connection| Ok(connection.batch_execute("SELECT 1")?)).await
+    }
+
+    /// Ends the writer after everything queued is durable. Call once nothing else holds the store.
+    pub fn close(self) {
+        let thread = self.writer_thread.lock().ok().and_then(|mut slot| slot.take());
+        drop(self.writer);
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+    }
+
+    async fn read<T, F>(&self, query: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let readers = self.readers.clone();
+        let read = move || {
+            let mut connection = readers.get().map_err(|error| StoreError::Unavailable(error.to_string()))?;
+            query(&mut connection)
+        };
+        let joined = tokio::task::spawn_blocking(read).await;
+        joined.map_err(|error| StoreError::Unavailable(error.to_string()))?
+    }
+
+    async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.writer.submit(work).await
+    }
+}

@@ -1,0 +1,203 @@
+//! The tables as Diesel sees them: one description for every database.
+
+use diesel::{allow_tables_to_appear_in_same_query, joinable, table};
+
+table! {
+    accounts (id) {
+        id -> Binary,
+        name -> Text,
+        created_at -> BigInt,
+    }
+}
+
+table! {
+    zones (id) {
+        id -> Binary,
+        account_id -> Binary,
+        name -> Text,
+        created_at -> BigInt,
+    }
+}
+
+table! {
+    master_keys (version) {
+        version -> Integer,
+        check_value -> Binary,
+        created_at -> BigInt,
+    }
+}
+
+table! {
+    authorities (id) {
+        id -> Binary,
+        account_id -> Binary,
+        zone_id -> Nullable<Binary>,
+        parent_id -> Nullable<Binary>,
+        name -> Text,
+        state -> SmallInt,
+        key_type -> Text,
+        serial -> Binary,
+        certificate -> Binary,
+        sealed_key -> Binary,
+        key_version -> Integer,
+        ski -> Binary,
+        not_before -> BigInt,
+        not_after -> BigInt,
+        created_at -> BigInt,
+    }
+}
+
+table! {
+    certificates (zone_id, id) {
+        id -> Binary,
+        zone_id -> Binary,
+        authority_id -> Binary,
+        serial -> Binary,
+        der -> Binary,
+        csr -> Text,
+        ski -> Binary,
+        fingerprint_sha256 -> Binary,
+        spki_sha256 -> Binary,
+        signature -> Text,
+        common_name -> Text,
+        subject -> Text,
+        subject_alternative_names -> Text,
+        profile -> Text,
+        validity_days -> Integer,
+        not_before -> BigInt,
+        not_after -> BigInt,
+        created_at -> BigInt,
+        status -> SmallInt,
+        version -> Integer,
+        revocation_reason -> Nullable<SmallInt>,
+        revocation_requested_at -> Nullable<BigInt>,
+        revoked_at -> Nullable<BigInt>,
+        revocation_crl_number -> Nullable<BigInt>,
+        receipt_status -> Nullable<SmallInt>,
+        receipt_crl_number -> Nullable<BigInt>,
+        receipt_published_at -> Nullable<BigInt>,
+    }
+}
+
+table! {
+    certificate_counters (zone_id, status) {
+        zone_id -> Binary,
+        status -> SmallInt,
+        total -> BigInt,
+    }
+}
+
+table! {
+    transitions (certificate_id) {
+        certificate_id -> Binary,
+        zone_id -> Binary,
+        authority_id -> Binary,
+        serial -> Binary,
+        status -> SmallInt,
+        version -> Integer,
+        reason -> SmallInt,
+        requested_at -> BigInt,
+        not_after -> BigInt,
+    }
+}
+
+table! {
+    revocations (authority_id, serial) {
+        authority_id -> Binary,
+        serial -> Binary,
+        certificate_id -> Binary,
+        zone_id -> Binary,
+        reason -> SmallInt,
+        revoked_at -> BigInt,
+        not_after -> BigInt,
+    }
+}
+
+table! {
+    crls (authority_id, number) {
+        authority_id -> Binary,
+        number -> BigInt,
+        this_update -> BigInt,
+        next_update -> BigInt,
+        der -> Binary,
+    }
+}
+
+table! {
+    publications (authority_id) {
+        authority_id -> Binary,
+        number -> BigInt,
+        this_update -> BigInt,
+        next_update -> BigInt,
+        lease_owner -> Nullable<Binary>,
+        lease_until -> BigInt,
+        fence -> BigInt,
+        attempts -> Integer,
+        retry_at -> BigInt,
+    }
+}
+
+table! {
+    tokens (id) {
+        id -> Binary,
+        account_id -> Binary,
+        name -> Text,
+        value_sha256 -> Binary,
+        permissions -> Text,
+        zones -> Nullable<Text>,
+        not_before -> Nullable<BigInt>,
+        expires_at -> Nullable<BigInt>,
+        created_at -> BigInt,
+    }
+}
+
+table! {
+    idempotency_keys (token_id, key_sha256) {
+        token_id -> Binary,
+        key_sha256 -> Binary,
+        request_sha256 -> Binary,
+        zone_id -> Binary,
+        certificate_id -> Binary,
+        messages -> Text,
+        created_at -> BigInt,
+    }
+}
+
+table! {
+    blocked_keys (account_id, spki_sha256) {
+        account_id -> Binary,
+        spki_sha256 -> Binary,
+        reason -> SmallInt,
+        created_at -> BigInt,
+    }
+}
+
+table! {
+    hostname_associations (zone_id, mtls_certificate_id) {
+        zone_id -> Binary,
+        mtls_certificate_id -> Text,
+        hostnames -> Text,
+        updated_at -> BigInt,
+    }
+}
+
+table! {
+    audit_events (id) {
+        id -> Binary,
+        at -> BigInt,
+        account_id -> Binary,
+        zone_id -> Nullable<Binary>,
+        actor_token_id -> Nullable<Binary>,
+        actor_name -> Text,
+        source -> Text,
+        action -> Text,
+        subject -> Text,
+        result -> SmallInt,
+        detail -> Text,
+    }
+}
+
+joinable!(zones -> accounts (account_id));
+joinable!(certificates -> authorities (authority_id));
+allow_tables_to_appear_in_same_query!(accounts, zones);
+allow_tables_to_appear_in_same_query!(certificates, authorities);

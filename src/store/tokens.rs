@@ -1,0 +1,146 @@
+//! API tokens, by the SHA-256 of their value.
+
+use std::collections::BTreeSet;
+
+use diesel::prelude::*;
+
+use crate::domain::audit::AuditEvent;
+use crate::domain::id::{AccountId, TokenId, ZoneId};
+use crate::domain::permission::{Grants, Permission, Reach};
+use crate::domain::token::Token;
+
+use super::connection::Connection;
+use super::convert::{account_id, damaged, millis, time, token_id};
+use super::error::StoreError;
+use super::schema::tokens;
+use super::{Store, audit, certificates};
+
+/// A token to be stored. Its value is not here.
+#[derive(Clone)]
+pub struct NewToken {
+    pub token: Token,
+    pub value_sha256: [u8; 32],
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = tokens)]
+struct TokenRow {
+    id: Vec<u8>,
+    account_id: Vec<u8>,
+    name: String,
+    permissions: String,
+    zones: Option<String>,
+    not_before: Option<i64>,
+    expires_at: Option<i64>,
+    created_at: i64,
+}
+
+impl Store {
+    /// The token whose value has this SHA-256.
+    pub async fn token_by_value(&self, value_sha256: [u8; 32]) -> Result<Option<Token>, StoreError> {
+        self.read(move |connection| {
+            let row = tokens::table
+                .filter(tokens::value_sha256.eq(value_sha256.as_slice()))
+                .select(TokenRow::as_select())
+                .first(connection);
+            row.optional()?.map(into_domain).transpose()
+        })
+        .await
+    }
+
+    /// One token of an account.
+    pub async fn token(&self, account: AccountId, id: TokenId) -> Result<Option<Token>, StoreError> {
+        self.read(move |connection| {
+            let row = tokens::table
+                .find(id.as_bytes().as_slice())
+                .filter(tokens::account_id.eq(account.as_bytes().as_slice()))
+                .select(TokenRow::as_select())
+                .first(connection);
+            row.optional()?.map(into_domain).transpose()
+        })
+        .await
+    }
+
+    /// All tokens of an account, oldest first.
+    pub async fn tokens(&self, account: AccountId) -> Result<Vec<Token>, StoreError> {
+        self.read(move |connection| {
+            let rows: Vec<TokenRow> = tokens::table
+                .filter(tokens::account_id.eq(account.as_bytes().as_slice()))
+                .order((tokens::created_at, tokens::id))
+                .select(TokenRow::as_select())
+                .load(connection)?;
+            rows.into_iter().map(into_domain).collect()
+        })
+        .await
+    }
+
+    pub async fn create_token(&self, new: NewToken, event: AuditEvent) -> Result<(), StoreError> {
+        self.write(move |connection| {
+            insert(connection, &new)?;
+            audit::insert(connection, &event)
+        })
+        .await
+    }
+
+    /// Deletes a token of an account; `false` when there is none of that id.
+    pub async fn delete_token(&self, account: AccountId, id: TokenId, event: AuditEvent) -> Result<bool, StoreError> {
+        self.write(move |connection| {
+            let token = tokens::table
+                .find(id.as_bytes().as_slice())
+                .filter(tokens::account_id.eq(account.as_bytes().as_slice()));
+            if diesel::delete(token).execute(connection)? == 0 {
+                return Ok(false);
+            }
+            audit::insert(connection, &event)?;
+            Ok(true)
+        })
+        .await
+    }
+}
+
+pub(super) fn insert(connection: &mut Connection, new: &NewToken) -> Result<(), StoreError> {
+    let token = &new.token;
+    let permissions: Vec<_> = token.grants.permissions.iter().map(|permission| permission.as_str()).collect();
+    let zones = match &token.grants.reach {
+        Reach::Account => None,
+        Reach::Zones(zones) => {
+            Some(certificates::to_json(&zones.iter().map(ToString::to_string).collect::<Vec<_>>())?)
+        }
+    };
+    diesel::insert_into(tokens::table)
+        .values((
+            tokens::id.eq(token.id.as_bytes().as_slice()),
+            tokens::account_id.eq(token.grants.account.as_bytes().as_slice()),
+            tokens::name.eq(&token.name),
+            tokens::value_sha256.eq(new.value_sha256.as_slice()),
+            tokens::permissions.eq(certificates::to_json(&permissions)?),
+            tokens::zones.eq(zones),
+            tokens::not_before.eq(token.not_before.map(millis)),
+            tokens::expires_at.eq(token.expires_on.map(millis)),
+            tokens::created_at.eq(millis(token.created_on)),
+        ))
+        .execute(connection)?;
+    Ok(())
+}
+
+fn into_domain(row: TokenRow) -> Result<Token, StoreError> {
+    let words: Vec<String> = certificates::from_json(&row.permissions)?;
+    let permission = |word: &String| Permission::parse(word).ok_or_else(|| damaged("a permission"));
+    let permissions = words.iter().map(permission).collect::<Result<BTreeSet<_>, _>>()?;
+    let reach = match &row.zones {
+        None => Reach::Account,
+        Some(text) => {
+            let ids: Vec<String> = certificates::from_json(text)?;
+            let zone = |id: &String| ZoneId::parse(id).ok_or_else(|| damaged("a token's zone"));
+            Reach::Zones(ids.iter().map(zone).collect::<Result<_, _>>()?)
+        }
+    };
+    Ok(Token {
+        id: token_id(&row.id)?,
+        name: row.name,
+        grants: Grants { account: account_id(&row.account_id)?, permissions, reach },
+        created_on: time(row.created_at)?,
+        not_before: row.not_before.map(time).transpose()?,
+        expires_on: row.expires_at.map(time).transpose()?,
+    })
+}

@@ -1,0 +1,167 @@
+//! Requested changes of status: one small row each, until the worker has carried them out.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+
+use crate::domain::audit::AuditEvent;
+use crate::domain::certificate::Certificate;
+use crate::domain::id::AuthorityId;
+use crate::domain::reason::RevocationReason;
+use crate::domain::status::Status;
+use crate::domain::transition::Transition;
+
+use super::connection::Connection;
+use super::convert::{authority_id, certificate_id, millis, reason, serial, status, time, zone_id};
+use super::error::StoreError;
+use super::schema::{certificates, transitions};
+use super::{Store, audit, counters};
+
+/// What became of a requested change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeOutcome {
+    /// The new status is durable, and the worker has a row to work on.
+    Changed,
+    /// Somebody else changed the certificate since it was read. Nothing was written: read again and decide anew.
+    Overtaken,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = transitions)]
+struct TransitionRow {
+    certificate_id: Vec<u8>,
+    zone_id: Vec<u8>,
+    authority_id: Vec<u8>,
+    serial: Vec<u8>,
+    status: i16,
+    version: i32,
+    reason: i16,
+    requested_at: i64,
+    not_after: i64,
+}
+
+impl Store {
+    /// Moves a certificate, as it was read, to a pending status, and queues the transition in place of an older one.
+    pub async fn request_change(
+        &self,
+        certificate: Certificate,
+        to: Status,
+        reason: RevocationReason,
+        now: DateTime<Utc>,
+        event: AuditEvent,
+    ) -> Result<ChangeOutcome, StoreError> {
+        self.write(move |connection| {
+            if !move_to_pending(connection, &certificate, to, reason, now)? {
+                return Ok(ChangeOutcome::Overtaken);
+            }
+            counters::shift(connection, certificate.zone, certificate.status, to)?;
+            enqueue(connection, &certificate, to, reason, now)?;
+            audit::insert(connection, &event)?;
+            Ok(ChangeOutcome::Changed)
+        })
+        .await
+    }
+
+    /// Authorities that have transitions waiting.
+    pub async fn authorities_with_transitions(&self) -> Result<Vec<AuthorityId>, StoreError> {
+        self.read(|connection| {
+            let ids: Vec<Vec<u8>> =
+                transitions::table.select(transitions::authority_id).distinct().load(connection)?;
+            ids.iter().map(|id| authority_id(id)).collect()
+        })
+        .await
+    }
+
+    /// The transitions of an authority that wait, oldest request first, at most `limit`.
+    pub async fn transitions(&self, authority: AuthorityId, limit: i64) -> Result<Vec<Transition>, StoreError> {
+        self.read(move |connection| {
+            let rows: Vec<TransitionRow> = transitions::table
+                .filter(transitions::authority_id.eq(authority.as_bytes().as_slice()))
+                .order(transitions::requested_at)
+                .limit(limit)
+                .select(TransitionRow::as_select())
+                .load(connection)?;
+            rows.into_iter().map(into_domain).collect()
+        })
+        .await
+    }
+
+    /// How many transitions wait, and since when the oldest does.
+    pub async fn waiting_transitions(&self) -> Result<(i64, Option<DateTime<Utc>>), StoreError> {
+        self.read(|connection| {
+            let (count, oldest): (i64, Option<i64>) = transitions::table
+                .select((diesel::dsl::count_star(), diesel::dsl::min(transitions::requested_at)))
+                .first(connection)?;
+            Ok((count, oldest.map(time).transpose()?))
+        })
+        .await
+    }
+}
+
+fn move_to_pending(
+    connection: &mut Connection,
+    certificate: &Certificate,
+    to: Status,
+    reason: RevocationReason,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let as_it_was_read = certificates::table
+        .filter(certificates::zone_id.eq(certificate.zone.as_bytes().as_slice()))
+        .filter(certificates::id.eq(certificate.id.as_bytes().as_slice()))
+        .filter(certificates::status.eq(certificate.status.code()))
+        .filter(certificates::version.eq(certificate.version));
+    let pending = (certificates::status.eq(to.code()), certificates::version.eq(certificates::version + 1));
+    let updated = match to {
+        Status::PendingRevocation => diesel::update(as_it_was_read)
+            .set((
+                pending,
+                certificates::revocation_reason.eq(Some(reason.code())),
+                certificates::revocation_requested_at.eq(Some(millis(now))),
+            ))
+            .execute(connection)?,
+        _ => diesel::update(as_it_was_read).set(pending).execute(connection)?,
+    };
+    Ok(updated == 1)
+}
+
+fn enqueue(
+    connection: &mut Connection,
+    certificate: &Certificate,
+    to: Status,
+    reason: RevocationReason,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let request = (
+        transitions::status.eq(to.code()),
+        transitions::version.eq(certificate.version + 1),
+        transitions::reason.eq(reason.code()),
+        transitions::requested_at.eq(millis(now)),
+    );
+    diesel::insert_into(transitions::table)
+        .values((
+            transitions::certificate_id.eq(certificate.id.as_bytes().as_slice()),
+            transitions::zone_id.eq(certificate.zone.as_bytes().as_slice()),
+            transitions::authority_id.eq(certificate.authority.as_bytes().as_slice()),
+            transitions::serial.eq(certificate.serial.as_bytes()),
+            transitions::not_after.eq(millis(certificate.not_after)),
+            request,
+        ))
+        .on_conflict(transitions::certificate_id)
+        .do_update()
+        .set(request)
+        .execute(connection)?;
+    Ok(())
+}
+
+fn into_domain(row: TransitionRow) -> Result<Transition, StoreError> {
+    Ok(Transition {
+        certificate: certificate_id(&row.certificate_id)?,
+        zone: zone_id(&row.zone_id)?,
+        authority: authority_id(&row.authority_id)?,
+        serial: serial(&row.serial)?,
+        status: status(row.status)?,
+        version: row.version,
+        reason: reason(row.reason)?,
+        requested_on: time(row.requested_at)?,
+        not_after: time(row.not_after)?,
+    })
+}
