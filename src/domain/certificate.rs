@@ -77,6 +77,22 @@ impl Certificate {
             is_expired: self.not_after < now,
         }
     }
+
+    /// The certificate as it stands once this change has been asked for.
+    pub fn requested(mut self, to: Status, reason: RevocationReason, now: DateTime<Utc>) -> Self {
+        self.status = to;
+        self.version += 1;
+        if to == Status::PendingRevocation {
+            let earlier = self.revocation.take();
+            self.revocation = Some(Revocation {
+                reason,
+                requested_on: now,
+                revoked_on: earlier.as_ref().and_then(|revocation| revocation.revoked_on),
+                crl_number: earlier.and_then(|revocation| revocation.crl_number),
+            });
+        }
+        self
+    }
 }
 
 /// Which certificates of a zone a list shows. All given conditions hold together.

@@ -36,7 +36,7 @@ pub use authorities::{NewAuthority, SealedKey};
 pub use certificates::{NewCertificate, Page, Window};
 pub use crls::{Lease, PublishOutcome, Publication, PublishedRevocation};
 pub use error::StoreError;
-pub use idempotency::IdempotencyClaim;
+pub use idempotency::{Claimed, IdempotencyClaim};
 pub use issuance::IssueOutcome;
 pub use master_keys::MasterKeyCheck;
 pub use setup::FirstStart;

@@ -1,0 +1,188 @@
+//! The one table of settings: the loader, the flags of `serve --help` and README's table are all made from it.
+
+/// One setting, with its names everywhere.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// The key in `countersign.toml`; flag and variable follow from it.
+    pub key: &'static str,
+    pub kind: Kind,
+    /// The default, in words for people.
+    pub default: &'static str,
+    pub meaning: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    /// `true` or `false`; the flag alone means `true`.
+    Switch,
+    /// Has no flag, because every user of a machine can read the flags of its processes.
+    Secret,
+    /// Only in the environment, and read elsewhere than here; the flag, where a command has one, is given.
+    Elsewhere(Option<&'static str>),
+}
+
+const fn setting(key: &'static str, kind: Kind, default: &'static str, meaning: &'static str) -> Setting {
+    Setting { key, kind, default, meaning }
+}
+
+pub const SETTINGS: [Setting; 22] = [
+    setting(
+        "config",
+        Kind::Elsewhere(Some("--config")),
+        "`countersign.toml`, if it is there",
+        "the configuration file",
+    ),
+    setting("listen", Kind::Text, "`127.0.0.1:8080`", "address and port to listen on"),
+    setting("tls_cert", Kind::Text, "", "PEM file with the server's certificate chain; makes the server speak HTTPS"),
+    setting("tls_key", Kind::Text, "", "PEM file with the private key of `tls_cert`"),
+    setting(
+        "behind_proxy",
+        Kind::Switch,
+        "`false`",
+        "allows plain HTTP on other addresses than loopback, because a proxy in front of it speaks TLS",
+    ),
+    setting("data_dir", Kind::Text, "`data`", "folder of the database, `master.key` and `admin.token`"),
+    setting("database_url", Kind::Text, "`sqlite:DATA_DIR/countersign.db`", "the database: `sqlite:PATH`"),
+    setting(
+        "public_url",
+        Kind::Text,
+        "from the listen address",
+        "the address under which relying parties reach this server; it stands in every certificate (CRL, CA certificate)",
+    ),
+    setting(
+        "master_key_file",
+        Kind::Text,
+        "`DATA_DIR/master.key`",
+        "file with the key that seals all private keys; the default one is made at the first start",
+    ),
+    setting("master_key", Kind::Secret, "", "the master key itself, instead of a file"),
+    setting(
+        "bootstrap_token",
+        Kind::Secret,
+        "a random one",
+        "the first token, 40 to 80 characters of `0-9 A-Z a-z _ -`; used at the first start only",
+    ),
+    setting(
+        "profiles_dir",
+        Kind::Text,
+        "`ca/profiles` if it is there, else the built-in ones",
+        "folder of the profiles, by which certificates are issued",
+    ),
+    setting("blocked_keys_file", Kind::Text, "", "file of refused public keys: one SHA-256 of an SPKI a line, in hex"),
+    setting(
+        "crl_validity",
+        Kind::Text,
+        "`7d`",
+        "how long a CRL is valid, from `10s` to `365d`; it is signed anew at half of it",
+    ),
+    setting(
+        "root_key_type",
+        Kind::Text,
+        "`p384`",
+        "key of new root authorities: `p256`, `p384`, `rsa2048`, `rsa3072`, `rsa4096` or `ed25519`",
+    ),
+    setting("issuing_key_type", Kind::Text, "`p256`", "key of new issuing authorities; the same words"),
+    setting(
+        "log",
+        Kind::Elsewhere(None),
+        "`info`",
+        "what is logged: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,countersign=debug`",
+    ),
+    setting(
+        "log_format",
+        Kind::Elsewhere(None),
+        "`pretty` on a terminal, else `json`",
+        "how it is logged: `pretty` or `json`",
+    ),
+    setting("url", Kind::Elsewhere(Some("--url")), "the local server's", "commands: the server to talk to"),
+    setting("token", Kind::Elsewhere(Some("--token")), "from `DATA_DIR/admin.token`", "commands: the API token"),
+    setting("zone", Kind::Elsewhere(Some("--zone")), "`default`", "commands: the zone, by name or id"),
+    setting(
+        "ca_file",
+        Kind::Elsewhere(Some("--ca-file")),
+        "",
+        "commands: PEM file with the CA that signed the server's TLS certificate, where the system does not know it",
+    ),
+];
+
+impl Setting {
+    /// The environment variable.
+    pub fn variable(&self) -> String {
+        format!("COUNTERSIGN_{}", self.key.to_ascii_uppercase())
+    }
+
+    /// The flag with its dashes, where there is one.
+    pub fn flag(&self) -> Option<String> {
+        match self.kind {
+            Kind::Text | Kind::Switch => Some(format!("--{}", self.key.replace('_', "-"))),
+            Kind::Secret => None,
+            Kind::Elsewhere(flag) => flag.map(str::to_owned),
+        }
+    }
+
+    /// Whether the loader reads it, from the file too.
+    pub fn is_loaded(&self) -> bool {
+        !matches!(self.kind, Kind::Elsewhere(_))
+    }
+
+    /// All its names, for messages: `listen (--listen, COUNTERSIGN_LISTEN)`.
+    pub fn names(&self) -> String {
+        match self.flag() {
+            Some(flag) => format!("{} ({flag}, {})", self.key, self.variable()),
+            None => format!("{} ({})", self.key, self.variable()),
+        }
+    }
+}
+
+/// The names of the setting with this key.
+pub fn names(key: &str) -> String {
+    SETTINGS.iter().find(|setting| setting.key == key).map_or_else(|| key.to_owned(), Setting::names)
+}
+
+/// The table for README, in Markdown.
+pub fn table() -> String {
+    let rows = SETTINGS.iter().map(|setting| {
+        let flag = setting.flag().map_or_else(String::new, |flag| format!("`{flag}`"));
+        let key = if setting.is_loaded() { format!("`{}`", setting.key) } else { String::new() };
+        format!("| `{}` | {flag} | {key} | {} | {} |\n", setting.variable(), setting.default, setting.meaning)
+    });
+    let head = "| variable | flag | key in the file | default | what |\n|---|---|---|---|---|\n";
+    head.to_owned() + &rows.collect::<String>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_has_the_table() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+        let readme = std::fs::read_to_string(path).unwrap_or_default();
+        let table = table();
+        let missing: Vec<&str> = table.lines().filter(|row| !readme.contains(row)).collect();
+        assert!(missing.is_empty(), "README.md lacks these rows of the configuration table:\n{}", missing.join("\n"));
+    }
+
+    #[test]
+    fn names_are_unique_and_secrets_have_no_flag() {
+        let mut keys: Vec<&str> = SETTINGS.iter().map(|setting| setting.key).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), SETTINGS.len());
+        for setting in SETTINGS {
+            assert_eq!(
+                setting.kind == Kind::Secret,
+                setting.flag().is_none() && setting.is_loaded(),
+                "{}",
+                setting.key
+            );
+        }
+    }
+
+    #[test]
+    fn a_setting_is_named_by_all_its_names() {
+        assert_eq!(names("data_dir"), "data_dir (--data-dir, COUNTERSIGN_DATA_DIR)");
+        assert_eq!(names("master_key"), "master_key (COUNTERSIGN_MASTER_KEY)");
+    }
+}

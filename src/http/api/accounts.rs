@@ -1,0 +1,91 @@
+//! Accounts: a token sees its own.
+
+use actix_web::{HttpRequest, HttpResponse, get, web};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::domain::account::Account;
+use crate::domain::id::AccountId;
+use crate::service::Service;
+
+use super::timestamp;
+use crate::http::authentication::Authenticated;
+use crate::http::envelope::{self, Failure, Success, SuccessPage};
+use crate::http::error::ApiError;
+use crate::http::parameters::{PageRequest, Parameters};
+
+#[derive(Serialize, ToSchema)]
+pub struct WireAccount {
+    /// 32 hex digits.
+    id: String,
+    name: String,
+    /// Always `standard`.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    created_on: String,
+}
+
+impl From<Account> for WireAccount {
+    fn from(account: Account) -> Self {
+        Self {
+            id: account.id.to_string(),
+            name: account.name,
+            kind: "standard",
+            created_on: timestamp(account.created_on),
+        }
+    }
+}
+
+/// List the accounts that the token sees.
+#[utoipa::path(
+    tag = "Accounts",
+    operation_id = "accounts-list",
+    params(
+        ("name" = Option<String>, Query, description = "only the account of this name"),
+        ("page" = Option<f64>, Query), ("per_page" = Option<f64>, Query),
+    ),
+    responses(
+        (status = 200, description = "one page", body = SuccessPage<WireAccount>),
+        (status = "4XX", description = "refused", body = Failure),
+        (status = "5XX", description = "try again", body = Failure),
+    ),
+    security(("api_token" = []), ("api_email" = [], "api_key" = [])),
+    extensions(("x-permission" = json!("any")))
+)]
+#[get("/client/v4/accounts")]
+pub async fn list(
+    caller: Authenticated,
+    request: HttpRequest,
+    service: web::Data<Service>,
+) -> Result<HttpResponse, ApiError> {
+    let parameters = Parameters::of(&request);
+    let page = PageRequest::of(&parameters)?;
+    let mut accounts = vec![service.own_account(&caller.0).await?];
+    accounts.retain(|account| parameters.text("name").is_none_or(|name| account.name == name));
+    let (accounts, info) = page.of_list(accounts);
+    Ok(envelope::page(accounts.into_iter().map(WireAccount::from).collect(), info))
+}
+
+/// Show an account.
+#[utoipa::path(
+    tag = "Accounts",
+    operation_id = "accounts-get",
+    params(("account_id" = String, Path, max_length = 32)),
+    responses(
+        (status = 200, description = "the account", body = Success<WireAccount>),
+        (status = "4XX", description = "refused", body = Failure),
+        (status = "5XX", description = "try again", body = Failure),
+    ),
+    security(("api_token" = []), ("api_email" = [], "api_key" = [])),
+    extensions(("x-permission" = json!("any")))
+)]
+#[get("/client/v4/accounts/{account_id}")]
+pub async fn show(
+    caller: Authenticated,
+    request: HttpRequest,
+    service: web::Data<Service>,
+) -> Result<HttpResponse, ApiError> {
+    let id = AccountId::parse(request.match_info().query("account_id"));
+    let id = id.ok_or_else(|| ApiError::no_route(request.path()))?;
+    Ok(envelope::success(WireAccount::from(service.account(&caller.0, id).await?)))
+}

@@ -1,0 +1,173 @@
+//! Zones: listing and making them. Scripts that know a zone by name find its id here (wire contract, 2.4).
+
+use actix_web::{HttpRequest, HttpResponse, get, post, web};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::domain::id::AccountId;
+use crate::domain::key::AuthorityKeyType;
+use crate::domain::zone::Zone;
+use crate::service::Service;
+use crate::service::access::{CreateZone, ReadZones};
+use crate::service::zones::NewZone;
+
+use super::timestamp;
+use crate::http::authentication::{Authenticated, InZone};
+use crate::http::body::{self, Fields, string};
+use crate::http::envelope::{self, Failure, Success, SuccessPage};
+use crate::http::error::ApiError;
+use crate::http::parameters::{PageRequest, Parameters};
+
+#[derive(Serialize, ToSchema)]
+pub struct WireZone {
+    /// 32 hex digits.
+    id: String,
+    name: String,
+    /// Always `active`.
+    status: &'static str,
+    /// Always `full`.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    paused: bool,
+    account: ZoneAccount,
+    created_on: String,
+    modified_on: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct ZoneAccount {
+    id: String,
+    name: String,
+}
+
+/// A zone to make.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description of what is read field by field")]
+pub struct CreateZoneBody {
+    /// 1 to 253 letters, digits, dots, hyphens and underscores; lower-cased.
+    #[schema(example = "devices.example.com")]
+    name: String,
+    /// The token's own account if left out.
+    #[schema(nullable = false, required = false)]
+    account: Option<AccountReference>,
+    #[schema(nullable = false, required = false)]
+    authority: Option<AuthorityOptions>,
+}
+
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description of what is read field by field")]
+pub struct AccountReference {
+    id: String,
+}
+
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description of what is read field by field")]
+pub struct AuthorityOptions {
+    /// p256, p384, rsa2048, rsa3072, rsa4096 or ed25519.
+    #[schema(example = "p256")]
+    key_type: String,
+}
+
+impl From<Zone> for WireZone {
+    fn from(zone: Zone) -> Self {
+        let created_on = timestamp(zone.created_on);
+        Self {
+            id: zone.id.to_string(),
+            name: zone.name,
+            status: "active",
+            kind: "full",
+            paused: false,
+            account: ZoneAccount { id: zone.account.id.to_string(), name: zone.account.name },
+            modified_on: created_on.clone(),
+            created_on,
+        }
+    }
+}
+
+/// List the zones that the token reaches, oldest first.
+#[utoipa::path(
+    tag = "Zones",
+    operation_id = "zones-list",
+    params(
+        ("name" = Option<String>, Query, description = "only the zone of this name"),
+        ("account.id" = Option<String>, Query, description = "only zones of this account"),
+        ("page" = Option<f64>, Query), ("per_page" = Option<f64>, Query),
+    ),
+    responses(
+        (status = 200, description = "one page", body = SuccessPage<WireZone>),
+        (status = "4XX", description = "refused", body = Failure),
+        (status = "5XX", description = "try again", body = Failure),
+    ),
+    security(("api_token" = []), ("api_email" = [], "api_key" = [])),
+    extensions(("x-permission" = json!("zones:read")))
+)]
+#[get("/client/v4/zones")]
+pub async fn list(
+    caller: Authenticated,
+    request: HttpRequest,
+    service: web::Data<Service>,
+) -> Result<HttpResponse, ApiError> {
+    let parameters = Parameters::of(&request);
+    let page = PageRequest::of(&parameters)?;
+    let mut zones = service.zones(&caller.0).await?;
+    zones.retain(|zone| parameters.text("name").is_none_or(|name| zone.name.eq_ignore_ascii_case(name)));
+    zones.retain(|zone| parameters.text("account.id").is_none_or(|id| zone.account.id.to_string() == id));
+    let (zones, info) = page.of_list(zones);
+    Ok(envelope::page(zones.into_iter().map(WireZone::from).collect(), info))
+}
+
+/// Make a zone with an issuing authority of its own.
+#[utoipa::path(
+    tag = "Zones",
+    operation_id = "zones-create",
+    request_body = CreateZoneBody,
+    responses(
+        (status = 200, description = "the zone", body = Success<WireZone>),
+        (status = "4XX", description = "refused", body = Failure),
+        (status = "5XX", description = "try again", body = Failure),
+    ),
+    security(("api_token" = []), ("api_email" = [], "api_key" = [])),
+    extensions(("x-permission" = json!("zones:write")))
+)]
+#[post("/client/v4/zones")]
+pub async fn create(
+    caller: Authenticated,
+    payload: web::Payload,
+    service: web::Data<Service>,
+) -> Result<HttpResponse, ApiError> {
+    let account_of_token = caller.0.account();
+    // Authorised before the body is read, then again for the account that the body names.
+    service.permit_in_account::<CreateZone>(caller.0.clone(), account_of_token).await?;
+    let mut fields = Fields::parse(&body::read(payload).await?)?;
+    let name = fields.required("name", "a string", string);
+    let account = fields.optional("account", "an object with the id of an account", |value| {
+        value.get("id").and_then(Value::as_str).and_then(AccountId::parse)
+    });
+    let kinds = AuthorityKeyType::ALL.map(AuthorityKeyType::as_str).join(", ");
+    let key_type = fields.optional("authority", &format!("an object with a key_type of {kinds}"), |value| {
+        value.get("key_type").and_then(Value::as_str).and_then(AuthorityKeyType::parse)
+    });
+    fields.finish()?;
+    let permit = service.permit_in_account::<CreateZone>(caller.0, account.unwrap_or(account_of_token)).await?;
+    let zone = service.create_zone(&permit, NewZone { name: name.unwrap_or_default(), key_type }).await?;
+    Ok(envelope::success(WireZone::from(zone)))
+}
+
+/// Show a zone.
+#[utoipa::path(
+    tag = "Zones",
+    operation_id = "zones-get",
+    params(("zone_id" = String, Path, max_length = 32)),
+    responses(
+        (status = 200, description = "the zone", body = Success<WireZone>),
+        (status = "4XX", description = "refused", body = Failure),
+        (status = "5XX", description = "try again", body = Failure),
+    ),
+    security(("api_token" = []), ("api_email" = [], "api_key" = [])),
+    extensions(("x-permission" = json!("zones:read")))
+)]
+#[get("/client/v4/zones/{zone_id}")]
+pub async fn show(permit: InZone<ReadZones>, service: web::Data<Service>) -> Result<HttpResponse, ApiError> {
+    Ok(envelope::success(WireZone::from(service.zone(&permit.0).await?)))
+}

@@ -1,0 +1,130 @@
+//! Request bodies: read by what the route expects, not by their label, since wrangler posts JSON as `text/plain` and
+//! the Python SDK labels an empty DELETE as JSON.
+
+use actix_web::web::{self, BytesMut};
+use futures_util::StreamExt;
+use serde_json::{Map, Value};
+
+use crate::domain::violation::Violation;
+
+use super::MAX_BODY;
+use super::error::ApiError;
+
+/// A body past the limit is still drained up to this, so that its sender reads the answer instead of a broken pipe.
+const MAX_DRAINED: usize = 16 * MAX_BODY;
+
+/// Reads the whole body, at most [`MAX_BODY`] bytes.
+pub async fn read(mut payload: web::Payload) -> Result<Vec<u8>, ApiError> {
+    let mut body = BytesMut::new();
+    let mut length = 0;
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|error| ApiError::undecodable_body(&error.to_string()))?;
+        length += chunk.len();
+        if length <= MAX_BODY {
+            body.extend_from_slice(&chunk);
+        } else if length > MAX_DRAINED {
+            break;
+        }
+    }
+    if length > MAX_BODY {
+        return Err(ApiError::body_too_large(MAX_BODY));
+    }
+    Ok(body.to_vec())
+}
+
+/// The fields of a JSON object, taken out one by one; each fault is kept, and none ends the reading.
+pub struct Fields {
+    fields: Map<String, Value>,
+    faults: Vec<Violation>,
+}
+
+impl Fields {
+    /// Reads a JSON object.
+    pub fn parse(body: &[u8]) -> Result<Self, ApiError> {
+        match serde_json::from_slice(body) {
+            Ok(Value::Object(fields)) => Ok(Self { fields, faults: Vec::new() }),
+            Ok(_) => Err(ApiError::undecodable_body("it must be a JSON object")),
+            Err(error) => Err(ApiError::undecodable_body(&error.to_string())),
+        }
+    }
+
+    /// Reads a JSON object; no body at all is an empty one.
+    pub fn parse_optional(body: &[u8]) -> Result<Self, ApiError> {
+        if body.is_empty() {
+            return Ok(Self { fields: Map::new(), faults: Vec::new() });
+        }
+        Self::parse(body)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    pub fn into_faults(self) -> Vec<Violation> {
+        self.faults
+    }
+
+    /// Ends the reading: any fault is an answer.
+    pub fn finish(self) -> Result<(), ApiError> {
+        if self.faults.is_empty() { Ok(()) } else { Err(ApiError::invalid(self.faults)) }
+    }
+
+    pub fn fault(&mut self, pointer: &str, message: impl Into<String>) {
+        self.faults.push(Violation::new(pointer, message));
+    }
+
+    /// A field that must be there; `what` says what it holds.
+    pub fn required<T>(&mut self, name: &str, what: &str, read: impl FnOnce(&Value) -> Option<T>) -> Option<T> {
+        if self.fields.get(name).is_none_or(Value::is_null) {
+            self.fault(&format!("/{name}"), format!("{name} is required: {what}"));
+            return None;
+        }
+        self.optional(name, what, read)
+    }
+
+    /// A field that may be missing or null.
+    pub fn optional<T>(&mut self, name: &str, what: &str, read: impl FnOnce(&Value) -> Option<T>) -> Option<T> {
+        let value = self.fields.remove(name).filter(|value| !value.is_null())?;
+        let read = read(&value);
+        if read.is_none() {
+            self.fault(&format!("/{name}"), format!("{name} must be {what}, not {}", describe(&value)));
+        }
+        read
+    }
+}
+
+pub fn string(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}
+
+/// A whole number; `365.0` is one too (JSON Schema draft 2020-12, 4.2.3).
+pub fn integer(value: &Value) -> Option<i64> {
+    let whole = |number: f64| {
+        let fits = number.fract() == 0.0 && number.abs() < 9.0e15;
+        fits.then_some(number as i64)
+    };
+    value.as_i64().or_else(|| value.as_f64().and_then(whole))
+}
+
+pub fn strings(value: &Value) -> Option<Vec<String>> {
+    value.as_array()?.iter().map(string).collect()
+}
+
+/// An RFC 3339 time.
+pub fn time(value: &Value) -> Option<chrono::DateTime<chrono::Utc>> {
+    let time = chrono::DateTime::parse_from_rfc3339(value.as_str()?).ok()?;
+    Some(time.to_utc())
+}
+
+/// A value in few words: what a stranger sent is not repeated at length.
+fn describe(value: &Value) -> String {
+    match value {
+        Value::Null => "null".into(),
+        Value::Bool(value) => value.to_string(),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) if text.len() <= 40 => format!("the string {text:?}"),
+        Value::String(_) => "a string".into(),
+        Value::Array(_) => "an array".into(),
+        Value::Object(_) => "an object".into(),
+    }
+}

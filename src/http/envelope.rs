@@ -1,0 +1,112 @@
+//! The envelope of every answer (wire contract, 1.6).
+
+use actix_web::HttpResponse;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// A success with its result.
+#[derive(Serialize, ToSchema)]
+pub struct Success<T> {
+    /// Always `true`.
+    success: bool,
+    /// Always empty.
+    errors: Vec<Fault>,
+    /// What the caller should know besides.
+    messages: Vec<Note>,
+    result: T,
+}
+
+/// A success with one page of a list.
+#[derive(Serialize, ToSchema)]
+pub struct SuccessPage<T> {
+    success: bool,
+    errors: Vec<Fault>,
+    messages: Vec<Note>,
+    result: Vec<T>,
+    result_info: ResultInfo,
+}
+
+/// Where in a list a page stands.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub struct ResultInfo {
+    /// From 1.
+    #[schema(minimum = 1)]
+    pub page: i64,
+    /// The effective page size.
+    pub per_page: i64,
+    /// How many items this page holds.
+    pub count: i64,
+    /// How many there are under the filter.
+    pub total_count: i64,
+    pub total_pages: i64,
+}
+
+/// Any failure; never with a 2xx.
+#[derive(Serialize, ToSchema)]
+pub struct Failure {
+    /// Always `false`.
+    pub success: bool,
+    /// At least one.
+    pub errors: Vec<Fault>,
+    pub messages: Vec<Note>,
+    /// Always `null`.
+    #[schema(value_type = Option<Object>)]
+    pub result: (),
+}
+
+/// One fault.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Fault {
+    /// Codes: 1000 invalid token; 1001 token needed as Bearer; 1100 try again later; 1101 fault of ours; 1400 bad
+    /// request; 1406 signer failed; 1415 no such certificate; 1416 no such thing; 6003 malformed credentials (6103
+    /// X-Auth-Key, 6111 Authorization); 7000, 7003 no such route; 7001 wrong method; 9106 no credentials; 10000 not
+    /// allowed; 10001 unusable credentials.
+    #[schema(minimum = 1000, maximum = 65535)]
+    pub code: u16,
+    pub message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub source: Option<FaultSource>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub error_chain: Vec<ChainedFault>,
+}
+
+/// Where in the request body the fault is.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct FaultSource {
+    /// JSON pointer (RFC 6901).
+    pub pointer: String,
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ChainedFault {
+    pub code: u16,
+    pub message: String,
+}
+
+/// A message beside a success.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Note {
+    pub code: u16,
+    pub message: String,
+}
+
+impl Note {
+    /// Something that was asked for and left out, or that is odd but usable.
+    pub fn about_request(message: String) -> Self {
+        Self { code: 1400, message }
+    }
+}
+
+pub fn success<T: Serialize>(result: T) -> HttpResponse {
+    success_with(result, Vec::new())
+}
+
+pub fn success_with<T: Serialize>(result: T, messages: Vec<Note>) -> HttpResponse {
+    HttpResponse::Ok().json(Success { success: true, errors: Vec::new(), messages, result })
+}
+
+pub fn page<T: Serialize>(result: Vec<T>, result_info: ResultInfo) -> HttpResponse {
+    HttpResponse::Ok().json(SuccessPage { success: true, errors: Vec::new(), messages: Vec::new(), result, result_info })
+}

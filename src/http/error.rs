@@ -1,0 +1,145 @@
+//! From faults to answers: the one place that knows status codes and the contract's numbers (wire contract, 1.8).
+
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, RETRY_AFTER};
+use actix_web::{HttpResponse, ResponseError};
+
+use crate::domain::violation::Violation;
+use crate::service::ServiceError;
+
+use super::envelope::{ChainedFault, Failure, Fault, FaultSource};
+
+/// How soon a caller should try again when we are overloaded, in seconds.
+const RETRY_SECONDS: u32 = 1;
+
+/// A failure as the caller sees it.
+#[derive(Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    faults: Vec<Fault>,
+    /// Methods that the address does have, for 405.
+    allow: Option<String>,
+}
+
+impl ApiError {
+    pub fn new(status: StatusCode, code: u16, message: impl Into<String>) -> Self {
+        Self { status, faults: vec![fault(code, message.into())], allow: None }
+    }
+
+    pub fn invalid(violations: Vec<Violation>) -> Self {
+        let faults = violations.into_iter().map(|violation| Fault {
+            source: (!violation.pointer.is_empty()).then_some(FaultSource { pointer: violation.pointer }),
+            ..fault(1400, violation.message)
+        });
+        Self { status: StatusCode::BAD_REQUEST, faults: faults.collect(), allow: None }
+    }
+
+    pub fn bad_parameter(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, 1400, message)
+    }
+
+    pub fn undecodable_body(detail: &str) -> Self {
+        let message = "Unable to decode the JSON request body. Check your input and try again.";
+        Self::new(StatusCode::BAD_REQUEST, 1400, format!("{message} ({detail})"))
+    }
+
+    pub fn body_too_large(max: usize) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, 1400, format!("the request body is larger than {max} bytes"))
+    }
+
+    pub fn no_credentials() -> Self {
+        Self::new(StatusCode::BAD_REQUEST, 9106, "Missing X-Auth-Key, X-Auth-Email or Authorization headers")
+    }
+
+    /// A credential whose form no token has; `header` with the number that the contract gives it.
+    pub fn malformed_credentials(header: &str, chained: u16) -> Self {
+        let message = format!("Invalid format for {header} header");
+        let fault = Fault {
+            error_chain: vec![ChainedFault { code: chained, message }],
+            ..fault(6003, "Invalid request headers".into())
+        };
+        Self { status: StatusCode::BAD_REQUEST, faults: vec![fault], allow: None }
+    }
+
+    pub fn unusable_credentials() -> Self {
+        Self::new(StatusCode::BAD_REQUEST, 10001, "Unable to authenticate request")
+    }
+
+    pub fn not_allowed() -> Self {
+        Self::new(StatusCode::FORBIDDEN, 10000, "Authentication error")
+    }
+
+    pub fn no_route(path: &str) -> Self {
+        let message = format!("Could not route to {path}, perhaps your object identifier is invalid?");
+        let faults = vec![fault(7003, message), fault(7000, "No route for that URI".into())];
+        Self { status: StatusCode::NOT_FOUND, faults, allow: None }
+    }
+
+    pub fn wrong_method(method: &str, allow: String) -> Self {
+        let message = format!("Method {method} not available for that URI.");
+        Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, 7001, message) }
+    }
+
+    pub fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            1101,
+            "an internal fault; the log has it under this answer's x-request-id",
+        )
+    }
+}
+
+impl From<ServiceError> for ApiError {
+    fn from(error: ServiceError) -> Self {
+        match error {
+            ServiceError::Invalid(violations) => Self::invalid(violations),
+            ServiceError::Forbidden => Self::not_allowed(),
+            ServiceError::NotFound("certificate") => {
+                Self::new(StatusCode::NOT_FOUND, 1415, "Invalid Certificate ID in request")
+            }
+            ServiceError::NotFound(noun) => Self::new(StatusCode::NOT_FOUND, 1416, format!("There is no such {noun}")),
+            ServiceError::Unavailable(detail) => {
+                tracing::warn!(%detail, "answering 503");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, 1100, "temporarily unavailable; try again shortly")
+            }
+            ServiceError::Signing(detail) => {
+                tracing::error!(%detail, "the signer failed");
+                Self::new(StatusCode::BAD_GATEWAY, 1406, "Bad response certificate service")
+            }
+            ServiceError::Internal(detail) => {
+                tracing::error!(%detail, "answering 500");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let messages: Vec<_> = self.faults.iter().map(|fault| fault.message.as_str()).collect();
+        write!(formatter, "{}: {}", self.status, messages.join("; "))
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status);
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.insert_header((RETRY_AFTER, RETRY_SECONDS.to_string()));
+        }
+        if let Some(allow) = &self.allow {
+            response.insert_header((ALLOW, allow.as_str()));
+        }
+        response.json(Failure { success: false, errors: self.faults.clone(), messages: Vec::new(), result: () })
+    }
+}
+
+fn fault(code: u16, message: String) -> Fault {
+    Fault { code, message, source: None, error_chain: Vec::new() }
+}

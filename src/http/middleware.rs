@@ -1,0 +1,62 @@
+//! What happens around every request: an id, a measurement, safe headers, and a net under panics.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use actix_web::middleware::Next;
+use actix_web::{Error, ResponseError};
+use futures_util::FutureExt;
+use tracing::Instrument;
+
+use super::error::ApiError;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Everything comes from here; the viewer of `/docs` styles itself inline.
+const CONTENT_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+                              frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+
+pub async fn around(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    let span = tracing::info_span!("request", %id, method = %request.method(), path = %request.path());
+    let http_request = request.request().clone();
+    let method = http_request.method().clone();
+    let started = Instant::now();
+
+    let called = AssertUnwindSafe(next.call(request)).catch_unwind().instrument(span.clone()).await;
+    let mut response = match called {
+        Ok(Ok(response)) => response.map_into_boxed_body(),
+        Ok(Err(error)) => {
+            let answer = error.error_response();
+            ServiceResponse::new(http_request, answer)
+        }
+        Err(_) => {
+            span.in_scope(|| tracing::error!("a handler panicked"));
+            ServiceResponse::new(http_request, ApiError::internal().error_response())
+        }
+    };
+
+    let elapsed = started.elapsed();
+    let status = response.status().as_u16();
+    // The pattern, not the path: strangers must not be able to make up label values.
+    let route = response.request().match_pattern().unwrap_or_else(|| "unknown".into());
+    span.in_scope(|| tracing::debug!(status, microseconds = elapsed.as_micros(), "answered"));
+    let labels = [("method", method.to_string()), ("route", route), ("status", status.to_string())];
+    metrics::histogram!("countersign_http_request_seconds", &labels).record(elapsed);
+
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_POLICY));
+    if !headers.contains_key(CACHE_CONTROL) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    Ok(response)
+}

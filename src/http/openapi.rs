@@ -1,0 +1,62 @@
+//! The OpenAPI document, made from the handlers, and the page to try it.
+
+use actix_web::{App, HttpResponse, web};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{Contact, InfoBuilder, License, OpenApi, OpenApiBuilder};
+use utoipa_actix_web::AppExt;
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use super::routes;
+
+const DESCRIPTION: &str = "A self-hosted certificate authority for client certificates, with the API that Cloudflare \
+published for its zones' client certificates. Every answer under /client/v4 is an envelope: success, errors, messages, \
+result. Lists have result_info; a page past the end is an empty list. On 429 and 503, Retry-After says when to try again. \
+The extension x-permission names what a token needs.";
+
+/// The document as pretty JSON.
+pub fn document() -> String {
+    collect().to_pretty_json().unwrap_or_default()
+}
+
+/// Registers `/openapi.json` and `/docs/`, which loads nothing from any other host.
+pub fn configure(config: &mut web::ServiceConfig) {
+    let document = document();
+    let viewer = SwaggerUi::new("/docs/{_:.*}")
+        .config(Config::new(["/openapi.json"]).validator_url("none").persist_authorization(false));
+    config
+        .route(
+            "/openapi.json",
+            web::get().to(move || {
+                let document = document.clone();
+                async move { HttpResponse::Ok().content_type("application/json").body(document) }
+            }),
+        )
+        .route("/docs", web::get().to(|| async { web::Redirect::to("/docs/").permanent() }))
+        .service(viewer);
+}
+
+pub(super) fn collect() -> OpenApi {
+    let (_, collected) =
+        App::new().into_utoipa_app().openapi(frame()).configure(routes::register).split_for_parts();
+    collected
+}
+
+fn frame() -> OpenApi {
+    let license: License = utoipa::openapi::LicenseBuilder::new()
+        .name("MIT OR Apache-2.0")
+        .identifier(Some("MIT OR Apache-2.0"))
+        .build();
+    let info = InfoBuilder::new()
+        .title("Countersign")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(DESCRIPTION))
+        .contact(None::<Contact>)
+        .license(Some(license))
+        .build();
+    let mut components = utoipa::openapi::Components::new();
+    let header = |name: &str| SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new(name)));
+    components.add_security_scheme("api_token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    components.add_security_scheme("api_email", header("X-Auth-Email"));
+    components.add_security_scheme("api_key", header("X-Auth-Key"));
+    OpenApiBuilder::new().info(info).components(Some(components)).build()
+}

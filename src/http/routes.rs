@@ -1,0 +1,83 @@
+//! The route table: every handler is registered here and nowhere else, and the OpenAPI document is made from it.
+
+use actix_web::dev::ResourceDef;
+use actix_web::{HttpRequest, web};
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use super::error::ApiError;
+use super::{api, openapi, operations, pki};
+
+pub fn configure(config: &mut web::ServiceConfig) {
+    register(&mut ServiceConfig::new(config));
+}
+
+/// Fixed paths stand before those with a parameter in the same place.
+pub fn register(config: &mut ServiceConfig<'_>) {
+    config
+        .service(api::certificates::list)
+        .service(api::certificates::create)
+        .service(api::certificates::show)
+        .service(api::certificates::edit)
+        .service(api::certificates::delete)
+        .service(api::hostname_associations::list)
+        .service(api::hostname_associations::replace)
+        .service(api::authorities::bundle)
+        .service(api::authorities::list)
+        .service(api::authorities::show)
+        .service(api::zones::list)
+        .service(api::zones::create)
+        .service(api::zones::show)
+        .service(api::accounts::list)
+        .service(api::accounts::show)
+        .service(api::tokens::verify_in_account)
+        .service(api::tokens::verify)
+        .service(api::tokens::list)
+        .service(api::tokens::create)
+        .service(api::tokens::show)
+        .service(api::tokens::delete)
+        .service(pki::certificate)
+        .service(pki::certificate_pem)
+        .service(pki::bundle_pem)
+        .service(pki::bundle_pkcs7)
+        .service(pki::revocation_list)
+        .service(pki::revocation_list_pem)
+        .service(operations::health)
+        .service(operations::readiness)
+        .service(operations::metrics);
+}
+
+/// Every address that exists, with its methods: tells a wrong method from a wrong address.
+pub struct KnownRoutes(Vec<(ResourceDef, Vec<String>)>);
+
+impl KnownRoutes {
+    /// Collects them from the OpenAPI document, which is made from the registrations above.
+    pub fn collect() -> Self {
+        let document = openapi::collect();
+        let routes = document.paths.paths.iter().map(|(path, item)| {
+            let operations = [
+                ("GET", &item.get),
+                ("HEAD", &item.head),
+                ("POST", &item.post),
+                ("PUT", &item.put),
+                ("PATCH", &item.patch),
+                ("DELETE", &item.delete),
+            ];
+            let methods = operations.iter().filter(|(_, operation)| operation.is_some());
+            (ResourceDef::new(path.as_str()), methods.map(|(method, _)| (*method).to_owned()).collect())
+        });
+        Self(routes.collect())
+    }
+
+    fn methods_of(&self, path: &str) -> Option<String> {
+        let known = self.0.iter().find(|(definition, _)| definition.is_match(path));
+        known.map(|(_, methods)| methods.join(", "))
+    }
+}
+
+/// The answer to everything that no handler takes.
+pub async fn unknown(request: HttpRequest, routes: web::Data<KnownRoutes>) -> Result<&'static str, ApiError> {
+    match routes.methods_of(request.path()) {
+        Some(allow) => Err(ApiError::wrong_method(request.method().as_str(), allow)),
+        None => Err(ApiError::no_route(request.path())),
+    }
+}

@@ -1,0 +1,10 @@
+pub mod clock;
+pub mod config;
+pub mod domain;
+pub mod http;
+pub mod keys;
+pub mod service;
+pub mod store;
+pub mod telemetry;
+pub mod worker;
+pub mod x509;

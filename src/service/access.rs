@@ -1,0 +1,222 @@
+//! Who is calling, and what they may do: the only place that makes permits.
+//!
+//! A permit names its act in its type. Services take permits, so a handler that forgot to authorise does not compile,
+//! and one that authorised the wrong act does not either.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use crate::domain::audit::{Action, Actor, ActorKind, AuditEvent, AuditResult};
+use crate::domain::id::{AccountId, AuditEventId, ZoneId};
+use crate::domain::permission::Permission;
+use crate::domain::token::{Token, TokenStatus};
+
+use super::issuers::ZoneIssuer;
+use super::secrets::sha256;
+use super::{Service, ServiceError};
+
+/// Somebody whose token is valid.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    token: Arc<Token>,
+    /// The address the request came from.
+    source: String,
+}
+
+/// What can be permitted.
+pub trait Act {
+    const PERMISSION: Permission;
+    /// What a refusal is recorded as; acts that only read leave no trace.
+    const ACTION: Option<Action>;
+}
+
+macro_rules! acts {
+    ($($(#[$doc:meta])* $name:ident: $permission:ident, $action:expr;)*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Clone, Copy, Debug)]
+            pub struct $name;
+
+            impl Act for $name {
+                const PERMISSION: Permission = Permission::$permission;
+                const ACTION: Option<Action> = $action;
+            }
+        )*
+    };
+}
+
+acts! {
+    ReadCertificates: ReadCertificates, None;
+    IssueCertificate: IssueCertificates, Some(Action::IssueCertificate);
+    RevokeCertificate: RevokeCertificates, Some(Action::RevokeCertificate);
+    /// Lifting a hold takes the permission that placed it.
+    ReactivateCertificate: RevokeCertificates, Some(Action::ReactivateCertificate);
+    ReadAuthorities: ReadAuthorities, None;
+    WriteAuthorities: WriteAuthorities, Some(Action::AssociateHostnames);
+    ReadZones: ReadZones, None;
+    CreateZone: WriteZones, Some(Action::CreateZone);
+    ReadTokens: WriteTokens, None;
+    CreateToken: WriteTokens, Some(Action::CreateToken);
+    DeleteToken: WriteTokens, Some(Action::DeleteToken);
+}
+
+/// The right to do one thing in one zone.
+#[derive(Clone, Debug)]
+pub struct ZonePermit<A: Act> {
+    caller: Caller,
+    issuer: Arc<ZoneIssuer>,
+    act: PhantomData<A>,
+}
+
+/// The right to do one thing in one account.
+#[derive(Clone, Debug)]
+pub struct AccountPermit<A: Act> {
+    caller: Caller,
+    account: AccountId,
+    act: PhantomData<A>,
+}
+
+impl Caller {
+    pub fn token(&self) -> &Token {
+        &self.token
+    }
+
+    pub fn account(&self) -> AccountId {
+        self.token.grants.account
+    }
+
+    pub(super) fn actor(&self) -> Actor {
+        let kind = ActorKind::Token { id: self.token.id, name: self.token.name.clone() };
+        Actor { kind, source: self.source.clone() }
+    }
+}
+
+impl<A: Act> ZonePermit<A> {
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    pub fn zone(&self) -> ZoneId {
+        self.issuer.zone.id
+    }
+
+    pub(super) fn account(&self) -> AccountId {
+        self.issuer.zone.account.id
+    }
+
+    /// The zone with the authority that signs for it.
+    pub fn issuer(&self) -> &ZoneIssuer {
+        &self.issuer
+    }
+}
+
+impl<A: Act> AccountPermit<A> {
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    pub fn account(&self) -> AccountId {
+        self.account
+    }
+}
+
+impl Service {
+    /// The caller behind a token's value; `None` when it is unknown, expired or not valid yet.
+    pub async fn authenticate(&self, value: &str, source: String) -> Result<Option<Caller>, ServiceError> {
+        let now = self.clock.now();
+        let token = self.token_of(value).await?.filter(|token| token.status(now) == TokenStatus::Active);
+        Ok(token.map(|token| Caller { token, source }))
+    }
+
+    /// The token behind a value, whatever its state.
+    pub(super) async fn token_of(&self, value: &str) -> Result<Option<Arc<Token>>, ServiceError> {
+        let now = self.clock.now();
+        let value_sha256 = sha256(value.as_bytes());
+        if let Some(token) = self.tokens.find(&value_sha256, now) {
+            return Ok(Some(token));
+        }
+        let found = self.store.token_by_value(value_sha256).await?;
+        Ok(found.map(|token| self.tokens.keep(value_sha256, token, now)))
+    }
+
+    /// Permits an act in a zone. An unknown zone and a foreign one are refused alike.
+    pub async fn permit_in_zone<A: Act>(&self, caller: Caller, zone: ZoneId) -> Result<ZonePermit<A>, ServiceError> {
+        let issuer = self.zone_issuer(zone).await?;
+        let allowed = |issuer: &Arc<ZoneIssuer>| {
+            caller.token.grants.allow_in_zone(A::PERMISSION, issuer.zone.account.id, zone)
+        };
+        match issuer.filter(allowed) {
+            Some(issuer) => Ok(ZonePermit { caller, issuer, act: PhantomData }),
+            None => {
+                // Under the caller's own account, and without the zone: it may be somebody else's.
+                self.record_denial::<A>(&caller, &format!("zone {zone}")).await;
+                Err(ServiceError::Forbidden)
+            }
+        }
+    }
+
+    /// Permits an act on what belongs to an account as a whole.
+    pub async fn permit_in_account<A: Act>(
+        &self,
+        caller: Caller,
+        account: AccountId,
+    ) -> Result<AccountPermit<A>, ServiceError> {
+        if caller.token.grants.allow_in_account(A::PERMISSION, account) {
+            return Ok(AccountPermit { caller, account, act: PhantomData });
+        }
+        self.record_denial::<A>(&caller, &format!("account {account}")).await;
+        Err(ServiceError::Forbidden)
+    }
+
+    /// Records an act that an allowed caller tried and that was refused for its content.
+    pub(super) async fn record_refusal(
+        &self,
+        caller: &Caller,
+        zone: Option<ZoneId>,
+        action: Action,
+        subject: String,
+        detail: &str,
+    ) {
+        let event = self.event(caller.actor(), caller.account(), zone, action, subject);
+        let event = AuditEvent { result: AuditResult::Refused, detail: shortened(detail), ..event };
+        if let Err(error) = self.store.record(event).await {
+            tracing::error!(%error, action = action.as_str(), "a refusal could not be recorded");
+        }
+    }
+
+    /// An audit event of something done now.
+    pub(super) fn event(
+        &self,
+        actor: Actor,
+        account: AccountId,
+        zone: Option<ZoneId>,
+        action: Action,
+        subject: String,
+    ) -> AuditEvent {
+        let now = self.clock.now();
+        AuditEvent {
+            id: AuditEventId::new(self.random.ordered_id(now)),
+            at: now,
+            account,
+            zone,
+            actor,
+            action,
+            subject,
+            result: AuditResult::Done,
+            detail: String::new(),
+        }
+    }
+
+    async fn record_denial<A: Act>(&self, caller: &Caller, place: &str) {
+        if let Some(action) = A::ACTION {
+            let detail = format!("{place}: the token lacks {}", A::PERMISSION);
+            self.record_refusal(caller, None, action, String::new(), &detail).await;
+        }
+    }
+}
+
+/// Details of refusals hold words of strangers: bounded.
+fn shortened(detail: &str) -> String {
+    const MAX_CHARACTERS: usize = 2000;
+    detail.chars().take(MAX_CHARACTERS).collect()
+}

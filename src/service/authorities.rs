@@ -1,0 +1,219 @@
+//! Managed authorities: making them, and showing a zone's chain.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::domain::authority::{Authority, AuthorityState};
+use crate::domain::id::{AccountId, AuthorityId};
+use crate::domain::key::AuthorityKeyType;
+use crate::domain::name::{AttributeType, Name};
+use crate::domain::plan::{Issuer, Plan, PlanKind};
+use crate::domain::policy;
+use crate::domain::zone::Zone;
+use crate::keys::signer::Signer;
+use crate::store::{NewAuthority, Publication};
+use crate::x509;
+use crate::x509::certificate::SignedCertificate;
+use crate::x509::{lint, tbs};
+
+use super::access::{ReadAuthorities, ZonePermit};
+use super::pki::Bundle;
+use super::{Service, ServiceError};
+
+const ROOT_LIFETIME: TimeDelta = TimeDelta::days(30 * 365 + 8);
+const ISSUING_LIFETIME: TimeDelta = TimeDelta::days(25 * 365 + 7);
+/// An authority's notBefore lies before that of anything it will sign, also by a relying party whose clock is late.
+const AUTHORITY_BACKDATING: TimeDelta = TimeDelta::hours(1);
+
+/// An authority as it is shown: with where its publishing stands.
+#[derive(Clone, Debug)]
+pub struct ShownAuthority {
+    pub authority: Authority,
+    pub publication: Option<Publication>,
+}
+
+impl Service {
+    /// The zone's authorities, the active one first, then the roots above them.
+    pub async fn authorities(&self, permit: &ZonePermit<ReadAuthorities>) -> Result<Vec<ShownAuthority>, ServiceError> {
+        let mut shown = Vec::new();
+        for authority in self.chain(permit).await? {
+            let publication = self.store.publication(authority.id).await?;
+            shown.push(ShownAuthority { authority, publication });
+        }
+        Ok(shown)
+    }
+
+    /// One of the authorities of the zone's chain.
+    pub async fn authority(
+        &self,
+        permit: &ZonePermit<ReadAuthorities>,
+        id: Option<AuthorityId>,
+    ) -> Result<ShownAuthority, ServiceError> {
+        let found = self.authorities(permit).await?.into_iter().find(|shown| Some(shown.authority.id) == id);
+        found.ok_or(ServiceError::NotFound("certificate authority"))
+    }
+
+    /// The certificates that a relying party of the zone trusts: also of retired authorities, while anything they
+    /// signed lives.
+    pub async fn bundle(&self, permit: &ZonePermit<ReadAuthorities>) -> Result<Bundle, ServiceError> {
+        let now = self.clock.now();
+        let mut trusted = Vec::new();
+        for authority in self.chain(permit).await? {
+            let needed = match authority.state {
+                AuthorityState::Active => true,
+                AuthorityState::Retired => self.store.latest_end(authority.id).await?.is_some_and(|end| now <= end),
+                AuthorityState::Disabled => false,
+            };
+            if needed {
+                trusted.push(authority);
+            }
+        }
+        Ok(Bundle::of(&trusted))
+    }
+
+    async fn chain(&self, permit: &ZonePermit<ReadAuthorities>) -> Result<Vec<Authority>, ServiceError> {
+        let mut authorities = self.store.zone_authorities(permit.zone()).await?;
+        authorities.reverse();
+        authorities.sort_by_key(|authority| authority.state != AuthorityState::Active);
+        let roots = self.store.roots(permit.account()).await?;
+        authorities.extend(roots.into_iter().rev());
+        Ok(authorities)
+    }
+
+    /// Makes a root authority with its key and first CRL. Nothing is stored yet.
+    pub(super) async fn make_root_authority(
+        &self,
+        account: AccountId,
+        key_type: AuthorityKeyType,
+        now: DateTime<Utc>,
+    ) -> Result<(NewAuthority, Arc<Signer>), ServiceError> {
+        let draft = self.draft(account, None, format!("Root CA for account {account}"), key_type, now, ROOT_LIFETIME)?;
+        let issuer = Issuer {
+            subject: draft.subject.der.clone(),
+            ski: draft.signer.public_key().ski.to_vec(),
+            key_type,
+            not_after: draft.not_after,
+            crl_url: String::new(),
+            certificate_url: String::new(),
+            ocsp_url: None,
+        };
+        let signed = self.sign_authority(&draft, issuer, None, &draft.signer).await?;
+        self.finish(draft, signed, None).await
+    }
+
+    /// Makes a zone's issuing authority under a root, with its key and first CRL. Nothing is stored yet.
+    pub(super) async fn make_issuing_authority(
+        &self,
+        zone: &Zone,
+        root: &Authority,
+        key_type: AuthorityKeyType,
+        now: DateTime<Utc>,
+    ) -> Result<NewAuthority, ServiceError> {
+        let root_signer = self.keyring.signer(&self.store, root).await?;
+        self.make_issuing_authority_with(zone, root, &root_signer, key_type, now).await
+    }
+
+    /// The same for the first start, where the root is not stored yet.
+    pub(super) async fn make_issuing_authority_with(
+        &self,
+        zone: &Zone,
+        root: &Authority,
+        root_signer: &Signer,
+        key_type: AuthorityKeyType,
+        now: DateTime<Utc>,
+    ) -> Result<NewAuthority, ServiceError> {
+        let name = format!("Managed CA for zone {}", zone.id);
+        let mut draft = self.draft(zone.account.id, Some(zone), name, key_type, now, ISSUING_LIFETIME)?;
+        draft.not_after = draft.not_after.min(root.not_after);
+        let issuer = self.issuer(root)?;
+        let signed = self.sign_authority(&draft, issuer, Some(0), root_signer).await?;
+        Ok(self.finish(draft, signed, Some(root.id)).await?.0)
+    }
+
+    fn draft(
+        &self,
+        account: AccountId,
+        zone: Option<&Zone>,
+        name: String,
+        key_type: AuthorityKeyType,
+        now: DateTime<Utc>,
+        lifetime: TimeDelta,
+    ) -> Result<Draft, ServiceError> {
+        let not_before = policy::not_before(now) - AUTHORITY_BACKDATING;
+        let (signer, pkcs8) = Signer::generate(key_type)?;
+        let id = AuthorityId::new(self.random.ordered_id(now));
+        Ok(Draft {
+            id,
+            account,
+            zone: zone.map(|zone| zone.id),
+            subject: x509::name::build(&[(AttributeType::CommonName, name.clone())])?,
+            name,
+            key_type,
+            sealed_key: self.keyring.seal(id, &pkcs8)?,
+            signer: Arc::new(signer),
+            not_before,
+            not_after: not_before + lifetime,
+        })
+    }
+
+    async fn sign_authority(
+        &self,
+        draft: &Draft,
+        issuer: Issuer,
+        path_length: Option<u8>,
+        signer: &Signer,
+    ) -> Result<SignedCertificate, ServiceError> {
+        let plan = Plan {
+            profile: String::new(),
+            kind: PlanKind::Authority { path_length, self_signed: path_length.is_none() },
+            issuer,
+            serial: self.random.serial()?,
+            subject: draft.subject.clone(),
+            public_key: draft.signer.public_key(),
+            not_before: draft.not_before,
+            not_after: draft.not_after,
+            messages: Vec::new(),
+        };
+        let linted = lint::lint(tbs::build(&plan)?).map_err(ServiceError::Invalid)?;
+        Ok(signer.sign_certificate(linted).await?)
+    }
+
+    async fn finish(
+        &self,
+        draft: Draft,
+        signed: SignedCertificate,
+        parent: Option<AuthorityId>,
+    ) -> Result<(NewAuthority, Arc<Signer>), ServiceError> {
+        let authority = Authority {
+            id: draft.id,
+            account: draft.account,
+            zone: draft.zone,
+            parent,
+            name: draft.name,
+            state: AuthorityState::Active,
+            key_type: draft.key_type,
+            serial: signed.plan().serial.clone(),
+            certificate: signed.der().to_vec(),
+            ski: draft.signer.public_key().ski.to_vec(),
+            not_before: draft.not_before,
+            not_after: draft.not_after,
+        };
+        let first_crl = self.sign_crl(&authority, &draft.signer, 1, None, Vec::new()).await?;
+        Ok((NewAuthority { authority, sealed_key: draft.sealed_key, first_crl }, draft.signer))
+    }
+}
+
+/// An authority that is being made.
+struct Draft {
+    id: AuthorityId,
+    account: AccountId,
+    zone: Option<crate::domain::id::ZoneId>,
+    subject: Name,
+    name: String,
+    key_type: AuthorityKeyType,
+    sealed_key: crate::store::SealedKey,
+    signer: Arc<Signer>,
+    not_before: DateTime<Utc>,
+    not_after: DateTime<Utc>,
+}

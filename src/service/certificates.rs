@@ -1,0 +1,138 @@
+//! The life of certificates after issuance: listing, showing, revoking, reactivating.
+
+use crate::domain::audit::Action;
+use crate::domain::certificate::{Certificate, CertificateFilter};
+use crate::domain::id::CertificateId;
+use crate::domain::reason::RevocationReason;
+use crate::domain::status::{self, Change, Outcome, Refusal};
+use crate::store::{ChangeOutcome, Page, Window};
+
+use super::access::{Act, ReactivateCertificate, ReadCertificates, RevokeCertificate, ZonePermit};
+use super::{Service, ServiceError};
+
+/// How often a change is decided anew because somebody else changed the same certificate in between.
+const MAX_DECISIONS: usize = 16;
+
+impl Service {
+    /// Certificates of the zone, oldest first.
+    pub async fn certificates(
+        &self,
+        permit: &ZonePermit<ReadCertificates>,
+        filter: CertificateFilter,
+        window: Window,
+    ) -> Result<Page<Certificate>, ServiceError> {
+        Ok(self.store.certificates(permit.zone(), filter, window).await?)
+    }
+
+    /// One certificate of the zone.
+    pub async fn certificate(
+        &self,
+        permit: &ZonePermit<ReadCertificates>,
+        id: Option<CertificateId>,
+    ) -> Result<Certificate, ServiceError> {
+        self.find(permit, id).await
+    }
+
+    /// Asks for a certificate to be revoked; without a reason the revocation is a hold, if its profile allows that.
+    ///
+    /// Returns the certificate as it then stands. Repeating the request changes nothing.
+    pub async fn revoke(
+        &self,
+        permit: &ZonePermit<RevokeCertificate>,
+        id: Option<CertificateId>,
+        reason: Option<RevocationReason>,
+    ) -> Result<Certificate, ServiceError> {
+        let certificate = self.find(permit, id).await?;
+        let hold_is_allowed = self.profiles.find(&certificate.profile).is_none_or(|profile| profile.allow_hold);
+        let reason = match reason {
+            Some(reason) if reason.is_hold() && !hold_is_allowed => {
+                let message = format!(
+                    "profile {:?} allows no hold: name a final reason, such as superseded",
+                    certificate.profile
+                );
+                return Err(ServiceError::invalid("", message));
+            }
+            Some(reason) => reason,
+            None if hold_is_allowed => RevocationReason::CertificateHold,
+            None => RevocationReason::Unspecified,
+        };
+        self.change(permit, certificate, Change::Revoke(reason)).await
+    }
+
+    /// Asks for a hold to be lifted. Returns the certificate as it then stands.
+    pub async fn reactivate(
+        &self,
+        permit: &ZonePermit<ReactivateCertificate>,
+        id: Option<CertificateId>,
+    ) -> Result<Certificate, ServiceError> {
+        let certificate = self.find(permit, id).await?;
+        self.change(permit, certificate, Change::Reactivate).await
+    }
+
+    /// A PATCH that asks for nothing: the certificate as it is.
+    pub async fn leave_as_it_is(
+        &self,
+        permit: &ZonePermit<ReactivateCertificate>,
+        id: Option<CertificateId>,
+    ) -> Result<Certificate, ServiceError> {
+        self.find(permit, id).await
+    }
+
+    async fn change<A: Act>(
+        &self,
+        permit: &ZonePermit<A>,
+        mut certificate: Certificate,
+        change: Change,
+    ) -> Result<Certificate, ServiceError> {
+        let id = certificate.id;
+        let action = match change {
+            Change::Revoke(_) => Action::RevokeCertificate,
+            Change::Reactivate => Action::ReactivateCertificate,
+        };
+        for _ in 0..MAX_DECISIONS {
+            let now = self.clock.now();
+            let (to, reason) = match status::change(certificate.standing(now), change) {
+                Outcome::Unchanged => return Ok(certificate),
+                Outcome::Moves { to, reason } => (to, reason),
+                Outcome::Refused(refusal) => {
+                    let message = explain(refusal, &certificate);
+                    let zone = Some(permit.zone());
+                    self.record_refusal(permit.caller(), zone, action, id.to_string(), &message).await;
+                    return Err(ServiceError::invalid("", message));
+                }
+            };
+            let mut event =
+                self.event(permit.caller().actor(), permit.account(), Some(permit.zone()), action, id.to_string());
+            event.detail = format!("reason {reason}");
+            let requested = certificate.clone().requested(to, reason, now);
+            if self.store.request_change(certificate, to, reason, now, event).await? == ChangeOutcome::Changed {
+                self.work.notify_one();
+                return Ok(requested);
+            }
+            certificate = self.find(permit, Some(id)).await?;
+        }
+        Err(ServiceError::Unavailable("the certificate is being changed by many at once".into()))
+    }
+
+    async fn find<A: Act>(
+        &self,
+        permit: &ZonePermit<A>,
+        id: Option<CertificateId>,
+    ) -> Result<Certificate, ServiceError> {
+        const NOUN: &str = "certificate";
+        let id = id.ok_or(ServiceError::NotFound(NOUN))?;
+        self.store.certificate(permit.zone(), id).await?.ok_or(ServiceError::NotFound(NOUN))
+    }
+}
+
+fn explain(refusal: Refusal, certificate: &Certificate) -> String {
+    match refusal {
+        Refusal::RevocationIsFinal(reason) => format!(
+            "the certificate is revoked with the reason {reason}, which is final: only a certificateHold can be lifted (RFC 5280, 5.3.1)"
+        ),
+        Refusal::HasExpired => format!(
+            "the certificate expired on {}; issue a new one instead",
+            certificate.not_after.format("%Y-%m-%dT%H:%M:%SZ")
+        ),
+    }
+}

@@ -1,0 +1,57 @@
+//! What can go wrong in a service: a kind that callers branch on, a message for the caller, and one for the operator.
+
+use thiserror::Error;
+
+use crate::domain::violation::Violation;
+use crate::keys::error::KeyError;
+use crate::store::StoreError;
+use crate::x509::error::X509Error;
+
+#[derive(Debug, Error)]
+pub enum ServiceError {
+    /// The request breaks these rules; all of them are named.
+    #[error("the request is invalid: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Invalid(Vec<Violation>),
+    /// The caller may not do this here, or there is no such zone: callers cannot tell which.
+    #[error("not allowed")]
+    Forbidden,
+    /// There is no such thing in the caller's zone or account.
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    /// Too much is waiting, or the database is away. Trying again is right.
+    #[error("temporarily unavailable: {0}")]
+    Unavailable(String),
+    /// The signer failed.
+    #[error("signing failed: {0}")]
+    Signing(String),
+    /// A fault of ours. The text is for the log.
+    #[error("internal fault: {0}")]
+    Internal(String),
+}
+
+impl ServiceError {
+    pub fn invalid(pointer: &str, message: impl Into<String>) -> Self {
+        Self::Invalid(vec![Violation::new(pointer, message)])
+    }
+}
+
+impl From<StoreError> for ServiceError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Busy | StoreError::Unavailable(_) => Self::Unavailable(error.to_string()),
+            StoreError::Damaged(_) | StoreError::Migration(_) => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<KeyError> for ServiceError {
+    fn from(error: KeyError) -> Self {
+        Self::Signing(error.to_string())
+    }
+}
+
+impl From<X509Error> for ServiceError {
+    fn from(error: X509Error) -> Self {
+        Self::Internal(error.to_string())
+    }
+}

@@ -1,0 +1,281 @@
+//! The one path to issuance: parse, decide, build, lint, sign, record, and only then release.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::domain::audit::Action;
+use crate::domain::certificate::{Certificate, SubjectFields};
+use crate::domain::id::CertificateId;
+use crate::domain::name::{AttributeType, Name};
+use crate::domain::plan::{CertificationRequest, Plan, PlanKind};
+use crate::domain::policy::{self, IssueRequest};
+use crate::domain::profile::{self, Profile};
+use crate::domain::status::Status;
+use crate::domain::subject_alternative_name::SubjectAlternativeName;
+use crate::domain::violation::Violation;
+use crate::store::{IdempotencyClaim, IssueOutcome, NewCertificate};
+use crate::x509::certificate::SignedCertificate;
+use crate::x509::{csr, lint, tbs};
+
+use super::access::{IssueCertificate, ZonePermit};
+use super::secrets::sha256;
+use super::{Service, ServiceError};
+
+/// How long a repeated request is answered with the first result.
+const IDEMPOTENCY_WINDOW: TimeDelta = TimeDelta::hours(24);
+
+/// What a caller sent: whatever of it could be read, and the faults of the rest. Faults are told together with those
+/// that the policy finds, so that a caller mends everything at once.
+#[derive(Clone, Debug, Default)]
+pub struct IssueInput {
+    pub csr: Option<String>,
+    pub validity_days: Option<i64>,
+    pub profile: Option<String>,
+    pub subject_alternative_names: Vec<SubjectAlternativeName>,
+    pub faults: Vec<Violation>,
+    pub idempotency: Option<Idempotency>,
+}
+
+/// A caller's word that requests under this key are one and the same.
+#[derive(Clone, Debug)]
+pub struct Idempotency {
+    pub key: String,
+    /// The request body: another one under the same key is refused.
+    pub body_sha256: [u8; 32],
+}
+
+/// A certificate that may be released, and what was asked for and left out.
+#[derive(Clone, Debug)]
+pub struct Issued {
+    pub certificate: Certificate,
+    pub messages: Vec<String>,
+}
+
+impl Service {
+    /// Issues a certificate in the permit's zone.
+    ///
+    /// Fails with all violations of the request, and with `Unavailable` when the certificate could not be recorded
+    /// durably: it is then gone, and was never seen outside.
+    pub async fn issue(
+        &self,
+        permit: &ZonePermit<IssueCertificate>,
+        input: IssueInput,
+    ) -> Result<Issued, ServiceError> {
+        let outcome = self.issue_or_refuse(permit, input).await;
+        if let Err(ServiceError::Invalid(violations)) = &outcome {
+            let detail = violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            let zone = Some(permit.zone());
+            self.record_refusal(permit.caller(), zone, Action::IssueCertificate, String::new(), &detail).await;
+            metrics::counter!("countersign_issuance_refused_total").increment(1);
+        }
+        outcome
+    }
+
+    /// Clears away idempotency keys that no repeated request can meet any more.
+    pub async fn forget_idempotency_keys(&self) -> Result<(), ServiceError> {
+        let forgotten = self.store.forget_idempotency_keys(self.clock.now() - IDEMPOTENCY_WINDOW).await?;
+        tracing::debug!(forgotten, "cleared away idempotency keys");
+        Ok(())
+    }
+
+    async fn issue_or_refuse(
+        &self,
+        permit: &ZonePermit<IssueCertificate>,
+        input: IssueInput,
+    ) -> Result<Issued, ServiceError> {
+        let now = self.clock.now();
+        let claim = input.idempotency.as_ref().map(|idempotency| claim(permit, idempotency, now)).transpose()?;
+        if let Some(claim) = &claim
+            && let Some(first) = self.store.claimed(claim.clone(), now - IDEMPOTENCY_WINDOW).await?
+        {
+            return self.first_result(permit, claim, first).await;
+        }
+
+        let plan = self.decide(permit, input, now)?;
+        let csr_pem = plan.csr_pem;
+        let tbs = tbs::build(&plan.plan)?;
+        let linted = lint::lint(tbs).map_err(ServiceError::Invalid)?;
+        let signer = self.keyring.signer(&self.store, &permit.issuer().authority).await?;
+        let signed = signer.sign_certificate(linted).await?;
+
+        let certificate = self.record_of(permit, &signed, csr_pem, now)?;
+        let messages = signed.plan().messages.clone();
+        let event = self.event(
+            permit.caller().actor(),
+            permit.account(),
+            Some(permit.zone()),
+            Action::IssueCertificate,
+            certificate.id.to_string(),
+        );
+        let new = NewCertificate { certificate, created_on: now };
+        let outcome = self
+            .store
+            .record_issuance(
+                permit.account(),
+                new.clone(),
+                event,
+                claim.clone().map(|claim| (claim, messages.clone())),
+                now - IDEMPOTENCY_WINDOW,
+            )
+            .await?;
+        match (outcome, claim) {
+            (IssueOutcome::Recorded, _) => {
+                metrics::counter!("countersign_certificates_issued_total").increment(1);
+                Ok(Issued { certificate: new.certificate, messages })
+            }
+            (IssueOutcome::Claimed(first), Some(claim)) => self.first_result(permit, &claim, first).await,
+            (IssueOutcome::Claimed(_), None) => Err(ServiceError::Internal("a claim without a key".into())),
+            (IssueOutcome::KeyBlocked, _) => Err(key_is_blocked()),
+        }
+    }
+
+    /// Everything that can be said against the request, or the plan for its certificate.
+    fn decide(
+        &self,
+        permit: &ZonePermit<IssueCertificate>,
+        input: IssueInput,
+        now: DateTime<Utc>,
+    ) -> Result<Decided, ServiceError> {
+        let mut violations = input.faults;
+        let name = input.profile.as_deref().unwrap_or(profile::DEFAULT);
+        let profile = self.profiles.find(name);
+        if profile.is_none() {
+            let known = self.profiles.names().join(", ");
+            violations.push(Violation::new("/profile", format!("there is no profile {name:?}; there is {known}")));
+        }
+        let request = input.csr.as_deref().map(csr::parse).transpose();
+        let request = request.unwrap_or_else(|faults| {
+            violations.extend(faults);
+            None
+        });
+        let issuer = permit.issuer().issuer.clone();
+
+        let (Some(profile), Some(validity_days), Some(request), true) =
+            (&profile, input.validity_days, request, violations.is_empty())
+        else {
+            if let (Some(profile), Some(validity_days)) = (&profile, input.validity_days) {
+                let not_before = policy::not_before(now);
+                violations.extend(policy::check_validity(profile, validity_days, not_before, issuer.not_after).err());
+            }
+            return Err(ServiceError::Invalid(violations));
+        };
+        if self.blocked_keys.contain(&request.public_key.spki_sha256) {
+            return Err(key_is_blocked());
+        }
+        self.plan(profile, request, validity_days, input.subject_alternative_names, issuer, now)
+    }
+
+    fn plan(
+        &self,
+        profile: &Profile,
+        csr: CertificationRequest,
+        validity_days: i64,
+        subject_alternative_names: Vec<SubjectAlternativeName>,
+        issuer: crate::domain::plan::Issuer,
+        now: DateTime<Utc>,
+    ) -> Result<Decided, ServiceError> {
+        let csr_pem = csr.pem.clone();
+        let request = IssueRequest { csr, validity_days, subject_alternative_names };
+        let plan = policy::decide(profile, request, issuer, self.random.serial()?, now);
+        Ok(Decided { plan: plan.map_err(ServiceError::Invalid)?, csr_pem })
+    }
+
+    /// What is stored of a signed certificate.
+    fn record_of(
+        &self,
+        permit: &ZonePermit<IssueCertificate>,
+        signed: &SignedCertificate,
+        csr: String,
+        now: DateTime<Utc>,
+    ) -> Result<Certificate, ServiceError> {
+        let plan = signed.plan();
+        let authority = &permit.issuer().authority;
+        let validity_days = i32::try_from((plan.not_after - plan.not_before).num_days());
+        Ok(Certificate {
+            id: CertificateId::new(self.random.ordered_id(now)),
+            zone: permit.zone(),
+            authority: authority.id,
+            authority_name: authority.name.clone(),
+            serial: plan.serial.clone(),
+            der: signed.der().to_vec(),
+            csr,
+            ski: plan.public_key.ski.to_vec(),
+            fingerprint_sha256: signed.fingerprint_sha256().to_vec(),
+            spki_sha256: plan.public_key.spki_sha256.to_vec(),
+            signature: authority.key_type.signature_name().to_owned(),
+            subject: subject_fields(&plan.subject),
+            subject_alternative_names: names(plan),
+            profile: plan.profile.clone(),
+            validity_days: validity_days.map_err(|_| ServiceError::Internal("a validity without end".into()))?,
+            not_before: plan.not_before,
+            not_after: plan.not_after,
+            status: Status::Active,
+            version: 0,
+            revocation: None,
+            receipt: None,
+        })
+    }
+
+    /// The answer to a repeated request: the certificate that the first one made.
+    async fn first_result(
+        &self,
+        permit: &ZonePermit<IssueCertificate>,
+        claim: &IdempotencyClaim,
+        first: crate::store::Claimed,
+    ) -> Result<Issued, ServiceError> {
+        if first.request_sha256 != claim.request_sha256 {
+            return Err(ServiceError::invalid(
+                "",
+                "this Idempotency-Key was used with another request in the last 24 hours; use a new key",
+            ));
+        }
+        let certificate = self.store.certificate(permit.zone(), first.certificate).await?;
+        let lost = || ServiceError::Internal("an idempotency key names no certificate".into());
+        Ok(Issued { certificate: certificate.ok_or_else(lost)?, messages: first.messages })
+    }
+}
+
+struct Decided {
+    plan: Plan,
+    csr_pem: String,
+}
+
+fn claim(
+    permit: &ZonePermit<IssueCertificate>,
+    idempotency: &Idempotency,
+    now: DateTime<Utc>,
+) -> Result<IdempotencyClaim, ServiceError> {
+    let visible = idempotency.key.bytes().all(|byte| byte.is_ascii_graphic());
+    if !visible || !(1..=255).contains(&idempotency.key.len()) {
+        return Err(ServiceError::invalid("", "the header Idempotency-Key must be 1 to 255 visible ASCII characters"));
+    }
+    let mut request = permit.zone().as_bytes().to_vec();
+    request.extend_from_slice(&idempotency.body_sha256);
+    Ok(IdempotencyClaim {
+        token: permit.caller().token().id,
+        key_sha256: sha256(idempotency.key.as_bytes()),
+        request_sha256: sha256(&request),
+        created_on: now,
+    })
+}
+
+fn key_is_blocked() -> ServiceError {
+    ServiceError::invalid("/csr", "the key is on the block list: it is known or reported to be compromised; make a new one")
+}
+
+fn names(plan: &Plan) -> Vec<SubjectAlternativeName> {
+    match &plan.kind {
+        PlanKind::Client { subject_alternative_names, .. } => subject_alternative_names.clone(),
+        PlanKind::Authority { .. } => Vec::new(),
+    }
+}
+
+fn subject_fields(subject: &Name) -> SubjectFields {
+    SubjectFields {
+        common_name: subject.joined(AttributeType::CommonName),
+        organization: subject.joined(AttributeType::Organization),
+        organizational_unit: subject.joined(AttributeType::OrganizationalUnit),
+        country: subject.joined(AttributeType::Country),
+        state: subject.joined(AttributeType::State),
+        location: subject.joined(AttributeType::Locality),
+    }
+}

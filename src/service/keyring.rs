@@ -1,0 +1,52 @@
+//! The authorities' private keys, opened once and held only as signers.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::domain::authority::Authority;
+use crate::domain::id::AuthorityId;
+use crate::keys::sealing::{MasterKey, Sealed};
+use crate::keys::signer::Signer;
+use crate::store::{SealedKey, Store};
+
+use super::ServiceError;
+
+pub(super) struct Keyring {
+    master_key: MasterKey,
+    signers: RwLock<HashMap<AuthorityId, Arc<Signer>>>,
+}
+
+impl Keyring {
+    pub(super) fn new(master_key: MasterKey) -> Self {
+        Self { master_key, signers: RwLock::new(HashMap::new()) }
+    }
+
+    /// The signer of an authority; its key is unsealed at the first use.
+    pub(super) async fn signer(&self, store: &Store, authority: &Authority) -> Result<Arc<Signer>, ServiceError> {
+        if let Some(signer) = self.signers.read().unwrap_or_else(PoisonError::into_inner).get(&authority.id) {
+            return Ok(Arc::clone(signer));
+        }
+        let missing = || ServiceError::Internal(format!("authority {} has no key", authority.id));
+        let sealed = store.sealed_key(authority.id).await?.ok_or_else(missing)?;
+        let sealed = Sealed { version: sealed.version, bytes: sealed.bytes };
+        let pkcs8 = self.master_key.open(associated_data(authority.id).as_bytes(), &sealed)?;
+        let signer = Arc::new(Signer::from_pkcs8(authority.key_type, &pkcs8)?);
+        let mut signers = self.signers.write().unwrap_or_else(PoisonError::into_inner);
+        Ok(Arc::clone(signers.entry(authority.id).or_insert(signer)))
+    }
+
+    pub(super) fn master_key(&self) -> &MasterKey {
+        &self.master_key
+    }
+
+    /// Seals a new authority's key.
+    pub(super) fn seal(&self, authority: AuthorityId, pkcs8: &[u8]) -> Result<SealedKey, ServiceError> {
+        let sealed = self.master_key.seal(associated_data(authority).as_bytes(), pkcs8)?;
+        Ok(SealedKey { version: sealed.version, bytes: sealed.bytes })
+    }
+}
+
+/// Binds a sealed key to its record: moved to another authority's row, it does not open.
+fn associated_data(authority: AuthorityId) -> String {
+    format!("countersign authority {authority}")
+}

@@ -1,0 +1,94 @@
+//! The use cases: what can be done here, each as one function that takes a permit, decides by the domain's rules, and
+//! leaves the result in the store.
+//!
+//! Every function that acts for a caller takes a [`access::ZonePermit`] or [`access::AccountPermit`], which only
+//! [`access`] makes: what was not authorised does not compile. There is no SQL here and no HTTP.
+
+pub mod access;
+pub mod accounts;
+pub mod authorities;
+mod blocked_keys;
+mod cache;
+pub mod certificates;
+mod error;
+pub mod health;
+pub mod hostname_associations;
+pub mod issuance;
+pub mod issuers;
+mod keyring;
+pub mod pki;
+mod profiles;
+pub mod publication;
+mod random;
+mod secrets;
+mod setup;
+pub mod tokens;
+pub mod zones;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use tokio::sync::Notify;
+
+use crate::clock::Clock;
+use crate::config::MasterKeySource;
+use crate::domain::key::AuthorityKeyType;
+use crate::store::Store;
+
+pub use error::ServiceError;
+pub use setup::{FirstStart, StartError};
+
+use blocked_keys::BlockedKeys;
+use cache::Cache;
+use keyring::Keyring;
+use profiles::Profiles;
+use random::Random;
+
+/// Everything the services stand on. One for the process, shared.
+pub struct Service {
+    store: Store,
+    clock: Clock,
+    random: Random,
+    keyring: Keyring,
+    profiles: Profiles,
+    blocked_keys: BlockedKeys,
+    options: Options,
+    tokens: Cache<[u8; 32], crate::domain::token::Token>,
+    issuers: Cache<crate::domain::id::ZoneId, issuers::ZoneIssuer>,
+    health: health::Health,
+    /// Wakes the worker: a transition waits.
+    work: Arc<Notify>,
+}
+
+/// What the services need to know of the configuration.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where relying parties reach us, without a slash at the end: written into certificates.
+    pub public_url: String,
+    /// How long a CRL is valid; it is re-signed at half of that.
+    pub crl_validity: TimeDelta,
+    pub root_key_type: AuthorityKeyType,
+    pub issuing_key_type: AuthorityKeyType,
+    pub data_dir: PathBuf,
+    pub master_key: MasterKeySource,
+    pub bootstrap_token: Option<secrecy::SecretString>,
+    /// The folder of profiles; the embedded ones without.
+    pub profiles_dir: Option<PathBuf>,
+    pub blocked_keys_file: Option<PathBuf>,
+}
+
+impl Service {
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// What the worker waits on.
+    pub fn work(&self) -> Arc<Notify> {
+        Arc::clone(&self.work)
+    }
+
+    pub fn public_url(&self) -> &str {
+        &self.options.public_url
+    }
+}

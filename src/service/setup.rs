@@ -1,0 +1,227 @@
+//! Starting: the master key, the profiles, and at the very first start everything else.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretString};
+use thiserror::Error;
+use tokio::sync::Notify;
+use zeroize::Zeroizing;
+
+use crate::clock::Clock;
+use crate::config::MasterKeySource;
+use crate::domain::account::Account;
+use crate::domain::audit::{Action, Actor};
+use crate::domain::id::{AccountId, TokenId, ZoneId};
+use crate::domain::permission::{Grants, Permission, Reach};
+use crate::domain::token::Token;
+use crate::domain::zone::Zone;
+use crate::keys::sealing::{MasterKey, Sealed};
+use crate::store::{self, MasterKeyCheck, NewToken, Store, StoreError};
+
+use super::blocked_keys::BlockedKeys;
+use super::cache::Cache;
+use super::health::Health;
+use super::keyring::Keyring;
+use super::profiles::Profiles;
+use super::random::Random;
+use super::secrets::sha256;
+use super::{Options, Service, ServiceError};
+
+const DEFAULT_ACCOUNT: &str = "default";
+const DEFAULT_ZONE: &str = "default";
+pub const TOKEN_FILE: &str = "admin.token";
+/// Sealed under the master key in every store: whoever opens it has the right one.
+const CHECK_TEXT: &[u8] = b"countersign master key check";
+const CHECK_ASSOCIATED_DATA: &[u8] = b"countersign master key";
+
+/// Why the service does not start; each message says what to do.
+#[derive(Debug, Error)]
+pub enum StartError {
+    #[error("{0}")]
+    MasterKey(String),
+    #[error("profile: {0}")]
+    Profile(String),
+    #[error("blocked keys: {0}")]
+    BlockedKeys(String),
+    #[error("{0}")]
+    File(String),
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    #[error("{0}")]
+    Service(#[from] ServiceError),
+}
+
+/// What the very first start made, for whoever watches it.
+pub struct FirstStart {
+    pub zone: Zone,
+    pub token_file: PathBuf,
+    /// Shown once.
+    pub token: Zeroizing<String>,
+}
+
+impl Service {
+    /// Opens the store's keys and, if the store is empty, sets everything up.
+    pub async fn start(
+        store: Store,
+        clock: Clock,
+        options: Options,
+    ) -> Result<(Arc<Self>, Option<FirstStart>), StartError> {
+        let profiles = Profiles::load(options.profiles_dir.as_deref())?;
+        let blocked_keys = options.blocked_keys_file.as_deref().map(BlockedKeys::load).transpose()?.unwrap_or_default();
+        let check = store.master_key_check().await?;
+        let master_key = open_master_key(&options.master_key, check.is_none())?;
+        if let Some(check) = &check {
+            verify_master_key(&master_key, check)?;
+        }
+        let service = Self {
+            random: Random::system(),
+            keyring: Keyring::new(master_key),
+            profiles,
+            blocked_keys,
+            options,
+            tokens: Cache::new(),
+            issuers: Cache::new(),
+            health: Health::default(),
+            work: Arc::new(Notify::new()),
+            store,
+            clock,
+        };
+        let first = if check.is_none() { Some(service.set_up().await?) } else { None };
+        Ok((Arc::new(service), first))
+    }
+
+    /// Leases that a killed process of this data folder left are void: the folder's lock says we are alone.
+    pub async fn take_over_leases(&self) -> Result<(), ServiceError> {
+        Ok(self.store.release_leases().await?)
+    }
+
+    async fn set_up(&self) -> Result<FirstStart, StartError> {
+        let now = self.clock.now();
+        let account = Account {
+            id: AccountId::new(self.random.opaque_id()?),
+            name: DEFAULT_ACCOUNT.to_owned(),
+            created_on: now,
+        };
+        let zone = Zone {
+            id: ZoneId::new(self.random.opaque_id()?),
+            account: account.clone(),
+            name: DEFAULT_ZONE.to_owned(),
+            created_on: now,
+        };
+        let (root, root_signer) = self.make_root_authority(account.id, self.options.root_key_type, now).await?;
+        let issuing = self
+            .make_issuing_authority_with(&zone, &root.authority, &root_signer, self.options.issuing_key_type, now)
+            .await?;
+        let (token, value) = self.first_token(account.id)?;
+        let created = |action, subject| self.event(Actor::system(), account.id, None, action, subject);
+        let events = vec![
+            created(Action::CreateAccount, account.id.to_string()),
+            created(Action::CreateZone, zone.id.to_string()),
+            created(Action::CreateAuthority, root.authority.id.to_string()),
+            created(Action::CreateAuthority, issuing.authority.id.to_string()),
+            created(Action::CreateToken, token.token.id.to_string()),
+        ];
+
+        // The file comes first: a crash in between is mended by the next start, a store without its token would not be.
+        let token_file = self.options.data_dir.join(TOKEN_FILE);
+        write_secret(&token_file, &value, true)?;
+        let first = store::FirstStart {
+            master_key: self.keyring.check()?,
+            account,
+            root,
+            zone: zone.clone(),
+            issuing,
+            token,
+            events,
+        };
+        self.store.set_up(first).await?;
+        Ok(FirstStart { zone, token_file, token: value })
+    }
+
+    fn first_token(&self, account: AccountId) -> Result<(NewToken, Zeroizing<String>), ServiceError> {
+        let value = match &self.options.bootstrap_token {
+            Some(value) => Zeroizing::new(value.expose_secret().to_owned()),
+            None => self.random.token_value()?,
+        };
+        let token = Token {
+            id: TokenId::new(self.random.opaque_id()?),
+            name: "admin".to_owned(),
+            grants: Grants { account, permissions: Permission::ALL.into_iter().collect(), reach: Reach::Account },
+            created_on: self.clock.now(),
+            not_before: None,
+            expires_on: None,
+        };
+        Ok((NewToken { token, value_sha256: sha256(value.as_bytes()) }, value))
+    }
+}
+
+impl Keyring {
+    fn check(&self) -> Result<MasterKeyCheck, ServiceError> {
+        let sealed = self.master_key().seal(CHECK_ASSOCIATED_DATA, CHECK_TEXT)?;
+        Ok(MasterKeyCheck { version: sealed.version, check_value: sealed.bytes })
+    }
+}
+
+/// Reads the master key; over an empty store, a missing file is created. Never a new key over old data.
+fn open_master_key(source: &MasterKeySource, store_is_empty: bool) -> Result<MasterKey, StartError> {
+    let path = match source {
+        MasterKeySource::Value(value) => return parse_master_key(value, "COUNTERSIGN_MASTER_KEY"),
+        MasterKeySource::File(path) => path,
+    };
+    match fs::read_to_string(path) {
+        Ok(text) => parse_master_key(&SecretString::from(text), &path.display().to_string()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && store_is_empty => {
+            let key = MasterKey::generate().map_err(ServiceError::from)?;
+            write_secret(path, &key.to_text(), false)?;
+            Ok(key)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(StartError::MasterKey(format!(
+            "the master key {} is missing, and the database holds keys that only it opens. Put the file back from your \
+             backup, or name it with COUNTERSIGN_MASTER_KEY_FILE. A new key would not help: the old data cannot be opened \
+             without the old one.",
+            path.display()
+        ))),
+        Err(error) => {
+            Err(StartError::MasterKey(format!("the master key {} cannot be read: {error}", path.display())))
+        }
+    }
+}
+
+fn parse_master_key(text: &SecretString, place: &str) -> Result<MasterKey, StartError> {
+    MasterKey::from_text(text.expose_secret()).map_err(|_| {
+        StartError::MasterKey(format!("the master key in {place} must be 32 bytes, written as 64 hex digits or as base64"))
+    })
+}
+
+fn verify_master_key(key: &MasterKey, check: &MasterKeyCheck) -> Result<(), StartError> {
+    let sealed = Sealed { version: check.version, bytes: check.check_value.clone() };
+    let opened = key.open(CHECK_ASSOCIATED_DATA, &sealed);
+    if opened.is_ok_and(|text| text.as_slice() == CHECK_TEXT) {
+        return Ok(());
+    }
+    Err(StartError::MasterKey(
+        "the master key is not the one this database was made with. Start with the right one \
+         (COUNTERSIGN_MASTER_KEY_FILE or COUNTERSIGN_MASTER_KEY), or with the database that belongs to this key."
+            .into(),
+    ))
+}
+
+/// Writes a secret so that only the owner can read it, durably. An existing file is kept unless `replace`.
+fn write_secret(path: &Path, text: &str, replace: bool) -> Result<(), StartError> {
+    let written = || -> std::io::Result<()> {
+        if replace {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        writeln!(file, "{text}")?;
+        file.sync_all()
+    };
+    written().map_err(|error| StartError::File(format!("{} cannot be written: {error}", path.display())))
+}

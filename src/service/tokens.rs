@@ -1,0 +1,150 @@
+//! API tokens: making, listing, deleting and verifying them. A value is shown once and kept only as a hash.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use zeroize::Zeroizing;
+
+use crate::domain::audit::Action;
+use crate::domain::id::{AccountId, TokenId, ZoneId};
+use crate::domain::permission::{Grants, Permission, Reach};
+use crate::domain::token::{Token, TokenStatus};
+use crate::domain::violation::Violation;
+use crate::store::NewToken as StoredToken;
+
+use super::access::{AccountPermit, Caller, CreateToken, DeleteToken, ReadTokens};
+use super::secrets::sha256;
+use super::{Service, ServiceError};
+
+const NOUN: &str = "token";
+const MAX_NAME_LENGTH: usize = 120;
+
+/// A token to be made.
+#[derive(Clone, Debug)]
+pub struct NewToken {
+    pub name: String,
+    pub permissions: BTreeSet<Permission>,
+    /// The zones it reaches; the whole account without.
+    pub zones: Option<BTreeSet<ZoneId>>,
+    pub not_before: Option<DateTime<Utc>>,
+    pub expires_on: Option<DateTime<Utc>>,
+}
+
+impl Service {
+    /// Makes a token; the value is returned here and never again.
+    pub async fn create_token(
+        &self,
+        permit: &AccountPermit<CreateToken>,
+        new: NewToken,
+    ) -> Result<(Token, Zeroizing<String>), ServiceError> {
+        let token = match self.check_new_token(permit, new).await? {
+            Ok(token) => token,
+            Err(violations) => {
+                let detail = violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                self.record_refusal(permit.caller(), None, Action::CreateToken, String::new(), &detail).await;
+                return Err(ServiceError::Invalid(violations));
+            }
+        };
+        let value = self.random.token_value()?;
+        let event =
+            self.event(permit.caller().actor(), permit.account(), None, Action::CreateToken, token.id.to_string());
+        let stored = StoredToken { token: token.clone(), value_sha256: sha256(value.as_bytes()) };
+        self.store.create_token(stored, event).await?;
+        Ok((token, value))
+    }
+
+    /// The account's tokens, oldest first.
+    pub async fn tokens(&self, permit: &AccountPermit<ReadTokens>) -> Result<Vec<Token>, ServiceError> {
+        Ok(self.store.tokens(permit.account()).await?)
+    }
+
+    pub async fn token(&self, permit: &AccountPermit<ReadTokens>, id: Option<TokenId>) -> Result<Token, ServiceError> {
+        let id = id.ok_or(ServiceError::NotFound(NOUN))?;
+        self.store.token(permit.account(), id).await?.ok_or(ServiceError::NotFound(NOUN))
+    }
+
+    /// Deletes a token; it stops working here at once, in other processes within a second.
+    pub async fn delete_token(
+        &self,
+        permit: &AccountPermit<DeleteToken>,
+        id: Option<TokenId>,
+    ) -> Result<TokenId, ServiceError> {
+        let id = id.ok_or(ServiceError::NotFound(NOUN))?;
+        let event = self.event(permit.caller().actor(), permit.account(), None, Action::DeleteToken, id.to_string());
+        let deleted = self.store.delete_token(permit.account(), id, event).await?;
+        self.tokens.clear();
+        if deleted { Ok(id) } else { Err(ServiceError::NotFound(NOUN)) }
+    }
+
+    /// What a token's value is worth: the token, whatever its state, with that state.
+    pub async fn verify_token(
+        &self,
+        value: &str,
+        account: Option<AccountId>,
+    ) -> Result<Option<(Arc<Token>, TokenStatus)>, ServiceError> {
+        let token = self.token_of(value).await?;
+        let token = token.filter(|token| account.is_none_or(|account| token.grants.account == account));
+        let now = self.clock.now();
+        Ok(token.map(|token| {
+            let status = token.status(now);
+            (token, status)
+        }))
+    }
+
+    /// The outer result is for faults of ours, the inner one for faults of the request.
+    async fn check_new_token(
+        &self,
+        permit: &AccountPermit<CreateToken>,
+        new: NewToken,
+    ) -> Result<Result<Token, Vec<Violation>>, ServiceError> {
+        let now = self.clock.now();
+        let mut violations = Vec::new();
+        let name = new.name.trim();
+        if name.is_empty() || name.chars().count() > MAX_NAME_LENGTH || name.chars().any(char::is_control) {
+            violations.push(Violation::new("/name", format!("name must be 1 to {MAX_NAME_LENGTH} printable characters")));
+        }
+        if new.permissions.is_empty() {
+            violations.push(Violation::new("/permissions", "permissions must name at least one"));
+        }
+        if new.expires_on.is_some_and(|end| end <= now) {
+            violations.push(Violation::new("/expires_on", "expires_on lies in the past"));
+        }
+        if let (Some(start), Some(end)) = (new.not_before, new.expires_on)
+            && end <= start
+        {
+            violations.push(Violation::new("/expires_on", "expires_on must be later than not_before"));
+        }
+        violations.extend(self.check_zones(permit.caller(), new.zones.as_ref()).await?);
+        let reach = new.zones.map_or(Reach::Account, Reach::Zones);
+        let grants = Grants { account: permit.account(), permissions: new.permissions, reach };
+        if !permit.caller().token().grants.cover(&grants) {
+            violations.push(Violation::new("/permissions", "a token can only be given what your own token may do"));
+        }
+        if !violations.is_empty() {
+            return Ok(Err(violations));
+        }
+        Ok(Ok(Token {
+            id: TokenId::new(self.random.opaque_id()?),
+            name: name.to_owned(),
+            grants,
+            created_on: now,
+            not_before: new.not_before,
+            expires_on: new.expires_on,
+        }))
+    }
+
+    async fn check_zones(
+        &self,
+        caller: &Caller,
+        zones: Option<&BTreeSet<ZoneId>>,
+    ) -> Result<Option<Violation>, ServiceError> {
+        let Some(zones) = zones else { return Ok(None) };
+        if zones.is_empty() {
+            return Ok(Some(Violation::new("/zones", "zones must name at least one; leave it out for the whole account")));
+        }
+        let own: BTreeSet<ZoneId> = self.store.zones(caller.account()).await?.iter().map(|zone| zone.id).collect();
+        let foreign = zones.iter().find(|zone| !own.contains(zone));
+        Ok(foreign.map(|zone| Violation::new("/zones", format!("the account has no zone {zone}"))))
+    }
+}

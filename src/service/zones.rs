@@ -1,0 +1,64 @@
+//! Zones: seeing them, and making new ones with an issuing authority of their own.
+
+use crate::domain::audit::Action;
+use crate::domain::authority::AuthorityState;
+use crate::domain::id::ZoneId;
+use crate::domain::key::AuthorityKeyType;
+use crate::domain::permission::{Permission, Reach};
+use crate::domain::violation::Violation;
+use crate::domain::zone::{Zone, normalise_name};
+
+use super::access::{AccountPermit, Caller, CreateZone, ReadZones, ZonePermit};
+use super::{Service, ServiceError};
+
+/// A zone to be made.
+#[derive(Clone, Debug)]
+pub struct NewZone {
+    pub name: String,
+    /// The issuing authority's key; the configured kind without.
+    pub key_type: Option<AuthorityKeyType>,
+}
+
+impl Service {
+    /// The zones that the caller may see, oldest first.
+    pub async fn zones(&self, caller: &Caller) -> Result<Vec<Zone>, ServiceError> {
+        let grants = &caller.token().grants;
+        if !grants.permissions.contains(&Permission::ReadZones) {
+            return Err(ServiceError::Forbidden);
+        }
+        let mut zones = self.store.zones(caller.account()).await?;
+        if let Reach::Zones(named) = &grants.reach {
+            zones.retain(|zone| named.contains(&zone.id));
+        }
+        Ok(zones)
+    }
+
+    pub async fn zone(&self, permit: &ZonePermit<ReadZones>) -> Result<Zone, ServiceError> {
+        Ok(permit.issuer().zone.clone())
+    }
+
+    /// Makes a zone and its issuing authority under the account's root. A name that is taken is refused.
+    pub async fn create_zone(&self, permit: &AccountPermit<CreateZone>, new: NewZone) -> Result<Zone, ServiceError> {
+        let now = self.clock.now();
+        let name = normalise_name(&new.name).map_err(|why| ServiceError::invalid("/name", why))?;
+        let account = self.own_account(permit.caller()).await?;
+        let roots = self.store.roots(account.id).await?;
+        let root = roots.into_iter().rev().find(|root| root.state == AuthorityState::Active);
+        let root = root.ok_or_else(|| ServiceError::Internal("the account has no active root authority".into()))?;
+
+        let zone = Zone { id: ZoneId::new(self.random.opaque_id()?), account, name, created_on: now };
+        let key_type = new.key_type.unwrap_or(self.options.issuing_key_type);
+        let authority = self.make_issuing_authority(&zone, &root, key_type, now).await?;
+        let actor = || permit.caller().actor();
+        let events = vec![
+            self.event(actor(), zone.account.id, Some(zone.id), Action::CreateZone, zone.id.to_string()),
+            self.event(actor(), zone.account.id, Some(zone.id), Action::CreateAuthority, authority.authority.id.to_string()),
+        ];
+        if self.store.create_zone(zone.clone(), authority, events).await? {
+            return Ok(zone);
+        }
+        let taken = Violation::new("/name", format!("the account already has a zone named {:?}", zone.name));
+        self.record_refusal(permit.caller(), None, Action::CreateZone, String::new(), &taken.message).await;
+        Err(ServiceError::Invalid(vec![taken]))
+    }
+}

@@ -1,0 +1,112 @@
+//! The asynchronous worker: carries out transitions by publishing CRLs, re-signs CRLs before they run out, and clears
+//! away what has aged. When and how often is decided here; what is done is the services' business.
+//!
+//! Any number of workers may run against one store: each authority has a lease, and a publication under a lease that
+//! somebody else has taken over is refused by the store.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::FutureExt;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use crate::domain::id::AuthorityId;
+use crate::service::publication::{LEASE, Published};
+use crate::service::{Service, ServiceError};
+use crate::store::Lease;
+
+/// How long the worker waits when nobody wakes it: finds what other processes queued, and what is to be tried again.
+const ROUND: Duration = Duration::from_millis(500);
+const HOUSEKEEPING: TimeDelta = TimeDelta::hours(1);
+
+/// Starts the worker; it ends after its current round once `stop` turns true.
+pub fn start(service: Arc<Service>, stop: watch::Receiver<bool>) -> JoinHandle<()> {
+    tokio::spawn(Worker { service, owner: Uuid::new_v4(), leases: HashMap::new(), housekeeping_at: None }.run(stop))
+}
+
+struct Worker {
+    service: Arc<Service>,
+    /// Who we are in leases: new with every start.
+    owner: Uuid,
+    leases: HashMap<AuthorityId, Lease>,
+    housekeeping_at: Option<DateTime<Utc>>,
+}
+
+impl Worker {
+    async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let work = self.service.work();
+        while !*stop.borrow() {
+            // A panic fails one round, never the worker.
+            match AssertUnwindSafe(self.round()).catch_unwind().await {
+                Ok(Ok(())) => self.service.worker_is_alive(),
+                Ok(Err(error)) => tracing::warn!(%error, "a round of the worker failed; the next one tries again"),
+                Err(_) => tracing::error!("a round of the worker panicked; the next one tries again"),
+            }
+            tokio::select! {
+                () = work.notified() => {}
+                () = self.service.clock().sleep(ROUND) => {}
+                _ = stop.changed() => {}
+            }
+        }
+    }
+
+    async fn round(&mut self) -> Result<(), ServiceError> {
+        let mut due = self.service.authorities_to_publish().await?;
+        due.extend(self.service.authorities_to_refresh().await?);
+        due.sort_unstable();
+        due.dedup();
+        for authority in due {
+            // One authority that fails must not hold up the others; the service has noted and logged it.
+            let _ = self.publish(authority).await;
+        }
+        self.service.measure_transitions().await?;
+        self.keep_house().await
+    }
+
+    async fn publish(&mut self, authority: AuthorityId) -> Result<(), ServiceError> {
+        let Some(lease) = self.lease(authority).await? else { return Ok(()) };
+        match self.service.publish(lease).await {
+            Ok(Published::Crl { .. }) => Ok(()),
+            Ok(Published::LeaseLost) => {
+                self.leases.remove(&authority);
+                Ok(())
+            }
+            Err(error) => {
+                self.leases.remove(&authority);
+                Err(error)
+            }
+        }
+    }
+
+    /// The lease we hold, prolonged before it is half used up; `None` while somebody else has it.
+    async fn lease(&mut self, authority: AuthorityId) -> Result<Option<Lease>, ServiceError> {
+        let now = self.service.clock().now();
+        if let Some(lease) = self.leases.get(&authority)
+            && now < lease.until - LEASE / 2
+            && lease.until - now <= LEASE
+        {
+            return Ok(Some(*lease));
+        }
+        let claimed = self.service.claim_lease(authority, self.owner).await?;
+        match claimed {
+            Some(lease) => self.leases.insert(authority, lease),
+            None => self.leases.remove(&authority),
+        };
+        Ok(claimed)
+    }
+
+    async fn keep_house(&mut self) -> Result<(), ServiceError> {
+        let now = self.service.clock().now();
+        if self.housekeeping_at.is_some_and(|last| now - last < HOUSEKEEPING) {
+            return Ok(());
+        }
+        self.service.forget_idempotency_keys().await?;
+        self.housekeeping_at = Some(now);
+        Ok(())
+    }
+}
