@@ -1,0 +1,115 @@
+"""kill -9, twenty times under load: nothing that a client was told is lost, doubled or untrue."""
+
+import random
+import threading
+
+import httpx
+import pytest
+from cryptography import x509
+
+import csr
+from api import STATUSES, Api, crl_number, listed_serials
+from judges import Chain
+
+KILLS = 20
+WORKERS = 4
+
+
+class Load:
+    """Threads that issue, revoke and reactivate, each its own certificates, and remember what was acknowledged."""
+
+    def __init__(self, zone):
+        self.zone, self.issuing = zone, zone.authorities()[0]["id"]
+        self.stopped = threading.Event()
+        self.acknowledged = {}  # id -> the certificate as POST answered it
+        self.expected = {}  # id -> the status that the last acknowledged call leads to, None when a call was cut off
+        self.crls = {}  # number -> the bytes of the CRL
+        self.order = []  # CRL numbers as they were seen by the one observer
+        self.faults = []
+        self.threads = [threading.Thread(target=self.guarded, args=(self.work, seed)) for seed in range(WORKERS)]
+        self.threads.append(threading.Thread(target=self.guarded, args=(self.observe, WORKERS)))
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopped.set()
+        for thread in self.threads:
+            thread.join()
+
+    def guarded(self, job, seed):
+        api = Api(self.zone.server, zone=self.zone.zone)
+        try:
+            while not self.stopped.is_set():
+                try:
+                    job(api, random.Random(seed))
+                except httpx.TransportError:
+                    self.stopped.wait(0.02)  # the process is down: begin again
+        except BaseException as fault:
+            self.faults.append(fault)
+
+    def work(self, api, chance):
+        mine = []
+        while not self.stopped.is_set():
+            made = api.issue(csr.by_openssl())
+            self.acknowledged[made["id"]] = made
+            self.expected[made["id"]] = "active"
+            mine.append(made["id"])
+            chosen = chance.choice(mine)
+            call, outcome = chance.choice([(api.delete, "revoked"), (api.patch, "active")])
+            before, self.expected[chosen] = self.expected[chosen], None
+            answer = call(chosen)
+            if answer.status_code == 200:
+                self.expected[chosen] = outcome
+            else:
+                assert answer.status_code == 503, answer.text
+                self.expected[chosen] = before
+
+    def observe(self, api, _):
+        while not self.stopped.is_set():
+            der = api.crl_der(self.issuing)
+            number = crl_number(x509.load_der_x509_crl(der))
+            assert self.crls.setdefault(number, der) == der, f"two CRLs with number {number}"
+            self.order.append(number)
+            self.stopped.wait(0.01)
+
+
+@pytest.mark.timeout(600)
+def test_twenty_kills_under_load_lose_nothing(own_zone, tmp_path):
+    server = own_zone.server
+    chance = random.Random(20)
+    with Load(own_zone) as load:
+        for _ in range(KILLS):
+            threading.Event().wait(0.3 + chance.random())
+            server.kill()
+            server.start()
+        threading.Event().wait(0.5)
+    assert load.faults == []
+    assert len(load.acknowledged) > KILLS
+    assert "panicked" not in server.output(last=10**6)
+
+    for certificate_id, made in load.acknowledged.items():
+        settled = own_zone.wait_until(certificate_id, lambda c: not c["status"].startswith("pending"), "settled")
+        assert settled["certificate"] == made["certificate"]
+        assert load.expected[certificate_id] in (settled["status"], None)
+
+    everything = own_zone.everything()
+    assert {c["id"] for c in everything} >= set(load.acknowledged)
+    assert len({c["id"] for c in everything}) == len({c["serial_number"] for c in everything}) == len(everything)
+    for status in STATUSES:
+        assert own_zone.total(status=status) == sum(c["status"] == status for c in everything)
+    assert own_zone.total() == len(everything)
+
+    assert load.order == sorted(load.order)
+    assert crl_number(own_zone.crl()) >= load.order[-1]
+    revoked = {int(c["serial_number"]) for c in everything if c["status"] == "revoked"}
+    assert listed_serials(own_zone.crl()) == revoked
+
+    chain = Chain(tmp_path, own_zone)
+    leaves = [chain.write(f"{c['id']}.pem", c["certificate"]) for c in everything]
+    for start in range(0, len(leaves), 200):
+        chain.openssl_verify(*leaves[start:start + 200])
+    good = [chain.write("good.pem", c["certificate"]) for c in everything if c["status"] == "active"][:1]
+    chain.openssl_verify(*good, crls=True)
