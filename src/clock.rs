@@ -56,12 +56,13 @@ impl Clock {
     }
 
     /// Waits by tokio's timer, also where the clock itself is fixed: a test that wants no waiting pauses tokio's time.
+    #[expect(clippy::disallowed_methods, reason = "the one place that waits")]
     pub async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "the one reading of the wall clock")]
+#[expect(clippy::disallowed_methods, reason = "the one reading of the wall clock")]
 fn system_milliseconds() -> i64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)

@@ -1,3 +1,43 @@
+//! Countersign: a self-hosted certificate authority for client certificates.
+//!
+//! A CSR goes in, a certificate comes out, signed by the zone's own managed CA; it is revoked and reactivated through
+//! pending states that an asynchronous worker carries out by publishing CRLs. The API is the one that Cloudflare
+//! published for its zones' client certificates.
+//!
+//! # The map
+//!
+//! ```text
+//! main → cli → http, worker → service → store | keys → x509 → domain
+//! ```
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`domain`] | values and rules: ids, the status table, profiles, the policy decision, permissions, names |
+//! | [`x509`] | bytes in, bytes out: CSR checks, weak keys, TBS building, lint, certificate and CRL encoding |
+//! | [`keys`] | private keys: generation, sealing, signing |
+//! | [`store`] | the only SQL: one file for each noun, and the group-commit writer |
+//! | [`service`] | the use cases: issue, revoke, reactivate, publish, manage zones, authorities, tokens |
+//! | [`worker`] | when and how often transitions are carried out and CRLs re-signed |
+//! | [`http`] | envelope, authentication, one file for each noun under `api/`, public PKI addresses |
+//! | [`cli`] | one file for each verb |
+//! | [`config`], [`clock`], [`telemetry`] | used by all; use nothing of ours but `domain` |
+//!
+//! A noun has one file in each layer, with the same name. Imports go **down** only; `tests/architecture.rs` reads the
+//! `use` lines and fails on one that goes up, or sideways where it must not.
+//!
+//! # Invariants: what is deliberately absent
+//!
+//! * No second path to issuance: front ends build a request, and `service::issuance` alone decides, builds, lints,
+//!   signs and records. Types make skipping impossible: `Plan → Tbs → LintedTbs → SignedCertificate`.
+//! * No service without a permit: what acts for a caller takes a `ZonePermit` or `AccountPermit`, which only
+//!   `service::access` makes.
+//! * No reply before the commit: a write returns after its transaction is durable (`store::writer`).
+//! * No `revoked` before the CRL that says so: statuses settle only in `store::crls`, in the CRL's own transaction.
+//! * No query about a zone's things without the zone's id in its WHERE.
+//! * No private key that can be printed or serialised; at rest they are sealed under the master key.
+//! * No wall clock outside [`clock`], no randomness outside `service::random` and `keys`.
+
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;

@@ -3,8 +3,10 @@
 /// One setting, with its names everywhere.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
-    /// The key in `countersign.toml`; flag and variable follow from it.
+    /// The key in `countersign.toml`; flag and variable are the same word in their own spelling.
     pub key: &'static str,
+    /// The flag with its dashes, where there is one.
+    pub flag: Option<&'static str>,
     pub kind: Kind,
     /// The default, in words for people.
     pub default: &'static str,
@@ -18,89 +20,136 @@ pub enum Kind {
     Switch,
     /// Has no flag, because every user of a machine can read the flags of its processes.
     Secret,
-    /// Only in the environment, and read elsewhere than here; the flag, where a command has one, is given.
-    Elsewhere(Option<&'static str>),
+    /// Not of the server's configuration: read elsewhere, and never from the file.
+    Elsewhere,
 }
 
-const fn setting(key: &'static str, kind: Kind, default: &'static str, meaning: &'static str) -> Setting {
-    Setting { key, kind, default, meaning }
+const fn setting(
+    key: &'static str,
+    flag: Option<&'static str>,
+    kind: Kind,
+    default: &'static str,
+    meaning: &'static str,
+) -> Setting {
+    Setting { key, flag, kind, default, meaning }
 }
 
 pub const SETTINGS: [Setting; 22] = [
     setting(
         "config",
-        Kind::Elsewhere(Some("--config")),
+        Some("--config"),
+        Kind::Elsewhere,
         "`countersign.toml`, if it is there",
         "the configuration file",
     ),
-    setting("listen", Kind::Text, "`127.0.0.1:8080`", "address and port to listen on"),
-    setting("tls_cert", Kind::Text, "", "PEM file with the server's certificate chain; makes the server speak HTTPS"),
-    setting("tls_key", Kind::Text, "", "PEM file with the private key of `tls_cert`"),
+    setting("listen", Some("--listen"), Kind::Text, "`127.0.0.1:8080`", "address and port to listen on"),
+    setting(
+        "tls_cert",
+        Some("--tls-cert"),
+        Kind::Text,
+        "",
+        "PEM file with the server's certificate chain; makes the server speak HTTPS",
+    ),
+    setting("tls_key", Some("--tls-key"), Kind::Text, "", "PEM file with the private key of `tls_cert`"),
     setting(
         "behind_proxy",
+        Some("--behind-proxy"),
         Kind::Switch,
         "`false`",
         "allows plain HTTP on other addresses than loopback, because a proxy in front of it speaks TLS",
     ),
-    setting("data_dir", Kind::Text, "`data`", "folder of the database, `master.key` and `admin.token`"),
-    setting("database_url", Kind::Text, "`sqlite:DATA_DIR/countersign.db`", "the database: `sqlite:PATH`"),
+    setting(
+        "data_dir",
+        Some("--data-dir"),
+        Kind::Text,
+        "`data`",
+        "folder of the database, `master.key` and `admin.token`",
+    ),
+    setting(
+        "database_url",
+        Some("--database-url"),
+        Kind::Text,
+        "`sqlite:DATA_DIR/countersign.db`",
+        "the database: `sqlite:PATH`",
+    ),
     setting(
         "public_url",
+        Some("--public-url"),
         Kind::Text,
         "from the listen address",
         "the address under which relying parties reach this server; it stands in every certificate (CRL, CA certificate)",
     ),
     setting(
         "master_key_file",
+        Some("--master-key-file"),
         Kind::Text,
         "`DATA_DIR/master.key`",
         "file with the key that seals all private keys; the default one is made at the first start",
     ),
-    setting("master_key", Kind::Secret, "", "the master key itself, instead of a file"),
+    setting("master_key", None, Kind::Secret, "", "the master key itself, instead of a file"),
     setting(
         "bootstrap_token",
+        None,
         Kind::Secret,
         "a random one",
         "the first token, 40 to 80 characters of `0-9 A-Z a-z _ -`; used at the first start only",
     ),
     setting(
         "profiles_dir",
+        Some("--profiles-dir"),
         Kind::Text,
         "`ca/profiles` if it is there, else the built-in ones",
         "folder of the profiles, by which certificates are issued",
     ),
-    setting("blocked_keys_file", Kind::Text, "", "file of refused public keys: one SHA-256 of an SPKI a line, in hex"),
+    setting(
+        "blocked_keys_file",
+        Some("--blocked-keys-file"),
+        Kind::Text,
+        "",
+        "file of refused public keys: one SHA-256 of an SPKI a line, in hex",
+    ),
     setting(
         "crl_validity",
+        Some("--crl-validity"),
         Kind::Text,
         "`7d`",
         "how long a CRL is valid, from `10s` to `365d`; it is signed anew at half of it",
     ),
     setting(
         "root_key_type",
+        Some("--root-key-type"),
         Kind::Text,
         "`p384`",
         "key of new root authorities: `p256`, `p384`, `rsa2048`, `rsa3072`, `rsa4096` or `ed25519`",
     ),
-    setting("issuing_key_type", Kind::Text, "`p256`", "key of new issuing authorities; the same words"),
+    setting(
+        "issuing_key_type",
+        Some("--issuing-key-type"),
+        Kind::Text,
+        "`p256`",
+        "key of new issuing authorities; the same words",
+    ),
     setting(
         "log",
-        Kind::Elsewhere(None),
+        None,
+        Kind::Elsewhere,
         "`info`",
         "what is logged: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,countersign=debug`",
     ),
     setting(
         "log_format",
-        Kind::Elsewhere(None),
+        None,
+        Kind::Elsewhere,
         "`pretty` on a terminal, else `json`",
         "how it is logged: `pretty` or `json`",
     ),
-    setting("url", Kind::Elsewhere(Some("--url")), "the local server's", "commands: the server to talk to"),
-    setting("token", Kind::Elsewhere(Some("--token")), "from `DATA_DIR/admin.token`", "commands: the API token"),
-    setting("zone", Kind::Elsewhere(Some("--zone")), "`default`", "commands: the zone, by name or id"),
+    setting("url", Some("--url"), Kind::Elsewhere, "the local server's", "commands: the server to talk to"),
+    setting("token", Some("--token"), Kind::Elsewhere, "from `DATA_DIR/admin.token`", "commands: the API token"),
+    setting("zone", Some("--zone"), Kind::Elsewhere, "`default`", "commands: the zone, by name or id"),
     setting(
         "ca_file",
-        Kind::Elsewhere(Some("--ca-file")),
+        Some("--ca-file"),
+        Kind::Elsewhere,
         "",
         "commands: PEM file with the CA that signed the server's TLS certificate, where the system does not know it",
     ),
@@ -112,23 +161,14 @@ impl Setting {
         format!("COUNTERSIGN_{}", self.key.to_ascii_uppercase())
     }
 
-    /// The flag with its dashes, where there is one.
-    pub fn flag(&self) -> Option<String> {
-        match self.kind {
-            Kind::Text | Kind::Switch => Some(format!("--{}", self.key.replace('_', "-"))),
-            Kind::Secret => None,
-            Kind::Elsewhere(flag) => flag.map(str::to_owned),
-        }
-    }
-
     /// Whether the loader reads it, from the file too.
     pub fn is_loaded(&self) -> bool {
-        !matches!(self.kind, Kind::Elsewhere(_))
+        self.kind != Kind::Elsewhere
     }
 
     /// All its names, for messages: `listen (--listen, COUNTERSIGN_LISTEN)`.
     pub fn names(&self) -> String {
-        match self.flag() {
+        match self.flag {
             Some(flag) => format!("{} ({flag}, {})", self.key, self.variable()),
             None => format!("{} ({})", self.key, self.variable()),
         }
@@ -143,7 +183,7 @@ pub fn names(key: &str) -> String {
 /// The table for README, in Markdown.
 pub fn table() -> String {
     let rows = SETTINGS.iter().map(|setting| {
-        let flag = setting.flag().map_or_else(String::new, |flag| format!("`{flag}`"));
+        let flag = setting.flag.map_or_else(String::new, |flag| format!("`{flag}`"));
         let key = if setting.is_loaded() { format!("`{}`", setting.key) } else { String::new() };
         format!("| `{}` | {flag} | {key} | {} | {} |\n", setting.variable(), setting.default, setting.meaning)
     });
@@ -171,12 +211,9 @@ mod tests {
         keys.dedup();
         assert_eq!(keys.len(), SETTINGS.len());
         for setting in SETTINGS {
-            assert_eq!(
-                setting.kind == Kind::Secret,
-                setting.flag().is_none() && setting.is_loaded(),
-                "{}",
-                setting.key
-            );
+            assert_eq!(setting.kind == Kind::Secret, setting.flag.is_none() && setting.is_loaded(), "{}", setting.key);
+            let flag = format!("--{}", setting.key.replace('_', "-"));
+            assert!(setting.flag.is_none_or(|given| given == flag), "{}", setting.key);
         }
     }
 

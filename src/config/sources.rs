@@ -100,7 +100,7 @@ pub fn collect(flags: &Flags, environment: &Environment, folder: &Path) -> (Valu
 
 fn given(setting: &Setting, flags: &Flags, environment: &Environment) -> Option<Value> {
     if let Some(text) = flags.0.get(setting.key) {
-        let origin = Origin::Flag(setting.flag().unwrap_or_default());
+        let origin = Origin::Flag(setting.flag.unwrap_or_default().to_owned());
         return Some(Value { text: text.clone(), origin });
     }
     let variable = setting.variable();

@@ -30,7 +30,10 @@ pub struct Actor {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ActorKind {
-    Token { id: TokenId, name: String },
+    Token {
+        id: TokenId,
+        name: String,
+    },
     /// The service itself: first start, worker.
     System,
 }

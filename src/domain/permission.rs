@@ -131,7 +131,11 @@ mod tests {
         assert!(token.allow_in_zone(Permission::ReadCertificates, account, ZoneId::parse(ZONE).unwrap()));
         assert!(!token.allow_in_zone(Permission::ReadCertificates, account, ZoneId::parse(OTHER).unwrap()));
         assert!(!token.allow_in_zone(Permission::IssueCertificates, account, ZoneId::parse(ZONE).unwrap()));
-        assert!(!token.allow_in_zone(Permission::ReadCertificates, AccountId::parse(OTHER).unwrap(), ZoneId::parse(ZONE).unwrap()));
+        assert!(!token.allow_in_zone(
+            Permission::ReadCertificates,
+            AccountId::parse(OTHER).unwrap(),
+            ZoneId::parse(ZONE).unwrap()
+        ));
         assert!(!token.allow_in_account(Permission::WriteTokens, account));
     }
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 
 use super::name::{AttributeType, Name};
 use super::plan::{CertificationRequest, Issuer, Plan, PlanKind};
-use super::profile::{Presence, Profile, is_managed_extension};
+use super::profile::{Presence, Profile, is_decided_by_profile};
 use super::serial::SerialNumber;
 use super::subject_alternative_name::SubjectAlternativeName;
 use super::violation::Violation;
@@ -58,8 +58,12 @@ pub fn decide(
         );
     }
 
-    let kept_extensions =
-        request.csr.extensions.into_iter().filter(|extension| profile.kept_extensions.contains(&extension.oid)).collect();
+    let kept_extensions = request
+        .csr
+        .extensions
+        .into_iter()
+        .filter(|extension| profile.kept_extensions.contains(&extension.oid))
+        .collect();
     Ok(Plan {
         profile: profile.name.clone(),
         issuer,
@@ -102,7 +106,8 @@ pub fn check_validity(
     } else {
         format!("the maximum of profile {:?}", profile.name)
     };
-    let message = format!("validity_days must be a whole number from 1 to {max} ({bound}); {validity_days} was asked for");
+    let message =
+        format!("validity_days must be a whole number from 1 to {max} ({bound}); {validity_days} was asked for");
     Err(Violation::new("/validity_days", message))
 }
 
@@ -123,10 +128,12 @@ fn check_subject(profile: &Profile, subject: &Name, violations: &mut Vec<Violati
         let values: Vec<_> = subject.values(*attribute).collect();
         match &rule.presence {
             Presence::Required if values.is_empty() => {
-                violations.push(Violation::csr(format!("the subject has no {key}; profile {:?} requires one", profile.name)));
+                violations
+                    .push(Violation::csr(format!("the subject has no {key}; profile {:?} requires one", profile.name)));
             }
             Presence::Forbidden if !values.is_empty() => {
-                violations.push(Violation::csr(format!("the subject has a {key}; profile {:?} forbids it", profile.name)));
+                violations
+                    .push(Violation::csr(format!("the subject has a {key}; profile {:?} forbids it", profile.name)));
             }
             Presence::Fixed(fixed) if values.len() != 1 || values.first() != Some(&fixed.as_str()) => {
                 violations.push(Violation::csr(format!(
@@ -165,13 +172,15 @@ fn check_extensions(
     messages: &mut Vec<String>,
 ) {
     if csr.asks_for_ca {
-        violations.push(Violation::csr("the request asks for a CA certificate (basicConstraints CA:TRUE); client certificates are never CAs"));
+        violations.push(Violation::csr(
+            "the request asks for a CA certificate (basicConstraints CA:TRUE); client certificates are never CAs",
+        ));
     }
     for extension in &csr.extensions {
         if profile.kept_extensions.contains(&extension.oid) {
             continue;
         }
-        let is_known = is_managed_extension(&extension.oid);
+        let is_known = is_decided_by_profile(&extension.oid);
         if extension.critical && !is_known {
             violations.push(Violation::csr(format!(
                 "the request asks for the critical extension {}, which profile {:?} does not know",
@@ -191,7 +200,9 @@ fn decide_names(
     messages: &mut Vec<String>,
 ) -> Vec<SubjectAlternativeName> {
     for kind in &request.csr.unsupported_names {
-        messages.push(format!("a subject alternative name of type {kind} was left out: only dns, email, uri and ip are copied"));
+        messages.push(format!(
+            "a subject alternative name of type {kind} was left out: only dns, email, uri and ip are copied"
+        ));
     }
     let from_csr = request.csr.subject_alternative_names.iter().map(|name| (name, "/csr".to_owned()));
     let from_body = request
@@ -203,13 +214,19 @@ fn decide_names(
     let mut names: Vec<SubjectAlternativeName> = Vec::new();
     for (name, pointer) in from_csr.chain(from_body) {
         let Some(patterns) = profile.subject_alternative_names.get(&name.kind()) else {
-            messages.push(format!("the subject alternative name {name} was left out: profile {:?} copies none of its type", profile.name));
+            messages.push(format!(
+                "the subject alternative name {name} was left out: profile {:?} copies none of its type",
+                profile.name
+            ));
             continue;
         };
         if let Err(why) = name.check() {
             violations.push(Violation::new(pointer, format!("subject alternative name: {why}")));
         } else if !patterns.iter().any(|pattern| pattern.matches(&name.value())) {
-            violations.push(Violation::new(pointer, format!("the subject alternative name {name} is not allowed by profile {:?}", profile.name)));
+            violations.push(Violation::new(
+                pointer,
+                format!("the subject alternative name {name} is not allowed by profile {:?}", profile.name),
+            ));
         } else if !names.contains(name) {
             names.push(name.clone());
         }

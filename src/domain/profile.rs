@@ -174,7 +174,9 @@ impl Document {
             return Err("extended_key_usage must contain clientAuth: Countersign issues client certificates".into());
         }
         if let Some(managed) = self.kept_extensions.iter().find(|oid| is_managed_extension(oid) || !is_oid(oid)) {
-            return Err(format!("kept_extensions: {managed:?} is no dotted OID, or an extension that Countersign writes itself"));
+            return Err(format!(
+                "kept_extensions: {managed:?} is no dotted OID, or an extension that Countersign writes itself"
+            ));
         }
         let other_attributes_allowed = self.subject.other_attributes == OtherAttributes::Allow;
         Ok(Profile {
@@ -261,22 +263,35 @@ fn extended_key_usage(word: &str) -> Result<ExtendedKeyUsage, String> {
     found.ok_or_else(|| format!("extended_key_usage: {word:?} is none of {}", names()))
 }
 
-/// Extensions that issuance writes, or whose presence would change what the certificate is.
-pub(super) fn is_managed_extension(oid: &str) -> bool {
-    const MANAGED: [&str; 14] = [
+/// Extensions that every request may ask for in any form, because the profile decides what is written instead.
+pub(super) fn is_decided_by_profile(oid: &str) -> bool {
+    const DECIDED: [&str; 6] = [
         "2.5.29.14", // subjectKeyIdentifier
         "2.5.29.15", // keyUsage
         "2.5.29.17", // subjectAltName
-        "2.5.29.18", // issuerAltName
         "2.5.29.19", // basicConstraints
-        "2.5.29.30", // nameConstraints
-        "2.5.29.31", // cRLDistributionPoints
-        "2.5.29.33", // policyMappings
         "2.5.29.35", // authorityKeyIdentifier
-        "2.5.29.36", // policyConstraints
         "2.5.29.37", // extKeyUsage
-        "2.5.29.46", // freshestCRL
-        "2.5.29.56", // noRevAvail
+    ];
+    DECIDED.contains(&oid)
+}
+
+/// Extensions that issuance writes, or whose presence would change what the certificate is: never copied.
+fn is_managed_extension(oid: &str) -> bool {
+    const MANAGED: [&str; 14] = [
+        "2.5.29.14",         // subjectKeyIdentifier
+        "2.5.29.15",         // keyUsage
+        "2.5.29.17",         // subjectAltName
+        "2.5.29.18",         // issuerAltName
+        "2.5.29.19",         // basicConstraints
+        "2.5.29.30",         // nameConstraints
+        "2.5.29.31",         // cRLDistributionPoints
+        "2.5.29.33",         // policyMappings
+        "2.5.29.35",         // authorityKeyIdentifier
+        "2.5.29.36",         // policyConstraints
+        "2.5.29.37",         // extKeyUsage
+        "2.5.29.46",         // freshestCRL
+        "2.5.29.56",         // noRevAvail
         "1.3.6.1.5.5.7.1.1", // authorityInfoAccess
     ];
     MANAGED.contains(&oid)

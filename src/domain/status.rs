@@ -75,7 +75,10 @@ pub enum Outcome {
     /// Nothing changes, and that is a success: every SDK repeats after a time-out.
     Unchanged,
     /// The certificate moves to this status with this reason, and the worker has work.
-    Moves { to: Status, reason: RevocationReason },
+    Moves {
+        to: Status,
+        reason: RevocationReason,
+    },
     Refused(Refusal),
 }
 
@@ -107,7 +110,9 @@ fn revoke(standing: Standing, reason: RevocationReason) -> Outcome {
     let moves = Outcome::Moves { to: Status::PendingRevocation, reason };
     match (standing.status, standing.reason) {
         (Status::Active | Status::PendingReactivation, _) => moves,
-        (Status::PendingRevocation | Status::Revoked, Some(recorded)) if recorded.is_hold() && !reason.is_hold() => moves,
+        (Status::PendingRevocation | Status::Revoked, Some(recorded)) if recorded.is_hold() && !reason.is_hold() => {
+            moves
+        }
         (Status::PendingRevocation | Status::Revoked, _) => Outcome::Unchanged,
     }
 }

@@ -108,5 +108,11 @@ pub fn success_with<T: Serialize>(result: T, messages: Vec<Note>) -> HttpRespons
 }
 
 pub fn page<T: Serialize>(result: Vec<T>, result_info: ResultInfo) -> HttpResponse {
-    HttpResponse::Ok().json(SuccessPage { success: true, errors: Vec::new(), messages: Vec::new(), result, result_info })
+    HttpResponse::Ok().json(SuccessPage {
+        success: true,
+        errors: Vec::new(),
+        messages: Vec::new(),
+        result,
+        result_info,
+    })
 }

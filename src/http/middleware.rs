@@ -3,11 +3,13 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
+use actix_web::Error;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use actix_web::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+};
 use actix_web::middleware::Next;
-use actix_web::{Error, ResponseError};
 use futures_util::FutureExt;
 use tracing::Instrument;
 
@@ -24,20 +26,16 @@ pub async fn around(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let id = uuid::Uuid::new_v4().simple().to_string();
     let span = tracing::info_span!("request", %id, method = %request.method(), path = %request.path());
-    let http_request = request.request().clone();
-    let method = http_request.method().clone();
+    let method = request.method().to_string();
     let started = Instant::now();
 
     let called = AssertUnwindSafe(next.call(request)).catch_unwind().instrument(span.clone()).await;
+    // Handlers answer their own faults; what is left are a panic and what actix itself refuses.
     let mut response = match called {
-        Ok(Ok(response)) => response.map_into_boxed_body(),
-        Ok(Err(error)) => {
-            let answer = error.error_response();
-            ServiceResponse::new(http_request, answer)
-        }
+        Ok(called) => called?.map_into_boxed_body(),
         Err(_) => {
             span.in_scope(|| tracing::error!("a handler panicked"));
-            ServiceResponse::new(http_request, ApiError::internal().error_response())
+            return Err(ApiError::internal().into());
         }
     };
 
@@ -46,7 +44,7 @@ pub async fn around(
     // The pattern, not the path: strangers must not be able to make up label values.
     let route = response.request().match_pattern().unwrap_or_else(|| "unknown".into());
     span.in_scope(|| tracing::debug!(status, microseconds = elapsed.as_micros(), "answered"));
-    let labels = [("method", method.to_string()), ("route", route), ("status", status.to_string())];
+    let labels = [("method", method), ("route", route), ("status", status.to_string())];
     metrics::histogram!("countersign_http_request_seconds", &labels).record(elapsed);
 
     let headers = response.headers_mut();

@@ -36,16 +36,13 @@ pub fn configure(config: &mut web::ServiceConfig) {
 }
 
 pub(super) fn collect() -> OpenApi {
-    let (_, collected) =
-        App::new().into_utoipa_app().openapi(frame()).configure(routes::register).split_for_parts();
+    let (_, collected) = App::new().into_utoipa_app().openapi(frame()).configure(routes::register).split_for_parts();
     collected
 }
 
 fn frame() -> OpenApi {
-    let license: License = utoipa::openapi::LicenseBuilder::new()
-        .name("MIT OR Apache-2.0")
-        .identifier(Some("MIT OR Apache-2.0"))
-        .build();
+    let license: License =
+        utoipa::openapi::LicenseBuilder::new().name("MIT OR Apache-2.0").identifier(Some("MIT OR Apache-2.0")).build();
     let info = InfoBuilder::new()
         .title("Countersign")
         .version(env!("CARGO_PKG_VERSION"))

@@ -76,7 +76,8 @@ pub async fn health() -> HttpResponse {
 )]
 #[get("/readyz")]
 pub async fn readiness(service: web::Data<Service>) -> HttpResponse {
-    let parts: Vec<_> = service.parts().await.into_iter().map(|part| ReadinessPart { name: part.name, fault: part.fault }).collect();
+    let parts: Vec<_> =
+        service.parts().await.into_iter().map(|part| ReadinessPart { name: part.name, fault: part.fault }).collect();
     if parts.iter().all(|part| part.fault.is_none()) {
         return HttpResponse::Ok().json(Readiness { status: "ready", parts });
     }

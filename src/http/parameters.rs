@@ -143,7 +143,9 @@ mod tests {
 
     #[test]
     fn what_is_no_page_is_refused() {
-        for query in ["page=0", "page=-1", "page=one", "page=1.5", "page=", "page=NaN", "per_page=0", "limit=-1", "offset=x"] {
+        for query in
+            ["page=0", "page=-1", "page=one", "page=1.5", "page=", "page=NaN", "per_page=0", "limit=-1", "offset=x"]
+        {
             assert!(request(query).is_err(), "{query}");
         }
     }

@@ -174,9 +174,11 @@ fn published(
     let left = (crl.next_update - service.clock().now()).num_seconds();
     let cache = format!("public, max-age={}, must-revalidate", left.clamp(0, CRL_MAX_AGE));
     let modified = crl.this_update.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
-    let mut response =
-        if is_known(request, &tag) { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    response.insert_header((ETAG, tag.clone())).insert_header((CACHE_CONTROL, cache)).insert_header((LAST_MODIFIED, modified));
+    let mut response = if is_known(request, &tag) { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    response
+        .insert_header((ETAG, tag.clone()))
+        .insert_header((CACHE_CONTROL, cache))
+        .insert_header((LAST_MODIFIED, modified));
     if is_known(request, &tag) {
         return response.finish();
     }

@@ -8,7 +8,9 @@ pub enum KeyError {
     #[error("the master key must be 32 bytes, written as 64 hexadecimal digits or 44 characters of base64")]
     MasterKeyForm,
     /// Opening failed: another master key, another record, or changed bytes. AES-GCM cannot tell which.
-    #[error("the sealed key cannot be opened: the master key is not the one it was sealed with, or the record was changed")]
+    #[error(
+        "the sealed key cannot be opened: the master key is not the one it was sealed with, or the record was changed"
+    )]
     WrongMasterKey,
     /// Sealed by a newer program.
     #[error("the key was sealed in the form {0}, which this version does not know")]

@@ -30,7 +30,8 @@ pub fn decrypt(pem: &str, passphrase: &SecretString) -> Result<Zeroizing<Vec<u8>
     let document = match label {
         PLAIN => document,
         ENCRYPTED => {
-            let encrypted = EncryptedPrivateKeyInfoRef::from_der(document.as_bytes()).map_err(|_| KeyError::WrongPassphrase)?;
+            let encrypted =
+                EncryptedPrivateKeyInfoRef::from_der(document.as_bytes()).map_err(|_| KeyError::WrongPassphrase)?;
             encrypted.decrypt(passphrase.expose_secret()).map_err(|_| KeyError::WrongPassphrase)?
         }
         other => {

@@ -6,8 +6,8 @@ use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair,
-    KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
+    Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
 };
 use zeroize::Zeroizing;
 
@@ -19,6 +19,9 @@ use crate::x509::lint::LintedTbs;
 use crate::x509::public_key;
 
 use super::error::KeyError;
+
+/// From this length on, hashing alone takes about a millisecond.
+const LONG_MESSAGE: usize = 1 << 20;
 
 /// An authority's private key in memory. Cloning shares it. It cannot be printed; the library overwrites it when the
 /// last clone goes.
@@ -67,15 +70,23 @@ impl Signer {
         if is_self_signed && tbs.plan().public_key.spki != self.public_key.spki {
             return Err(KeyError::Mismatch("a self-signed certificate is signed with the key that it holds".into()));
         }
-        let signature = self.sign(tbs.der()).await?;
-        Ok(tbs.seal(&signature)?)
+        let length = tbs.der().len();
+        self.run(length, move |signer| {
+            let signature = signer.sign(tbs.der())?;
+            Ok(tbs.seal(&signature)?)
+        })
+        .await
     }
 
     /// Signs a CRL that was planned for an issuer with this key.
     pub async fn sign_crl(&self, tbs: CrlTbs) -> Result<SignedCrl, KeyError> {
         self.check_key_type(tbs.key_type())?;
-        let signature = self.sign(tbs.der()).await?;
-        Ok(tbs.seal(&signature)?)
+        let length = tbs.der().len();
+        self.run(length, move |signer| {
+            let signature = signer.sign(tbs.der())?;
+            Ok(tbs.seal(&signature)?)
+        })
+        .await
     }
 
     fn check_key_type(&self, planned: AuthorityKeyType) -> Result<(), KeyError> {
@@ -85,27 +96,38 @@ impl Signer {
         Err(KeyError::Mismatch(format!("it is planned for a key of type {planned}, and this is {}", self.key_type)))
     }
 
+    /// Signs here and now where that takes some tens of microseconds, less than a way to another thread and back. RSA
+    /// takes hundreds and more, and a CRL with a million entries has fifty megabytes to hash: those go to a blocking
+    /// thread, so that they do not hold up what else the asynchronous worker has to do.
+    async fn run<T, F>(&self, length: usize, work: F) -> Result<T, KeyError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Self) -> Result<T, KeyError> + Send + 'static,
+    {
+        if length < LONG_MESSAGE && !matches!(self.key, Key::Rsa(_)) {
+            return work(self);
+        }
+        let signer = self.clone();
+        tokio::task::spawn_blocking(move || work(&signer)).await.map_err(|_| KeyError::Library("sign"))?
+    }
+
     /// Private on purpose: nothing that was not linted gets a signature.
-    async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         const FAILED: KeyError = KeyError::Library("sign");
         match &self.key {
-            // Some tens of microseconds: less than a way to another thread and back.
             Key::Elliptic(key) => {
                 key.sign(&SystemRandom::new(), message).map(|signature| signature.as_ref().to_vec()).map_err(|_| FAILED)
             }
             Key::Ed25519(key) => key.try_sign(message).map(|signature| signature.as_ref().to_vec()).map_err(|_| FAILED),
-            // Hundreds of microseconds and more, which would hold up the connections of an asynchronous worker.
-            Key::Rsa(key) => {
-                let (key, message) = (Arc::clone(key), message.to_vec());
-                tokio::task::spawn_blocking(move || sign_rsa(&key, &message)).await.map_err(|_| FAILED)?
-            }
+            Key::Rsa(key) => sign_rsa(key, message),
         }
     }
 }
 
 fn sign_rsa(key: &RsaKeyPair, message: &[u8]) -> Result<Vec<u8>, KeyError> {
     let mut signature = vec![0; key.public_modulus_len()];
-    key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature).map_err(|_| KeyError::Library("sign"))?;
+    key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
+        .map_err(|_| KeyError::Library("sign"))?;
     Ok(signature)
 }
 
@@ -126,7 +148,8 @@ fn generate_pkcs8(key_type: AuthorityKeyType) -> Result<Zeroizing<Vec<u8>>, KeyE
 }
 
 fn load(key_type: AuthorityKeyType, pkcs8: &[u8]) -> Result<(Key, Vec<u8>), KeyError> {
-    let rejected = |error: aws_lc_rs::error::KeyRejected| KeyError::Rejected(format!("it is no {key_type} key ({error})"));
+    let rejected =
+        |error: aws_lc_rs::error::KeyRejected| KeyError::Rejected(format!("it is no {key_type} key ({error})"));
     if let Some(curve) = curve(key_type) {
         let key = EcdsaKeyPair::from_pkcs8(curve, pkcs8).map_err(rejected)?;
         let spki = spki(key.public_key())?;
@@ -139,7 +162,10 @@ fn load(key_type: AuthorityKeyType, pkcs8: &[u8]) -> Result<(Key, Vec<u8>), KeyE
     };
     let key = RsaKeyPair::from_pkcs8(pkcs8).map_err(rejected)?;
     if key.public_modulus_len() != size.len() {
-        return Err(KeyError::Rejected(format!("it is no {key_type} key: its modulus has {} octets", key.public_modulus_len())));
+        return Err(KeyError::Rejected(format!(
+            "it is no {key_type} key: its modulus has {} octets",
+            key.public_modulus_len()
+        )));
     }
     let spki = spki(key.public_key())?;
     Ok((Key::Rsa(Arc::new(key)), spki))

@@ -142,9 +142,8 @@ impl Service {
     /// Permits an act in a zone. An unknown zone and a foreign one are refused alike.
     pub async fn permit_in_zone<A: Act>(&self, caller: Caller, zone: ZoneId) -> Result<ZonePermit<A>, ServiceError> {
         let issuer = self.zone_issuer(zone).await?;
-        let allowed = |issuer: &Arc<ZoneIssuer>| {
-            caller.token.grants.allow_in_zone(A::PERMISSION, issuer.zone.account.id, zone)
-        };
+        let allowed =
+            |issuer: &Arc<ZoneIssuer>| caller.token.grants.allow_in_zone(A::PERMISSION, issuer.zone.account.id, zone);
         match issuer.filter(allowed) {
             Some(issuer) => Ok(ZonePermit { caller, issuer, act: PhantomData }),
             None => {

@@ -88,7 +88,8 @@ impl Service {
         key_type: AuthorityKeyType,
         now: DateTime<Utc>,
     ) -> Result<(NewAuthority, Arc<Signer>), ServiceError> {
-        let draft = self.draft(account, None, format!("Root CA for account {account}"), key_type, now, ROOT_LIFETIME)?;
+        let draft =
+            self.draft(account, None, format!("Root CA for account {account}"), key_type, now, ROOT_LIFETIME)?;
         let issuer = Issuer {
             subject: draft.subject.der.clone(),
             ski: draft.signer.public_key().ski.to_vec(),

@@ -259,7 +259,10 @@ fn claim(
 }
 
 fn key_is_blocked() -> ServiceError {
-    ServiceError::invalid("/csr", "the key is on the block list: it is known or reported to be compromised; make a new one")
+    ServiceError::invalid(
+        "/csr",
+        "the key is on the block list: it is known or reported to be compromised; make a new one",
+    )
 }
 
 fn names(plan: &Plan) -> Vec<SubjectAlternativeName> {

@@ -49,9 +49,8 @@ impl Profiles {
 }
 
 fn read_folder(folder: &Path) -> Result<Vec<Profile>, StartError> {
-    let unreadable = |path: &Path, error: std::io::Error| {
-        StartError::Profile(format!("{} cannot be read: {error}", path.display()))
-    };
+    let unreadable =
+        |path: &Path, error: std::io::Error| StartError::Profile(format!("{} cannot be read: {error}", path.display()));
     let mut profiles = Vec::new();
     for entry in fs::read_dir(folder).map_err(|error| unreadable(folder, error))? {
         let path = entry.map_err(|error| unreadable(folder, error))?.path();

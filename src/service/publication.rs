@@ -59,7 +59,11 @@ impl Service {
             let validity = publication.next_update - publication.this_update;
             publication.retry_at <= now && publication.this_update + validity / 2 <= now
         };
-        Ok(publications.iter().filter(|publication| is_due(publication)).map(|publication| publication.authority).collect())
+        Ok(publications
+            .iter()
+            .filter(|publication| is_due(publication))
+            .map(|publication| publication.authority)
+            .collect())
     }
 
     /// Tells the metrics how many transitions wait, and for how long.

@@ -101,11 +101,8 @@ impl Service {
 
     async fn set_up(&self) -> Result<FirstStart, StartError> {
         let now = self.clock.now();
-        let account = Account {
-            id: AccountId::new(self.random.opaque_id()?),
-            name: DEFAULT_ACCOUNT.to_owned(),
-            created_on: now,
-        };
+        let account =
+            Account { id: AccountId::new(self.random.opaque_id()?), name: DEFAULT_ACCOUNT.to_owned(), created_on: now };
         let zone = Zone {
             id: ZoneId::new(self.random.opaque_id()?),
             account: account.clone(),
@@ -185,15 +182,15 @@ fn open_master_key(source: &MasterKeySource, store_is_empty: bool) -> Result<Mas
              without the old one.",
             path.display()
         ))),
-        Err(error) => {
-            Err(StartError::MasterKey(format!("the master key {} cannot be read: {error}", path.display())))
-        }
+        Err(error) => Err(StartError::MasterKey(format!("the master key {} cannot be read: {error}", path.display()))),
     }
 }
 
 fn parse_master_key(text: &SecretString, place: &str) -> Result<MasterKey, StartError> {
     MasterKey::from_text(text.expose_secret()).map_err(|_| {
-        StartError::MasterKey(format!("the master key in {place} must be 32 bytes, written as 64 hex digits or as base64"))
+        StartError::MasterKey(format!(
+            "the master key in {place} must be 32 bytes, written as 64 hex digits or as base64"
+        ))
     })
 }
 

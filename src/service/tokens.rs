@@ -102,7 +102,8 @@ impl Service {
         let mut violations = Vec::new();
         let name = new.name.trim();
         if name.is_empty() || name.chars().count() > MAX_NAME_LENGTH || name.chars().any(char::is_control) {
-            violations.push(Violation::new("/name", format!("name must be 1 to {MAX_NAME_LENGTH} printable characters")));
+            violations
+                .push(Violation::new("/name", format!("name must be 1 to {MAX_NAME_LENGTH} printable characters")));
         }
         if new.permissions.is_empty() {
             violations.push(Violation::new("/permissions", "permissions must name at least one"));
@@ -141,7 +142,10 @@ impl Service {
     ) -> Result<Option<Violation>, ServiceError> {
         let Some(zones) = zones else { return Ok(None) };
         if zones.is_empty() {
-            return Ok(Some(Violation::new("/zones", "zones must name at least one; leave it out for the whole account")));
+            return Ok(Some(Violation::new(
+                "/zones",
+                "zones must name at least one; leave it out for the whole account",
+            )));
         }
         let own: BTreeSet<ZoneId> = self.store.zones(caller.account()).await?.iter().map(|zone| zone.id).collect();
         let foreign = zones.iter().find(|zone| !own.contains(zone));

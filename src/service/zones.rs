@@ -52,7 +52,13 @@ impl Service {
         let actor = || permit.caller().actor();
         let events = vec![
             self.event(actor(), zone.account.id, Some(zone.id), Action::CreateZone, zone.id.to_string()),
-            self.event(actor(), zone.account.id, Some(zone.id), Action::CreateAuthority, authority.authority.id.to_string()),
+            self.event(
+                actor(),
+                zone.account.id,
+                Some(zone.id),
+                Action::CreateAuthority,
+                authority.authority.id.to_string(),
+            ),
         ];
         if self.store.create_zone(zone.clone(), authority, events).await? {
             return Ok(zone);

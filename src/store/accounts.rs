@@ -5,11 +5,11 @@ use diesel::prelude::*;
 use crate::domain::account::Account;
 use crate::domain::id::AccountId;
 
+use super::Store;
 use super::connection::Connection;
 use super::convert::{account_id, millis, time};
 use super::error::StoreError;
 use super::schema::accounts;
-use super::Store;
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = accounts)]

@@ -173,9 +173,7 @@ fn filtered(zone: ZoneId, filter: &CertificateFilter) -> Filtered<'static> {
     if let Some(serial) = &filter.serial {
         query = query.filter(certificates::serial.eq(serial.as_bytes().to_vec())).filter(
             certificates::authority_id.eq_any(
-                authorities::table
-                    .filter(authorities::zone_id.eq(zone.as_bytes().to_vec()))
-                    .select(authorities::id),
+                authorities::table.filter(authorities::zone_id.eq(zone.as_bytes().to_vec())).select(authorities::id),
             ),
         );
     }

@@ -1,5 +1,8 @@
 //! Connections: how the database is opened, and the pool of readers.
 
+use std::fmt::Display;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -37,8 +40,9 @@ const READER_PRAGMAS: &str = "
 
 /// Opens the connection that writes; the file is created when it is not there.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
+    create_private(path)?;
     let mut connection = open(path)?;
-    connection.batch_execute(WRITER_PRAGMAS)?;
+    connection.batch_execute(WRITER_PRAGMAS).map_err(|error| unusable(path, &error))?;
     Ok(connection)
 }
 
@@ -54,8 +58,17 @@ pub(super) fn open_readers(path: &Path, size: u32) -> Result<Readers, StoreError
 }
 
 fn open(path: &Path) -> Result<Connection, StoreError> {
-    let opened = Connection::establish(name(path)?);
-    opened.map_err(|error| StoreError::Unavailable(format!("cannot open {}: {error}", path.display())))
+    Connection::establish(name(path)?).map_err(|error| unusable(path, &error))
+}
+
+/// Only the owner reads the file; SQLite gives its companions (-wal, -shm) the same mode.
+fn create_private(path: &Path) -> Result<(), StoreError> {
+    let created = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+    created.map(drop).map_err(|error| unusable(path, &error))
+}
+
+fn unusable(path: &Path, error: &dyn Display) -> StoreError {
+    StoreError::Unavailable(format!("{} cannot be used as a database: {error}", path.display()))
 }
 
 fn name(path: &Path) -> Result<&str, StoreError> {

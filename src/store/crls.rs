@@ -121,8 +121,7 @@ impl Store {
     /// Where publishing stands, for all authorities.
     pub async fn publications(&self) -> Result<Vec<Publication>, StoreError> {
         self.read(|connection| {
-            let rows: Vec<PublicationRow> =
-                publications::table.select(PublicationRow::as_select()).load(connection)?;
+            let rows: Vec<PublicationRow> = publications::table.select(PublicationRow::as_select()).load(connection)?;
             rows.into_iter().map(into_publication).collect()
         })
         .await
@@ -137,9 +136,9 @@ impl Store {
         until: DateTime<Utc>,
     ) -> Result<Option<Lease>, StoreError> {
         self.write(move |connection| {
-            let free_or_ours = publications::table
-                .find(authority.as_bytes().as_slice())
-                .filter(publications::lease_until.lt(millis(now)).or(publications::lease_owner.eq(owner.as_bytes().as_slice())));
+            let free_or_ours = publications::table.find(authority.as_bytes().as_slice()).filter(
+                publications::lease_until.lt(millis(now)).or(publications::lease_owner.eq(owner.as_bytes().as_slice())),
+            );
             let fence: Option<i64> = diesel::update(free_or_ours)
                 .set((
                     publications::lease_owner.eq(Some(owner.as_bytes().as_slice())),

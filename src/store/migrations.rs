@@ -20,7 +20,8 @@ pub(super) fn run(connection: &mut Connection) -> Result<Vec<String>, StoreError
 }
 
 fn refuse_newer(connection: &mut Connection) -> Result<(), StoreError> {
-    let known: Vec<Box<dyn diesel::migration::Migration<Sqlite>>> = SQLITE.migrations().map_err(|error| failed(&*error))?;
+    let known: Vec<Box<dyn diesel::migration::Migration<Sqlite>>> =
+        SQLITE.migrations().map_err(|error| failed(&*error))?;
     let known: BTreeSet<String> = known.iter().map(|migration| migration.name().version().to_string()).collect();
     let applied = connection.applied_migrations().map_err(|error| failed(&*error))?;
     match applied.iter().map(ToString::to_string).find(|version| !known.contains(version)) {

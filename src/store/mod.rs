@@ -29,12 +29,10 @@ mod writer;
 mod zones;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 
 pub use authorities::{NewAuthority, SealedKey};
 pub use certificates::{NewCertificate, Page, Window};
-pub use crls::{Lease, PublishOutcome, Publication, PublishedRevocation};
+pub use crls::{Lease, Publication, PublishOutcome, PublishedRevocation};
 pub use error::StoreError;
 pub use idempotency::{Claimed, IdempotencyClaim};
 pub use issuance::IssueOutcome;
@@ -54,7 +52,6 @@ const READERS: u32 = 6;
 pub struct Store {
     readers: Readers,
     writer: Writer,
-    writer_thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
 impl Store {
@@ -67,8 +64,7 @@ impl Store {
             tracing::info!(%version, "migrated the database");
         }
         let readers = connection::open_readers(path, READERS)?;
-        let (writer, thread) = Writer::start(connection)?;
-        Ok(Self { readers, writer, writer_thread: Arc::new(Mutex::new(Some(thread))) })
+        Ok(Self { readers, writer: Writer::start(connection)? })
     }
 
     /// Migrates the database file and returns the versions that were applied.
@@ -80,15 +76,6 @@ impl Store {
     pub async fn check(&self) -> Result<(), StoreError> {
         use diesel::connection::SimpleConnection;
         self.read(|connection| Ok(connection.batch_execute("SELECT 1")?)).await
-    }
-
-    /// Ends the writer after everything queued is durable. Call once nothing else holds the store.
-    pub fn close(self) {
-        let thread = self.writer_thread.lock().ok().and_then(|mut slot| slot.take());
-        drop(self.writer);
-        if let Some(thread) = thread {
-            let _ = thread.join();
-        }
     }
 
     async fn read<T, F>(&self, query: F) -> Result<T, StoreError>

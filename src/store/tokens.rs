@@ -103,9 +103,7 @@ pub(super) fn insert(connection: &mut Connection, new: &NewToken) -> Result<(), 
     let permissions: Vec<_> = token.grants.permissions.iter().map(|permission| permission.as_str()).collect();
     let zones = match &token.grants.reach {
         Reach::Account => None,
-        Reach::Zones(zones) => {
-            Some(certificates::to_json(&zones.iter().map(ToString::to_string).collect::<Vec<_>>())?)
-        }
+        Reach::Zones(zones) => Some(certificates::to_json(&zones.iter().map(ToString::to_string).collect::<Vec<_>>())?),
     };
     diesel::insert_into(tokens::table)
         .values((

@@ -64,8 +64,7 @@ impl Store {
     /// Authorities that have transitions waiting.
     pub async fn authorities_with_transitions(&self) -> Result<Vec<AuthorityId>, StoreError> {
         self.read(|connection| {
-            let ids: Vec<Vec<u8>> =
-                transitions::table.select(transitions::authority_id).distinct().load(connection)?;
+            let ids: Vec<Vec<u8>> = transitions::table.select(transitions::authority_id).distinct().load(connection)?;
             ids.iter().map(|id| authority_id(id)).collect()
         })
         .await

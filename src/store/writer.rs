@@ -29,13 +29,13 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread that owns the connection.
-    pub(super) fn start(connection: Connection) -> Result<(Self, thread::JoinHandle<()>), StoreError> {
+    pub(super) fn start(connection: Connection) -> Result<Self, StoreError> {
         let (queue, waiting) = mpsc::channel(QUEUE_LENGTH);
-        let thread = thread::Builder::new()
+        thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || run(connection, waiting))
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        Ok((Self { queue }, thread))
+        Ok(Self { queue })
     }
 
     /// Queues a piece of work and waits until the transaction that holds it is durable.

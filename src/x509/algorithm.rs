@@ -11,7 +11,9 @@ pub fn identifier(key_type: AuthorityKeyType) -> Result<Vec<u8>, DerError> {
         AuthorityKeyType::P256 => without_parameters(oid::ECDSA_WITH_SHA256),
         AuthorityKeyType::P384 => without_parameters(oid::ECDSA_WITH_SHA384),
         AuthorityKeyType::Ed25519 => without_parameters(oid::ED25519),
-        AuthorityKeyType::Rsa2048 | AuthorityKeyType::Rsa3072 | AuthorityKeyType::Rsa4096 => with_null(oid::SHA256_WITH_RSA),
+        AuthorityKeyType::Rsa2048 | AuthorityKeyType::Rsa3072 | AuthorityKeyType::Rsa4096 => {
+            with_null(oid::SHA256_WITH_RSA)
+        }
     }
 }
 

@@ -37,25 +37,36 @@ pub fn crl(
     Ok(capture.content.take())
 }
 
-/// A field that the splice expects: its name, the tags it may have, and the DER that takes its place, if any.
-pub struct Field<'a> {
-    pub what: &'static str,
-    pub tags: &'static [u8],
-    pub replacement: Option<&'a [u8]>,
+/// A step of a splice.
+pub enum Field<'a> {
+    /// A field that is there, with its name and the tags it may have, and stays.
+    Kept(&'static str, &'static [u8]),
+    /// A field that is there, a SEQUENCE, and gives way to this DER.
+    Replaced(&'static str, &'a [u8]),
+    /// DER that is put in at this place.
+    Inserted(&'a [u8]),
 }
 
-/// Replaces fields of a SEQUENCE. Fails unless it has exactly the expected fields, so that a change in what rcgen
-/// writes can never put our DER in a wrong place.
+/// Puts DER into a SEQUENCE that rcgen wrote. Fails unless it has exactly the expected fields, so that a change in
+/// what rcgen writes can never put our DER in a wrong place.
 pub fn splice(content: &[u8], fields: &[Field<'_>]) -> Result<Vec<u8>, X509Error> {
     let unexpected = |what, detail: String| X509Error::UnexpectedEncoding { what, detail };
     let mut reader = der::single(content, SEQUENCE, "the encoder's output")?.contents();
     let mut parts = Vec::with_capacity(fields.len());
     for field in fields {
+        let (what, tags, replacement) = match field {
+            Field::Kept(what, tags) => (*what, *tags, None),
+            Field::Replaced(what, der) => (*what, [SEQUENCE].as_slice(), Some(*der)),
+            Field::Inserted(der) => {
+                parts.push(*der);
+                continue;
+            }
+        };
         let element = reader.read()?;
-        if !field.tags.contains(&element.tag) {
-            return Err(unexpected(field.what, format!("tag 0x{:02x}", element.tag)));
+        if !tags.contains(&element.tag) {
+            return Err(unexpected(what, format!("tag 0x{:02x}", element.tag)));
         }
-        parts.push(field.replacement.unwrap_or(element.whole));
+        parts.push(replacement.unwrap_or(element.whole));
     }
     if !reader.is_empty() {
         return Err(unexpected("field", "more fields than expected".into()));
@@ -106,12 +117,13 @@ mod tests {
     #[test]
     fn a_splice_refuses_other_fields_than_expected() {
         let content = write::sequence(&[&[0x02, 0x01, 0x05], &[0x30, 0x00]]);
-        let field = |tags| Field { what: "field", tags, replacement: None };
-        let replaced = Field { what: "name", tags: &[0x30], replacement: Some(&[0x30, 0x02, 0x05, 0x00]) };
-        let spliced = splice(&content, &[field(&[0x02]), replaced]).unwrap();
-        assert_eq!(spliced, [0x30, 7, 2, 1, 5, 0x30, 2, 5, 0]);
-        assert!(splice(&content, &[field(&[0x02])]).is_err());
-        assert!(splice(&content, &[field(&[0x02]), field(&[0x31])]).is_err());
-        assert!(splice(&content, &[field(&[0x02]), field(&[0x30]), field(&[0x30])]).is_err());
+        let (number, list) = (Field::Kept("number", &[0x02]), Field::Kept("list", &[0x30]));
+        let replaced = Field::Replaced("name", &[0x30, 0x02, 0x05, 0x00]);
+        let spliced = splice(&content, &[Field::Kept("number", &[0x02]), Field::Inserted(&[5, 0]), replaced]).unwrap();
+        assert_eq!(spliced, [0x30, 9, 2, 1, 5, 5, 0, 0x30, 2, 5, 0]);
+        assert!(splice(&content, &[Field::Kept("number", &[0x02]), Field::Kept("set", &[0x31])]).is_err());
+        assert!(splice(&content, &[Field::Replaced("name", &[0x30, 0x00]), Field::Kept("list", &[0x30])]).is_err());
+        assert!(splice(&content, &[Field::Kept("number", &[0x02])]).is_err());
+        assert!(splice(&content, &[number, list, Field::Kept("more", &[0x30])]).is_err());
     }
 }

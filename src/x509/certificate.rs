@@ -106,18 +106,63 @@ fn faults(faults: Vec<String>) -> X509Error {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{pem, testing};
+    use proptest::prelude::*;
+
+    use super::super::{lint, pem, tbs, testing};
     use super::*;
+
+    fn sealed() -> Vec<u8> {
+        let tbs = tbs::build(&testing::client_plan()).unwrap();
+        let Ok(linted) = lint::lint(tbs) else { panic!("the plan passes") };
+        linted.seal(b"signature").unwrap().der().to_vec()
+    }
+
+    proptest! {
+        #[test]
+        fn no_mutation_brings_the_reader_down(
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        ) {
+            let mut der = sealed();
+            for (place, octet) in &changes {
+                let place = place.index(der.len());
+                der[place] = *octet;
+            }
+            let _ = read(&der);
+            if let Ok(signed) = Signed::read(&der) {
+                let _ = lint::lint(tbs::Tbs { der: signed.content.whole.to_vec(), plan: testing::client_plan() });
+            }
+        }
+    }
+
+    #[test]
+    fn every_field_of_the_plan_is_read_back() {
+        let plan = testing::client_plan();
+        let facts = read(&sealed()).unwrap();
+        assert_eq!((facts.subject, facts.serial), (plan.subject, plan.serial));
+        assert_eq!(facts.issuer.der, plan.issuer.subject);
+        assert_eq!((facts.not_before, facts.not_after), (plan.not_before, plan.not_after));
+        assert_eq!(facts.ski, Some(plan.public_key.ski.to_vec()));
+        assert_eq!(facts.aki, Some(plan.issuer.ski));
+        assert_eq!(facts.spki, plan.public_key.spki);
+        assert_eq!(facts.crl_urls, [plan.issuer.crl_url]);
+        assert_eq!(facts.subject_alternative_names.len(), 2);
+    }
 
     #[test]
     fn the_certificate_of_the_wire_contract_reads_as_the_contract_says() {
         let facts = testing::contract_certificate();
         assert_eq!(facts.serial.to_decimal(), "178330214396732578226290616980440577183373074272");
         assert_eq!(hex::encode(facts.ski.unwrap()), "ee6559d74a51e399760a5ac3d75349640efafd58");
-        assert_eq!(hex::encode(facts.fingerprint_sha256), "f013fa7fa7b6f912581f9038b66bd318b69bf9aaa6d596cddcc77f222a9ced09");
+        assert_eq!(
+            hex::encode(facts.fingerprint_sha256),
+            "f013fa7fa7b6f912581f9038b66bd318b69bf9aaa6d596cddcc77f222a9ced09"
+        );
         assert_eq!(facts.not_before.to_rfc3339(), "2026-11-20T18:25:00+00:00");
         assert_eq!(facts.not_after.to_rfc3339(), "2027-11-20T18:25:00+00:00");
-        assert_eq!(facts.subject.to_string(), "C=PT, ST=Lisboa, L=Lisboa, O=Example Org, OU=Field devices, CN=device-0001");
+        assert_eq!(
+            facts.subject.to_string(),
+            "C=PT, ST=Lisboa, L=Lisboa, O=Example Org, OU=Field devices, CN=device-0001"
+        );
         assert!(!facts.is_ca);
     }
 

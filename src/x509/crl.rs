@@ -1,16 +1,16 @@
 //! Certificate revocation lists (RFC 5280, 5): complete ones, written and read.
 
+mod entries;
+
 use chrono::{DateTime, Utc};
-use rcgen::{CertificateRevocationListParams, KeyIdMethod, RevokedCertParams};
+use rcgen::{CertificateRevocationListParams, KeyIdMethod};
 
 use crate::domain::key::AuthorityKeyType;
 use crate::domain::reason::RevocationReason;
 use crate::domain::serial::SerialNumber;
 
 use super::capture::{self, Field};
-use super::der::{
-    self, DerError, ENUMERATED, GENERALIZED_TIME, INTEGER, Reader, SEQUENCE, Tlv, UTC_TIME, EXPLICIT_0, write,
-};
+use super::der::{self, DerError, EXPLICIT_0, GENERALIZED_TIME, INTEGER, SEQUENCE, UTC_TIME, write};
 use super::error::X509Error;
 use super::extension::{self, Extension};
 use super::signature::Signed;
@@ -69,12 +69,13 @@ pub fn build(plan: CrlPlan) -> Result<CrlTbs, X509Error> {
         next_update: time::for_encoder(next_update)?,
         crl_number: number.into(),
         issuing_distribution_point: None,
-        revoked_certs: entries.into_iter().map(entry_for_encoder).collect::<Result<_, _>>()?,
+        revoked_certs: Vec::new(),
         // The encoder takes the CRL's key identifier from here, not from the issuer.
         key_identifier_method: KeyIdMethod::PreSpecified(issuer_ski.clone()),
     };
     let encoded = capture::crl(&params, &issuer_ski, key_type)?;
-    let der = splice_issuer(&encoded, &issuer_subject, !params.revoked_certs.is_empty())?;
+    let revoked = entries::write(entries)?;
+    let der = splice(&encoded, &issuer_subject, &revoked)?;
     let (this_update, next_update) = (time::truncated(this_update), time::truncated(next_update));
     Ok(CrlTbs { der, key_type, number, this_update, next_update })
 }
@@ -146,7 +147,7 @@ pub fn read(der: &[u8]) -> Result<CrlFacts, X509Error> {
     let this_update = time::read(&fields.read()?, "thisUpdate")?;
     let next_update = time::read(&fields.read()?, "nextUpdate")?;
     let entries = match fields.optional(SEQUENCE)? {
-        Some(list) => read_entries(list.contents())?,
+        Some(list) => entries::read(list.contents())?,
         None => Vec::new(),
     };
     let extensions = fields.expect(EXPLICIT_0, "crlExtensions")?;
@@ -158,78 +159,24 @@ pub fn read(der: &[u8]) -> Result<CrlFacts, X509Error> {
     Ok(CrlFacts { issuer, aki, number, this_update, next_update, entries })
 }
 
-fn entry_for_encoder(entry: RevokedEntry) -> Result<RevokedCertParams, X509Error> {
-    Ok(RevokedCertParams {
-        serial_number: entry.serial.as_bytes().to_vec().into(),
-        revocation_time: time::for_encoder(entry.revoked_on)?,
-        reason_code: reason_for_encoder(entry.reason),
-        invalidity_date: entry.invalidity_date.map(time::for_encoder).transpose()?,
-    })
-}
-
-fn reason_for_encoder(reason: RevocationReason) -> Option<rcgen::RevocationReason> {
-    Some(match reason {
-        RevocationReason::Unspecified => return None,
-        RevocationReason::KeyCompromise => rcgen::RevocationReason::KeyCompromise,
-        RevocationReason::CaCompromise => rcgen::RevocationReason::CaCompromise,
-        RevocationReason::AffiliationChanged => rcgen::RevocationReason::AffiliationChanged,
-        RevocationReason::Superseded => rcgen::RevocationReason::Superseded,
-        RevocationReason::CessationOfOperation => rcgen::RevocationReason::CessationOfOperation,
-        RevocationReason::CertificateHold => rcgen::RevocationReason::CertificateHold,
-        RevocationReason::PrivilegeWithdrawn => rcgen::RevocationReason::PrivilegeWithdrawn,
-        RevocationReason::AaCompromise => rcgen::RevocationReason::AaCompromise,
-    })
-}
-
-/// revokedCertificates is absent when it would be empty (5.1.2.6).
-fn splice_issuer(encoded: &[u8], issuer: &[u8], has_entries: bool) -> Result<Vec<u8>, X509Error> {
+/// The encoder writes a CRL without entries; issuer and entries are put in as DER. revokedCertificates is absent when
+/// it would be empty (5.1.2.6).
+fn splice(encoded: &[u8], issuer: &[u8], revoked: &[u8]) -> Result<Vec<u8>, X509Error> {
     const TIME: &[u8] = &[UTC_TIME, GENERALIZED_TIME];
-    let kept = |what, tags| Field { what, tags, replacement: None };
-    let mut fields = vec![
-        kept("version", &[INTEGER]),
-        kept("signature", &[SEQUENCE]),
-        Field { what: "issuer", tags: &[SEQUENCE], replacement: Some(issuer) },
-        kept("thisUpdate", TIME),
-        kept("nextUpdate", TIME),
-    ];
-    if has_entries {
-        fields.push(kept("revokedCertificates", &[SEQUENCE]));
-    }
-    fields.push(kept("crlExtensions", &[EXPLICIT_0]));
-    capture::splice(encoded, &fields)
-}
-
-fn read_entries(mut reader: Reader<'_>) -> Result<Vec<RevokedEntry>, DerError> {
-    let mut entries = Vec::new();
-    while !reader.is_empty() {
-        entries.push(read_entry(&reader.expect(SEQUENCE, "a revoked certificate")?)?);
-    }
-    Ok(entries)
-}
-
-fn read_entry(element: &Tlv<'_>) -> Result<RevokedEntry, DerError> {
-    let mut fields = element.contents();
-    let serial = fields.expect(INTEGER, "userCertificate")?.unsigned_integer("userCertificate")?;
-    let serial = SerialNumber::from_be_bytes(serial).ok_or(DerError::Value { what: "userCertificate" })?;
-    let revoked_on = time::read(&fields.read()?, "revocationDate")?;
-    let extensions = match fields.optional(SEQUENCE)? {
-        Some(sequence) => extension::read_all(&sequence)?,
-        None => Vec::new(),
-    };
-    fields.finish("crlEntryExtensions")?;
-    let reason = find(&extensions, oid::REASON_CODE).map_or(Ok(RevocationReason::Unspecified), read_reason)?;
-    let invalidity_date = match find(&extensions, oid::INVALIDITY_DATE) {
-        Some(date) => Some(time::read(&der::single(date.value, GENERALIZED_TIME, "invalidityDate")?, "invalidityDate")?),
-        None => None,
-    };
-    Ok(RevokedEntry { serial, revoked_on, reason, invalidity_date })
-}
-
-fn read_reason(extension: &Extension<'_>) -> Result<RevocationReason, DerError> {
-    let malformed = DerError::Value { what: "reasonCode" };
-    let code = der::single(extension.value, ENUMERATED, "reasonCode")?.small_unsigned("reasonCode")?;
-    let code = i16::try_from(code).map_err(|_| malformed.clone())?;
-    RevocationReason::from_code(code).ok_or(malformed)
+    let list_header = if revoked.is_empty() { Vec::new() } else { write::header(SEQUENCE, revoked.len()) };
+    capture::splice(
+        encoded,
+        &[
+            Field::Kept("version", &[INTEGER]),
+            Field::Kept("signature", &[SEQUENCE]),
+            Field::Replaced("issuer", issuer),
+            Field::Kept("thisUpdate", TIME),
+            Field::Kept("nextUpdate", TIME),
+            Field::Inserted(&list_header),
+            Field::Inserted(revoked),
+            Field::Kept("crlExtensions", &[EXPLICIT_0]),
+        ],
+    )
 }
 
 fn find<'e, 'a>(extensions: &'e [Extension<'a>], oid: &str) -> Option<&'e Extension<'a>> {
@@ -239,6 +186,7 @@ fn find<'e, 'a>(extensions: &'e [Extension<'a>], oid: &str) -> Option<&'e Extens
 #[cfg(test)]
 mod tests {
     use chrono::TimeDelta;
+    use proptest::prelude::*;
     use x509_parser::prelude::{FromDer, TbsCertList};
 
     use super::super::testing;
@@ -270,13 +218,13 @@ mod tests {
     }
 
     fn entries() -> Vec<RevokedEntry> {
-        let entry = |(index, reason): (usize, RevocationReason)| RevokedEntry {
-            serial: SerialNumber::from_be_bytes(&[0x80 + index as u8; 19]).unwrap(),
-            revoked_on: testing::noon() - TimeDelta::seconds(index as i64),
+        let entry = |(index, reason): (u8, RevocationReason)| RevokedEntry {
+            serial: SerialNumber::from_be_bytes(&[0x80 + index; 19]).unwrap(),
+            revoked_on: testing::noon() - TimeDelta::seconds(index.into()),
             reason,
             invalidity_date: (index % 2 == 1).then(|| testing::noon() - TimeDelta::days(30)),
         };
-        REASONS.into_iter().enumerate().map(entry).collect()
+        (0..).zip(REASONS).map(entry).collect()
     }
 
     #[test]
@@ -299,7 +247,8 @@ mod tests {
         let (rest, parsed) = TbsCertList::from_der(tbs.der()).unwrap();
         assert!(rest.is_empty());
         assert_eq!(parsed.issuer.as_raw(), testing::issuer().subject);
-        let codes: Vec<u8> = parsed.revoked_certificates.iter().map(|entry| entry.reason_code().map_or(0, |(_, c)| c.0)).collect();
+        let codes: Vec<u8> =
+            parsed.revoked_certificates.iter().map(|entry| entry.reason_code().map_or(0, |(_, c)| c.0)).collect();
         assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 9, 10]);
         assert_eq!(parsed.revoked_certificates[0].extensions().len(), 0, "unspecified is left out");
     }
@@ -310,6 +259,20 @@ mod tests {
         assert!(build(CrlPlan { next_update: testing::noon() - TimeDelta::days(1), ..plan(Vec::new()) }).is_err());
         let largest = build(CrlPlan { number: u64::MAX, ..plan(Vec::new()) }).unwrap().seal(b"").unwrap();
         assert_eq!(read(largest.der()).unwrap().number, u64::MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn no_mutation_brings_the_reader_down(
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        ) {
+            let mut crl = build(plan(entries())).unwrap().seal(b"signature").unwrap().into_der();
+            for (place, octet) in &changes {
+                let place = place.index(crl.len());
+                crl[place] = *octet;
+            }
+            let _ = read(&crl);
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::domain::violation::Violation;
 
 use super::der::{DerError, INTEGER, Reader, SEQUENCE, Tlv, context_constructed};
 use super::requested_extensions::{self, RequestedExtensions};
-use super::signature::{self, Signed, SignatureAlgorithm};
+use super::signature::{self, SignatureAlgorithm, Signed};
 use super::{name, pem, public_key};
 
 /// Reads a request in any of the PEM forms of the wire contract, section 1.3.
@@ -15,7 +15,8 @@ use super::{name, pem, public_key};
 /// Bounds: 64 KiB of PEM, 64 attributes of the subject, 1000 alternative names.
 pub fn parse(pem: &str) -> Result<CertificationRequest, Vec<Violation>> {
     let request = pem::read_request(pem).map_err(|fault| vec![Violation::csr(fault)])?;
-    let fields = Fields::read(&request.der).map_err(|error| vec![Violation::csr(format!("the CSR is malformed: {error}"))])?;
+    let fields =
+        Fields::read(&request.der).map_err(|error| vec![Violation::csr(format!("the CSR is malformed: {error}"))])?;
 
     let mut faults = Vec::new();
     if fields.version != [0] {
@@ -78,8 +79,9 @@ impl<'a> Fields<'a> {
 
     fn verify(&self, algorithm: SignatureAlgorithm) -> Result<(), String> {
         let (key_type, key) = public_key::identify(self.spki.whole)?;
-        signature::verify(algorithm, key_type, key, self.info.whole, self.signature)
-            .map_err(|fault| format!("{fault}: the CSR was not signed with the key it holds, or was changed afterwards"))
+        signature::verify(algorithm, key_type, key, self.info.whole, self.signature).map_err(|fault| {
+            format!("{fault}: the CSR was not signed with the key it holds, or was changed afterwards")
+        })
     }
 }
 

@@ -230,10 +230,21 @@ fn read_object_identifier(octets: &[u8]) -> Option<String> {
 fn write_arc(text: &mut String, arc: u64) {
     if text.is_empty() {
         let first = (arc / 40).min(2);
-        text.push_str(&format!("{first}.{}", arc - first * 40));
+        push_decimal(text, first);
+        text.push('.');
+        push_decimal(text, arc - first * 40);
     } else {
-        text.push_str(&format!(".{arc}"));
+        text.push('.');
+        push_decimal(text, arc);
     }
+}
+
+/// Some ten object identifiers are read for each certificate, and `format!` would be the dearest part of it.
+fn push_decimal(text: &mut String, number: u64) {
+    if number >= 10 {
+        push_decimal(text, number / 10);
+    }
+    text.push(char::from(b'0' + (number % 10) as u8));
 }
 
 #[cfg(test)]
@@ -267,7 +278,9 @@ mod tests {
             let written = write::object_identifier(dotted).unwrap();
             assert_eq!(single(&written, OBJECT_IDENTIFIER, "").unwrap().object_identifier().unwrap(), dotted);
         }
-        for wrong in [&[][..], &[0x80, 0x01], &[0x55, 0x84], &[0x2a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]] {
+        for wrong in
+            [&[][..], &[0x80, 0x01], &[0x55, 0x84], &[0x2a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]]
+        {
             assert_eq!(read_object_identifier(wrong), None, "{wrong:02x?}");
         }
     }

@@ -28,7 +28,9 @@ pub fn duplicates<'e>(extensions: &'e [Extension<'_>]) -> Vec<&'e str> {
         before == 1
     };
     let all = extensions.iter().enumerate();
-    all.filter(|(index, extension)| repeated(*index, &extension.oid)).map(|(_, extension)| extension.oid.as_str()).collect()
+    all.filter(|(index, extension)| repeated(*index, &extension.oid))
+        .map(|(_, extension)| extension.oid.as_str())
+        .collect()
 }
 
 pub fn write(oid: &str, critical: bool, value: &[u8]) -> Result<Vec<u8>, DerError> {

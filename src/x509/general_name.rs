@@ -132,7 +132,8 @@ mod tests {
 
     #[test]
     fn other_types_are_told_by_name() {
-        let der = write::sequence(&[&write::element(context_constructed(4), &[0x30, 0]), &write::element(context(8), &[42])]);
+        let der =
+            write::sequence(&[&write::element(context_constructed(4), &[0x30, 0]), &write::element(context(8), &[42])]);
         assert_eq!(read(&der).unwrap().unsupported, ["directoryName", "registeredID"]);
     }
 

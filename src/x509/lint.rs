@@ -8,11 +8,14 @@ mod fields;
 mod names;
 mod revocation;
 
+use crate::domain::key::PublicKeyType;
+use crate::domain::name::Name;
 use crate::domain::plan::Plan;
 use crate::domain::violation::Violation;
 
 use super::parsed::ParsedTbs;
 use super::tbs::Tbs;
+use super::{name, public_key};
 
 /// A TBSCertificate that may be signed. Only [`lint`] makes one.
 pub struct LintedTbs {
@@ -24,7 +27,7 @@ pub struct LintedTbs {
 /// violation at `/csr`; anything else is a fault of ours and points nowhere.
 pub fn lint(tbs: Tbs) -> Result<LintedTbs, Vec<Violation>> {
     let violations = match ParsedTbs::read(&tbs.der) {
-        Ok(parsed) => examine(&Case { tbs: parsed, plan: &tbs.plan }),
+        Ok(parsed) => examine(&Case::new(parsed, &tbs.plan)),
         Err(error) => vec![Violation::new("", format!("the certificate to be signed is malformed: {error}"))],
     };
     if violations.is_empty() { Ok(LintedTbs { der: tbs.der, plan: tbs.plan }) } else { Err(violations) }
@@ -49,6 +52,17 @@ impl LintedTbs {
 struct Case<'a> {
     tbs: ParsedTbs<'a>,
     plan: &'a Plan,
+    /// The subject as it stands in the TBS, or what is wrong with it.
+    subject: Result<Name, Vec<String>>,
+    /// The kind and the contents of the public key, or what is wrong with it.
+    key: Result<(PublicKeyType, &'a [u8]), String>,
+}
+
+impl<'a> Case<'a> {
+    fn new(tbs: ParsedTbs<'a>, plan: &'a Plan) -> Self {
+        let (subject, key) = (name::read(tbs.subject.whole), public_key::identify(tbs.spki.whole));
+        Self { tbs, plan, subject, key }
+    }
 }
 
 type Rule = fn(&Case<'_>, &mut Findings);

@@ -50,6 +50,7 @@ fn read_rdn(
         return Err("a relative distinguished name is empty".into());
     }
     let mut previous: &[u8] = &[];
+    let mut kinds = Vec::new();
     while !members.is_empty() {
         let member = members.expect(SEQUENCE, "an attribute of the name").map_err(|error| error.to_string())?;
         // X.690, 11.6: the members of a SET OF stand in ascending order.
@@ -60,29 +61,35 @@ fn read_rdn(
         if attributes.len() + faults.len() >= MAX_ATTRIBUTES {
             return Err(format!("it has more than {MAX_ATTRIBUTES} attributes"));
         }
-        match read_attribute(member.contents(), rdn)? {
+        let (kind, attribute) = read_attribute(member.contents(), rdn)?;
+        match attribute {
             Ok(attribute) => attributes.push(attribute),
             Err(fault) => faults.push(fault),
         }
+        // X.501, 9.3: the types within one RDN are distinct.
+        if kinds.contains(&kind) {
+            return Err(format!("a multi-valued relative distinguished name has two attributes of the type {kind}"));
+        }
+        kinds.push(kind);
     }
     Ok(())
 }
 
-/// The outer error is of the structure, the inner one of the value.
-fn read_attribute(mut reader: Reader<'_>, rdn: usize) -> Result<Result<NameAttribute, String>, String> {
+/// The type, and the attribute or what is wrong with its value. The outer error is of the structure.
+fn read_attribute(mut reader: Reader<'_>, rdn: usize) -> Result<(String, Result<NameAttribute, String>), String> {
     let words = |error: der::DerError| error.to_string();
     let kind = reader.expect(OBJECT_IDENTIFIER, "the type of an attribute").map_err(words)?;
     let oid = kind.object_identifier().map_err(words)?;
     let value = reader.read().map_err(words)?;
     reader.finish("the value of an attribute").map_err(words)?;
-    let decoded = text::decode(value.tag, value.value);
-    Ok(match decoded {
-        Ok((value, encoding)) => Ok(NameAttribute { rdn, oid, value, encoding }),
+    let attribute = match text::decode(value.tag, value.value) {
+        Ok((value, encoding)) => Ok(NameAttribute { rdn, oid: oid.clone(), value, encoding }),
         Err(fault) => {
             let name = AttributeType::from_oid(&oid).map_or(oid.as_str(), |kind| kind.short_name());
             Err(format!("its attribute {name} {fault}"))
         }
-    })
+    };
+    Ok((oid, attribute))
 }
 
 fn tag_for(kind: AttributeType, value: &str) -> Result<u8, X509Error> {
@@ -150,6 +157,7 @@ mod tests {
         for (der, words) in [
             (sequence_of(&[&[]]), "empty"),
             (sequence_of(&[&[&ou, &cn]]), "DER order"),
+            (sequence_of(&[&[&cn, &attribute("2.5.4.3", 0x0c, b"z")]]), "two attributes of the type 2.5.4.3"),
             (sequence_of(&[&[&nul]]), "U+0000"),
             (sequence_of(&[&[&attribute("2.5.4.3", 0x02, b"\x01")]]), "not a string"),
             ([sequence_of(&[&[&cn]]), vec![0]].concat(), "bytes after"),

@@ -1,6 +1,8 @@
 //! A TBSCertificate as it was read back, field by field (RFC 5280, 4.1).
 
-use super::der::{self, BIT_STRING, BOOLEAN, DerError, INTEGER, OCTET_STRING, Reader, SEQUENCE, Tlv, context, context_constructed};
+use super::der::{
+    self, BIT_STRING, BOOLEAN, DerError, INTEGER, OCTET_STRING, Reader, SEQUENCE, Tlv, context, context_constructed,
+};
 use super::extension::{self, Extension};
 use super::oid;
 

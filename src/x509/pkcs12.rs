@@ -1,7 +1,9 @@
 //! PKCS#12 files (RFC 7292): key, certificate and chain for import into browsers, phones and key stores.
 
 use p12_keystore::error::Error;
-use p12_keystore::{Certificate, EncryptionAlgorithm, KeyStore, KeyStoreEntry, MacAlgorithm, PrivateKey, PrivateKeyChain};
+use p12_keystore::{
+    Certificate, EncryptionAlgorithm, KeyStore, KeyStoreEntry, MacAlgorithm, PrivateKey, PrivateKeyChain,
+};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::error::X509Error;
@@ -41,4 +43,44 @@ pub fn bundle(
 /// The name is a BMPString, which has no characters beyond U+FFFF.
 fn in_ucs2(name: &str) -> String {
     name.chars().map(|character| if u32::from(character) > 0xffff { '\u{fffd}' } else { character }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::signature::Ed25519KeyPair;
+    use p12_keystore::Pkcs12ImportPolicy;
+
+    use super::super::{pem, testing};
+    use super::*;
+
+    fn file(name: &str) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
+        let certificate = pem::decode_all("CERTIFICATE", testing::CONTRACT_CERTIFICATE).unwrap().remove(0);
+        let key = Ed25519KeyPair::generate().unwrap().to_pkcs8v1().unwrap().as_ref().to_vec();
+        let file = bundle(&certificate, &key, &[], name, &"Grüße".into()).unwrap();
+        (file, certificate, key)
+    }
+
+    #[test]
+    fn key_and_certificate_come_back_with_the_password_only() {
+        let (file, certificate, key) = file("Gerät 1");
+        let store = KeyStore::from_pkcs12(&file, "Grüße", Pkcs12ImportPolicy::Strict).unwrap();
+        let (name, chain) = store.private_key_chain().unwrap();
+        assert_eq!((name, chain.key().as_der()), ("Gerät 1", key.as_slice()));
+        assert_eq!(chain.certs()[0].as_der(), certificate);
+        assert!(KeyStore::from_pkcs12(&file, "other", Pkcs12ImportPolicy::Strict).is_err());
+    }
+
+    #[test]
+    fn names_beyond_the_basic_plane_are_written_with_a_replacement() {
+        let (file, ..) = file("😀");
+        let store = KeyStore::from_pkcs12(&file, "Grüße", Pkcs12ImportPolicy::Strict).unwrap();
+        assert_eq!(store.private_key_chain().unwrap().0, "\u{fffd}");
+    }
+
+    #[test]
+    fn what_is_no_key_or_certificate_is_refused() {
+        let (_, certificate, key) = file("x");
+        assert!(bundle(&certificate, b"key", &[], "x", &"".into()).is_err());
+        assert!(bundle(b"certificate", &key, &[], "x", &"".into()).is_err());
+    }
 }

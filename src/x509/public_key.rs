@@ -1,8 +1,8 @@
 //! Public keys of subjects: which kinds there are, and whether a key is good.
 
 use aws_lc_rs::digest;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ECDSA_P521_SHA512_ASN1, ParsedPublicKey};
 use aws_lc_rs::signature::EcdsaVerificationAlgorithm;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ECDSA_P521_SHA512_ASN1, ParsedPublicKey};
 use num_bigint::BigUint;
 
 use crate::domain::key::{PublicKey, PublicKeyType};
@@ -24,12 +24,7 @@ pub fn check(spki_der: &[u8]) -> Result<PublicKey, Vec<String>> {
     if !faults.is_empty() {
         return Err(faults);
     }
-    Ok(PublicKey {
-        key_type,
-        spki: spki_der.to_vec(),
-        ski: key_identifier(key),
-        spki_sha256: sha256(spki_der),
-    })
+    Ok(PublicKey { key_type, spki: spki_der.to_vec(), ski: key_identifier(key), spki_sha256: sha256(spki_der) })
 }
 
 /// The kind of key and the contents of subjectPublicKey, with everything that makes it a key at all (structure,
@@ -100,7 +95,9 @@ fn rsa_faults(key: &[u8]) -> Vec<String> {
         faults.push(format!("the RSA key has {} bits; it must have 2048 to 8192", modulus.bits()));
     }
     if exponent != BigUint::from(65_537u32) {
-        let shown: String = exponent.to_string().chars().take(20).collect();
+        // Decimal digits of a number without bound would be dear.
+        let shown =
+            u64::try_from(&exponent).map_or_else(|_| format!("of {} bits", exponent.bits()), |small| small.to_string());
         faults.push(format!("the RSA key has the public exponent {shown}; it must be 65537"));
     }
     // Beyond the bound the arithmetic would be paid for by us.
@@ -127,7 +124,8 @@ fn elliptic_type(mut parameters: Reader<'_>, point: &[u8]) -> Result<PublicKeyTy
         return Err(format!("the {key_type} public key is not an uncompressed point of {length} octets"));
     }
     // The library refuses points that are not on the curve.
-    ParsedPublicKey::new(verifier, point).map_err(|_| format!("the public key is not a point on the curve {key_type}"))?;
+    ParsedPublicKey::new(verifier, point)
+        .map_err(|_| format!("the public key is not a point on the curve {key_type}"))?;
     Ok(key_type)
 }
 
@@ -158,16 +156,15 @@ const SMALL_ORDER_POINTS: [[u8; 32]; 7] = [
     with_ends(0xed, 0xff, 0x7f),
     with_ends(0xee, 0xff, 0x7f),
     [
-        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5, 0xdf, 0xac,
-        0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5, 0xdf,
+        0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
     ],
     [
-        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a, 0x20, 0x53,
-        0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a, 0x20,
+        0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
     ],
 ];
 
-#[expect(clippy::indexing_slicing, reason = "constant indices into 32 octets, evaluated by the compiler")]
 const fn with_ends(first: u8, middle: u8, last: u8) -> [u8; 32] {
     let mut octets = [middle; 32];
     octets[0] = first;
@@ -182,7 +179,8 @@ mod tests {
     use super::*;
 
     fn rsa(modulus: &BigUint, exponent: u32) -> Vec<u8> {
-        let numbers = [write::unsigned_integer(&modulus.to_bytes_be()), write::unsigned_integer(&exponent.to_be_bytes())];
+        let numbers =
+            [write::unsigned_integer(&modulus.to_bytes_be()), write::unsigned_integer(&exponent.to_be_bytes())];
         let key = write::sequence(&[&numbers[0], &numbers[1]]);
         write::sequence(&[&algorithm::with_null(oid::RSA_ENCRYPTION).unwrap(), &write::bit_string(&key)])
     }
@@ -213,35 +211,50 @@ mod tests {
         assert!(check(&rsa(&good, 65_537)).is_ok());
         assert!(one_fault(&rsa(&good, 3)).contains("exponent 3;"));
         assert!(one_fault(&rsa(&testing::semiprime_of_1024_bits(), 65_537)).contains("1024 bits"));
+        let numbers = [write::unsigned_integer(&good.to_bytes_be()), write::unsigned_integer(&[0xff; 20_000])];
+        let key = write::bit_string(&write::sequence(&[&numbers[0], &numbers[1]]));
+        let endless = write::sequence(&[&algorithm::with_null(oid::RSA_ENCRYPTION).unwrap(), &key]);
+        assert!(one_fault(&endless).contains("exponent of 160000 bits"));
         let huge = (BigUint::from(1u8) << 8200u32) + 1u8;
         assert!(one_fault(&rsa(&huge, 65_537)).contains("8201 bits"));
     }
 
     #[test]
     fn other_kinds_are_named() {
-        for (kind, name) in [("1.2.840.10040.4.1", "DSA"), ("1.3.101.113", "Ed448"), ("1.3.101.110", "X25519"), ("1.2.3.4", "1.2.3.4")] {
+        for (kind, name) in
+            [("1.2.840.10040.4.1", "DSA"), ("1.3.101.113", "Ed448"), ("1.3.101.110", "X25519"), ("1.2.3.4", "1.2.3.4")]
+        {
             let spki = write::sequence(&[&algorithm::without_parameters(kind).unwrap(), &write::bit_string(&[1; 57])]);
             let fault = one_fault(&spki);
             assert!(fault.contains(name) && fault.contains("accepted are RSA"), "{fault}");
         }
         assert!(one_fault(&elliptic("1.3.132.0.33", &[4; 57])).contains("P-224"));
         assert!(one_fault(&elliptic("1.3.132.0.10", &[4; 65])).contains("secp256k1"));
-        let pss = write::sequence(&[&algorithm::without_parameters(oid::RSASSA_PSS).unwrap(), &write::bit_string(&[0x30, 0])]);
+        let pss = write::sequence(&[
+            &algorithm::without_parameters(oid::RSASSA_PSS).unwrap(),
+            &write::bit_string(&[0x30, 0]),
+        ]);
         assert!(one_fault(&pss).contains("rsaEncryption"));
     }
 
     #[test]
     fn points_must_be_uncompressed_and_on_the_curve() {
         assert!(one_fault(&elliptic(oid::CURVE_P256, &[[2].as_slice(), &[1; 32]].concat())).contains("uncompressed"));
-        assert!(one_fault(&elliptic(oid::CURVE_P256, &[[4].as_slice(), &[1; 64]].concat())).contains("not a point on the curve"));
+        assert!(
+            one_fault(&elliptic(oid::CURVE_P256, &[[4].as_slice(), &[1; 64]].concat()))
+                .contains("not a point on the curve")
+        );
         assert!(one_fault(&elliptic(oid::CURVE_P384, &[[4].as_slice(), &[1; 64]].concat())).contains("97 octets"));
-        let explicit = write::sequence(&[&write::object_identifier(oid::EC_PUBLIC_KEY).unwrap(), &write::sequence(&[])]);
+        let explicit =
+            write::sequence(&[&write::object_identifier(oid::EC_PUBLIC_KEY).unwrap(), &write::sequence(&[])]);
         assert!(one_fault(&write::sequence(&[&explicit, &write::bit_string(&[4; 65])])).contains("explicit"));
     }
 
     #[test]
     fn ed25519_keys_of_small_order_are_refused() {
-        let spki = |key: &[u8]| write::sequence(&[&algorithm::without_parameters(oid::ED25519).unwrap(), &write::bit_string(key)]);
+        let spki = |key: &[u8]| {
+            write::sequence(&[&algorithm::without_parameters(oid::ED25519).unwrap(), &write::bit_string(key)])
+        };
         for point in SMALL_ORDER_POINTS {
             let mut negative = point;
             negative[31] |= 0x80;

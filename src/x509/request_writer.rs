@@ -46,6 +46,8 @@ fn identifier(algorithm: SignatureAlgorithm) -> Result<Vec<u8>, X509Error> {
         SignatureAlgorithm::Ecdsa(Digest::Sha384) => algorithm::without_parameters(oid::ECDSA_WITH_SHA384)?,
         SignatureAlgorithm::Ecdsa(Digest::Sha512) => algorithm::without_parameters(oid::ECDSA_WITH_SHA512)?,
         SignatureAlgorithm::Ed25519 => algorithm::without_parameters(oid::ED25519)?,
-        SignatureAlgorithm::RsaPss(_) => return Err(X509Error::Content("requests are not written with RSASSA-PSS".into())),
+        SignatureAlgorithm::RsaPss(_) => {
+            return Err(X509Error::Content("requests are not written with RSASSA-PSS".into()));
+        }
     })
 }

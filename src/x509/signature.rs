@@ -6,12 +6,13 @@ use aws_lc_rs::signature::{self as aws, ParsedPublicKey, VerificationAlgorithm};
 
 use crate::domain::key::PublicKeyType;
 
-use super::der::{self, BIT_STRING, DerError, INTEGER, NULL, OBJECT_IDENTIFIER, Reader, SEQUENCE, Tlv, context_constructed};
+use super::der::{
+    self, BIT_STRING, DerError, INTEGER, NULL, OBJECT_IDENTIFIER, Reader, SEQUENCE, Tlv, context_constructed,
+};
 use super::error::X509Error;
 use super::{oid, public_key};
 
-const ACCEPTED: &str =
-    "accepted are RSA (PKCS#1 v1.5 or PSS) and ECDSA with SHA-256, SHA-384 or SHA-512, and Ed25519";
+const ACCEPTED: &str = "accepted are RSA (PKCS#1 v1.5 or PSS) and ECDSA with SHA-256, SHA-384 or SHA-512, and Ed25519";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignatureAlgorithm {
@@ -136,20 +137,26 @@ fn read_pss(mut reader: Reader<'_>) -> Result<Digest, String> {
     absent(reader)?;
     let mut fields = sequence.contents();
     let hash = fields.expect(context_constructed(0), "the digest (SHA-1 is not accepted)").map_err(malformed)?;
-    let mask = fields.expect(context_constructed(1), "the mask generation (SHA-1 is not accepted)").map_err(malformed)?;
+    let mask =
+        fields.expect(context_constructed(1), "the mask generation (SHA-1 is not accepted)").map_err(malformed)?;
     let salt = fields.optional(context_constructed(2)).map_err(malformed)?;
     absent(fields)?;
 
     let digest = read_digest(hash.value).map_err(malformed)?;
     let mask_digest = read_mask_digest(mask.value).map_err(malformed)?;
     let salt_length = match salt {
-        Some(salt) => der::single(salt.value, INTEGER, "the salt length").map_err(malformed)?.small_unsigned("").map_err(malformed)?,
+        Some(salt) => der::single(salt.value, INTEGER, "the salt length")
+            .map_err(malformed)?
+            .small_unsigned("")
+            .map_err(malformed)?,
         None => 20,
     };
     match digest {
-        Some(digest) if mask_digest != Some(digest) => Err("RSASSA-PSS with two different digests is not accepted".into()),
+        Some(digest) if mask_digest != Some(digest) => {
+            Err("RSASSA-PSS with two different digests is not accepted".into())
+        }
         Some(digest) if salt_length != digest.length() => Err(format!(
-            "RSASSA-PSS with a salt of {salt_length} octets is not accepted; it must be as long as the digest, {} octets",
+            "RSASSA-PSS with a salt of {salt_length} octets is not accepted; it must be as long as the digest, {} octets (openssl: -sigopt rsa_pss_saltlen:digest)",
             digest.length()
         )),
         Some(digest) => Ok(digest),

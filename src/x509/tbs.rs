@@ -23,19 +23,17 @@ pub struct Tbs {
 pub fn build(plan: &Plan) -> Result<Tbs, X509Error> {
     let params = parameters(plan)?;
     let encoded = capture::certificate(&params, &plan.issuer.ski, plan.issuer.key_type)?;
-    let kept = |what, tags| Field { what, tags, replacement: None };
-    let replaced = |what, with| Field { what, tags: &[SEQUENCE], replacement: Some(with) };
     let der = capture::splice(
         &encoded,
         &[
-            kept("version", &[EXPLICIT_0]),
-            kept("serialNumber", &[INTEGER]),
-            kept("signature", &[SEQUENCE]),
-            replaced("issuer", plan.issuer.subject.as_slice()),
-            kept("validity", &[SEQUENCE]),
-            replaced("subject", plan.subject.der.as_slice()),
-            replaced("subjectPublicKeyInfo", plan.public_key.spki.as_slice()),
-            kept("extensions", &[EXPLICIT_3]),
+            Field::Kept("version", &[EXPLICIT_0]),
+            Field::Kept("serialNumber", &[INTEGER]),
+            Field::Kept("signature", &[SEQUENCE]),
+            Field::Replaced("issuer", &plan.issuer.subject),
+            Field::Kept("validity", &[SEQUENCE]),
+            Field::Replaced("subject", &plan.subject.der),
+            Field::Replaced("subjectPublicKeyInfo", &plan.public_key.spki),
+            Field::Kept("extensions", &[EXPLICIT_3]),
         ],
     )?;
     Ok(Tbs { der, plan: plan.clone() })
@@ -74,7 +72,9 @@ fn parameters(plan: &Plan) -> Result<CertificateParams, X509Error> {
             params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
             if !self_signed {
                 params.crl_distribution_points = vec![CrlDistributionPoint { uris: vec![plan.issuer.crl_url.clone()] }];
-                params.custom_extensions.push(information_access(&[(oid::ACCESS_CA_ISSUERS, &plan.issuer.certificate_url)])?);
+                params
+                    .custom_extensions
+                    .push(information_access(&[(oid::ACCESS_CA_ISSUERS, &plan.issuer.certificate_url)])?);
             }
         }
     }

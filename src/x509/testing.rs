@@ -1,4 +1,7 @@
 //! What the tests of this layer share: requests made by OpenSSL, the documents of the wire contract, and plans.
+//!
+//! The requests in `fixtures/` are from OpenSSL 3.0, `openssl req -new -key KEY -sha384 -subj …` with `-addext` for the
+//! extensions and `-sigopt rsa_padding_mode:pss` for PSS; their keys were thrown away.
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -99,7 +102,10 @@ pub fn sign_request(info: &[u8]) -> String {
 
 pub fn ed25519_spki() -> Vec<u8> {
     let key = ed25519();
-    write::sequence(&[&algorithm::without_parameters(oid::ED25519).unwrap(), &write::bit_string(key.public_key().as_ref())])
+    write::sequence(&[
+        &algorithm::without_parameters(oid::ED25519).unwrap(),
+        &write::bit_string(key.public_key().as_ref()),
+    ])
 }
 
 /// A CertificationRequestInfo of version 1 from its parts; `attributes` is the contents of [0].
@@ -110,7 +116,8 @@ pub fn request_info(subject: &[u8], attributes: &[u8]) -> Vec<u8> {
 /// A plan that passes every lint: everything present that can be.
 pub fn client_plan() -> Plan {
     let (key, _) = keys().remove(0);
-    let attributes = [(AttributeType::Organization, "Example Org".into()), (AttributeType::CommonName, "device-0001".into())];
+    let attributes =
+        [(AttributeType::Organization, "Example Org".into()), (AttributeType::CommonName, "device-0001".into())];
     Plan {
         profile: "client".into(),
         issuer: issuer(),

@@ -63,7 +63,9 @@ fn decode_octets(encoding: StringEncoding, octets: &[u8]) -> Option<String> {
         // T.61 in theory; in practice everybody has always read and written it as Latin-1.
         StringEncoding::Teletex => Some(octets.iter().map(|octet| char::from(*octet)).collect()),
         // UCS-2: surrogates are not part of it.
-        StringEncoding::Bmp => units::<2>(octets)?.map(|unit| char::from_u32(u16::from_be_bytes(unit).into())).collect(),
+        StringEncoding::Bmp => {
+            units::<2>(octets)?.map(|unit| char::from_u32(u16::from_be_bytes(unit).into())).collect()
+        }
         StringEncoding::Universal => units::<4>(octets)?.map(|unit| char::from_u32(u32::from_be_bytes(unit))).collect(),
     }
 }

@@ -1,9 +1,9 @@
 //! The one place where chrono, rcgen's `time` and the two ASN.1 time types meet.
 
 use ::time::OffsetDateTime;
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
 
-use super::der::{DerError, GENERALIZED_TIME, Tlv, UTC_TIME};
+use super::der::{DerError, GENERALIZED_TIME, Tlv, UTC_TIME, write};
 use super::error::X509Error;
 
 /// Whole seconds: certificates and CRLs know no smaller ones (RFC 5280, 4.1.2.5).
@@ -18,10 +18,27 @@ pub fn for_encoder(moment: DateTime<Utc>) -> Result<OffsetDateTime, X509Error> {
     if (1950..=9999).contains(&converted.year()) { Ok(converted) } else { Err(outside()) }
 }
 
+/// A time in DER as RFC 5280, 4.1.2.5 demands it: UTCTime through 2049, GeneralizedTime from 2050.
+pub fn write(moment: DateTime<Utc>) -> Result<Vec<u8>, X509Error> {
+    for_encoder(moment)?;
+    let (tag, form) =
+        if moment.year() < 2050 { (UTC_TIME, "%y%m%d%H%M%SZ") } else { (GENERALIZED_TIME, GENERALIZED_FORM) };
+    Ok(write::element(tag, moment.format(form).to_string().as_bytes()))
+}
+
+/// A GeneralizedTime in DER, of whatever year.
+pub fn write_generalized(moment: DateTime<Utc>) -> Result<Vec<u8>, X509Error> {
+    for_encoder(moment)?;
+    Ok(write::element(GENERALIZED_TIME, moment.format(GENERALIZED_FORM).to_string().as_bytes()))
+}
+
+const GENERALIZED_FORM: &str = "%Y%m%d%H%M%SZ";
+
 /// UTCTime or GeneralizedTime in the forms of RFC 5280, 4.1.2.5: with seconds, without fractions, ending in `Z`.
 pub fn read(element: &Tlv<'_>, what: &'static str) -> Result<DateTime<Utc>, DerError> {
     let malformed = DerError::Value { what };
-    let (digits, zone) = element.value.split_at_checked(element.value.len().saturating_sub(1)).ok_or(malformed.clone())?;
+    let (digits, zone) =
+        element.value.split_at_checked(element.value.len().saturating_sub(1)).ok_or(malformed.clone())?;
     if zone != b"Z" || !digits.iter().all(u8::is_ascii_digit) {
         return Err(malformed);
     }
@@ -64,8 +81,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_is_read() {
+        for (text, tag) in [
+            ("1950-01-01T00:00:00Z", UTC_TIME),
+            ("2049-12-31T23:59:59Z", UTC_TIME),
+            ("2050-01-01T00:00:00Z", GENERALIZED_TIME),
+            ("9999-12-31T23:59:59Z", GENERALIZED_TIME),
+        ] {
+            let moment: DateTime<Utc> = text.parse().unwrap();
+            let written = write(moment).unwrap();
+            let element = crate::x509::der::single(&written, tag, "").unwrap();
+            assert_eq!(read(&element, ""), Ok(moment));
+            let generalized = write_generalized(moment).unwrap();
+            let element = crate::x509::der::single(&generalized, GENERALIZED_TIME, "").unwrap();
+            assert_eq!(read(&element, ""), Ok(moment));
+        }
+        assert!(write("1949-12-31T23:59:59Z".parse().unwrap()).is_err());
+    }
+
+    #[test]
     fn other_forms_are_malformed() {
-        for text in ["", "Z", "2611201825Z", "261120182500+0000", "261320182500Z", "26112018250aZ", "20261120182500.5Z"] {
+        for text in ["", "Z", "2611201825Z", "261120182500+0000", "261320182500Z", "26112018250aZ", "20261120182500.5Z"]
+        {
             assert_eq!(read_text(UTC_TIME, text), None, "{text}");
             assert_eq!(read_text(GENERALIZED_TIME, text), None, "{text}");
         }

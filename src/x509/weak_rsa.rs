@@ -34,7 +34,9 @@ impl fmt::Display for Weakness {
         match self {
             Self::SmallFactor(prime) => write!(formatter, "the RSA modulus is divisible by {prime}; make a new key"),
             Self::ClosePrimes => formatter.write_str("the RSA key's primes are too close together; make a new key"),
-            Self::Roca => formatter.write_str("the RSA key has the ROCA weakness (CVE-2017-15361); make a new key elsewhere"),
+            Self::Roca => {
+                formatter.write_str("the RSA key has the ROCA weakness (CVE-2017-15361); make a new key elsewhere")
+            }
         }
     }
 }
@@ -45,10 +47,12 @@ const SMALL_PRIME_BOUND: u32 = 752;
 const LAST_ROCA_PRIME: u32 = 167;
 
 /// Boulder's number.
-const FERMAT_ROUNDS: usize = 110;
+const FERMAT_ROUNDS: u32 = 110;
 
 static SMALL_PRIMES: LazyLock<Vec<u32>> = LazyLock::new(|| {
-    let is_prime = |number: &u32| (2..*number).take_while(|d| d * d <= *number).all(|d| number % d != 0);
+    let is_prime = |number: &u32| {
+        (2..*number).take_while(|divisor| divisor * divisor <= *number).all(|divisor| !number.is_multiple_of(divisor))
+    };
     (2..SMALL_PRIME_BOUND).filter(is_prime).collect()
 });
 
@@ -84,7 +88,8 @@ static ROCA_RESIDUES: LazyLock<Vec<(u32, Vec<bool>)>> = LazyLock::new(|| {
 fn residues(modulus: &BigUint) -> Vec<(u32, u32)> {
     let of_group = |(product, primes): &(u64, Vec<u32>)| {
         let rest = low_word(&(modulus % *product));
-        primes.iter().map(move |prime| (*prime, (rest % u64::from(*prime)) as u32)).collect::<Vec<_>>()
+        let residue = move |prime: &u32| u32::try_from(rest % u64::from(*prime)).unwrap_or(0);
+        primes.iter().map(|prime| (*prime, residue(prime))).collect::<Vec<_>>()
     };
     PRIME_GROUPS.iter().flat_map(of_group).collect()
 }
@@ -105,7 +110,8 @@ fn has_close_primes(modulus: &BigUint) -> bool {
     }
     let mut a = root + 1u8;
     let mut difference = &a * &a - modulus;
-    for _ in 0..FERMAT_ROUNDS {
+    let end = &a + FERMAT_ROUNDS;
+    while a < end {
         if is_square(&difference) {
             return true;
         }
@@ -197,7 +203,8 @@ mod tests {
     #[test]
     fn the_roca_fingerprint_is_found() {
         // The flawed generator: primes of the form k·M + (65537^a mod M), M the product of the first primes.
-        let product: BigUint = SMALL_PRIMES.iter().filter(|prime| **prime <= LAST_ROCA_PRIME).map(|p| BigUint::from(*p)).product();
+        let product: BigUint =
+            SMALL_PRIMES.iter().filter(|prime| **prime <= LAST_ROCA_PRIME).map(|p| BigUint::from(*p)).product();
         let factor = |k: u32, a: u32| (&product << k) + BigUint::from(65_537u32).modpow(&a.into(), &product);
         let modulus = factor(750, 12_345) * factor(770, 67_890);
         assert!(has_roca_fingerprint(&residues(&modulus)));

@@ -22,7 +22,7 @@ def test_no_credentials_are_400_9106(zone):
     assert (answer.status_code, codes(answer)) == (400, [9106])
 
 
-@pytest.mark.parametrize("value", ["Bearer", "Bearer ", "Bearer short", "Basic dXNlcjpwYXNz", "Bearer " + "x" * 81,
+@pytest.mark.parametrize("value", ["Bearer", "Bearer short", "Basic dXNlcjpwYXNz", "Bearer " + "x" * 81,
                                    "Bearer " + "é" * 40, "Bearer " + "x" * 39 + ".", "x" * 40])
 def test_a_malformed_authorization_header_is_6003_6111(zone, value):
     answer = anonymous(zone.server, {"Authorization": value.encode()}).call("GET", zone.path())

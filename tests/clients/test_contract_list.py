@@ -42,13 +42,17 @@ def test_page_numbers_may_come_as_floats(zone, seven, page, per_page):
 
 
 @pytest.mark.parametrize("name", ["page", "per_page"])
-@pytest.mark.parametrize("value", ["0", "-1", "one", "", "1.5", "NaN", "inf", "1e99", "0x1", "9" * 40])
+@pytest.mark.parametrize("value", ["0", "-1", "one", "", "1.5", "NaN", "inf", "0x1"])
 def test_a_page_that_is_no_positive_whole_number_is_refused(zone, name, value):
-    if (name, value) in {("per_page", "1e99"), ("per_page", "9" * 40)}:
-        pytest.skip("more than the maximum is cut, however much more")
     answer = zone.list(**{name: value})
     assert (answer.status_code, codes(answer)) == (400, [1400])
     assert name in answer.json()["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("value", ["1e99", "9" * 40])
+def test_a_page_beyond_all_numbers_is_as_empty_as_any_past_the_end(zone, seven, value):
+    assert zone.list(page=value).json()["result"] == []
+    assert info(zone.list(per_page=value))["per_page"] == 1000
 
 
 @pytest.mark.parametrize("asked, effective", [(1, 1), (5, 5), (50, 50), (51, 51), (1000, 1000), (1001, 1000), (5000, 1000)])

@@ -59,7 +59,7 @@ def test_a_stale_crl_is_signed_again_after_a_long_stop(own_zone):
 
 @pytest.mark.timeout(120)
 def test_crls_are_signed_again_before_they_end_although_nothing_changed(make_server):
-    server = make_server(COUNTERSIGN_CRL_VALIDITY="4s").start()
+    server = make_server(COUNTERSIGN_CRL_VALIDITY="10s").start()
     api = Api(server)
     zone = api.in_zone(api.default_zone()["id"])
     for authority in zone.authorities():

@@ -13,7 +13,7 @@ AUTHORITY_KEY_TYPES = ["p256", "p384", "rsa2048", "ed25519"]
 PROFILES = {"client": 365, "short-lived": 7}
 SUBJECT = "/C=PT/ST=Lisboa/L=Lisboa/O=Example Org/OU=Field/CN=device-0001"
 SANS = ("DNS:device-0001.example.com,email:owner@example.com,IP:192.0.2.1,IP:2001:db8::1,"
-        "URI:spiffe://example.com/device/1,URI:urn:uuid:0d89c70d-ad9f-4843-b99f-6cc0252067e9")
+        "URI:https://example.com/device/1,URI:urn:uuid:0d89c70d-ad9f-4843-b99f-6cc0252067e9")
 REASONS = [None, "keyCompromise", "superseded", "cessationOfOperation", "privilegeWithdrawn", "affiliationChanged"]
 
 

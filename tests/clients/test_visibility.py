@@ -69,7 +69,7 @@ def change(ledger, api, issuing, number, _):
 def poll(ledger, api, issuing, number, done):
     """Reads a status, then the CRL, while nobody asks for another change of that certificate."""
     chance = random.Random(100 + number)
-    while not done.is_set():
+    while not done.is_set() or min(ledger.judged["revoked"], ledger.judged["active"]) <= CERTIFICATES:
         certificate_id = chance.choice(ledger.made)["id"]
         with ledger.locks[certificate_id]:
             seen = api.get(certificate_id)

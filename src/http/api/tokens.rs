@@ -235,8 +235,7 @@ async fn verified(
         return Err(ApiError::new(StatusCode::BAD_REQUEST, 1001, "Missing \"Authorization\" header"));
     };
     let verified = service.verify_token(value, account).await?;
-    let (token, status) =
-        verified.ok_or_else(|| ApiError::new(StatusCode::UNAUTHORIZED, 1000, "Invalid API Token"))?;
+    let (token, status) = verified.ok_or_else(|| ApiError::new(StatusCode::UNAUTHORIZED, 1000, "Invalid API Token"))?;
     let message = match status {
         TokenStatus::Active => "This API Token is valid and active",
         TokenStatus::Disabled => "This API Token is not valid yet",

@@ -2,9 +2,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::name::AttributeType;
 use crate::domain::plan::{ExtendedKeyUsage, Issuer, KeyUsage, Plan, RevocationPointers};
+use crate::domain::reason::RevocationReason;
 use crate::domain::serial::SerialNumber;
 use crate::keys::client_key::{ClientKey, ClientKeyKind};
-use crate::x509::crl::{self, CrlPlan};
+use crate::x509::crl::{self, CrlPlan, RevokedEntry};
 use crate::x509::signature::verify_document;
 use crate::x509::{certificate, csr, lint, name, tbs};
 
@@ -93,6 +94,31 @@ fn every_kind_of_key_signs_certificates_and_crls_that_verify() {
         let crl = runtime.block_on(signer.sign_crl(crl::build(plan).unwrap())).unwrap();
         verify_document(crl.der(), &signer.public_key().spki).unwrap();
     }
+}
+
+#[test]
+fn a_long_crl_is_signed_like_a_short_one() {
+    let (signer, _) = Signer::generate(AuthorityKeyType::P256).unwrap();
+    let root = root_plan(&signer);
+    let entry = |number: u32| RevokedEntry {
+        serial: SerialNumber::from_be_bytes(&(number + 1).to_be_bytes()).unwrap(),
+        revoked_on: noon(),
+        reason: RevocationReason::KeyCompromise,
+        invalidity_date: None,
+    };
+    let plan = CrlPlan {
+        issuer_subject: root.issuer.subject,
+        issuer_ski: root.issuer.ski,
+        key_type: AuthorityKeyType::P256,
+        number: 2,
+        this_update: noon(),
+        next_update: noon() + TimeDelta::days(7),
+        entries: (0..40_000).map(entry).collect(),
+    };
+    let crl = runtime().block_on(signer.sign_crl(crl::build(plan).unwrap())).unwrap();
+    assert!(crl.der().len() > LONG_MESSAGE);
+    verify_document(crl.der(), &signer.public_key().spki).unwrap();
+    assert_eq!(crl::read(crl.der()).unwrap().entries.len(), 40_000);
 }
 
 #[test]

@@ -78,7 +78,8 @@ fn multi_valued_and_repeated_attributes_are_carried_with_all_names_told() {
 fn a_wish_to_be_a_ca_and_other_extensions_are_told() {
     let request = parse(testing::ASKS_FOR_CA).unwrap();
     assert!(request.asks_for_ca);
-    let told: Vec<_> = request.extensions.iter().map(|extension| (extension.name.as_str(), extension.critical)).collect();
+    let told: Vec<_> =
+        request.extensions.iter().map(|extension| (extension.name.as_str(), extension.critical)).collect();
     assert_eq!(told, [("basicConstraints", true), ("keyUsage", true), ("1.2.3.4", true)]);
     assert_eq!(request.extensions[2].value, [0x05, 0x00]);
 }
@@ -98,7 +99,8 @@ fn attributes_may_be_missing_and_foreign_ones_are_passed_over() {
         &write::object_identifier("1.2.840.113549.1.9.7").unwrap(),
         &write::element(SET, &write::element(0x0c, b"secret")),
     ]);
-    let request = parse(&with_attributes(&[password, extension_request(&[&alternative_name("a.example")])].concat())).unwrap();
+    let request =
+        parse(&with_attributes(&[password, extension_request(&[&alternative_name("a.example")])].concat())).unwrap();
     assert_eq!(request.subject_alternative_names.len(), 1);
 }
 

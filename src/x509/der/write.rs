@@ -9,13 +9,25 @@ pub fn element(tag: u8, contents: &[u8]) -> Vec<u8> {
 
 /// One element whose contents are these parts, one after the other.
 pub fn constructed(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let length = parts.iter().map(|part| part.len()).sum();
+    let length: usize = parts.iter().map(|part| part.len()).sum();
     let mut der = Vec::with_capacity(length + 6);
+    push(&mut der, tag, parts);
+    der
+}
+
+/// The same, put after what is there: for the entries of long lists, where an allocation each would be felt.
+pub fn push(der: &mut Vec<u8>, tag: u8, parts: &[&[u8]]) {
     der.push(tag);
-    push_length(&mut der, length);
+    push_length(der, parts.iter().map(|part| part.len()).sum());
     for part in parts {
         der.extend_from_slice(part);
     }
+}
+
+/// Tag and length alone, before contents that are too long to be copied once more.
+pub fn header(tag: u8, length: usize) -> Vec<u8> {
+    let mut der = vec![tag];
+    push_length(&mut der, length);
     der
 }
 
@@ -72,16 +84,19 @@ fn push_arc(octets: &mut Vec<u8>, arc: u64) {
     }
 }
 
+/// X.690, 10.1: the definite form with the fewest octets.
 fn push_length(der: &mut Vec<u8>, length: usize) {
-    if length < 0x80 {
-        der.push(length as u8);
-        return;
-    }
     let octets = length.to_be_bytes();
     let start = octets.iter().position(|octet| *octet != 0).unwrap_or(octets.len());
-    let significant = octets.get(start..).unwrap_or_default();
-    der.push(0x80 | significant.len() as u8);
-    der.extend_from_slice(significant);
+    match octets.get(start..).unwrap_or_default() {
+        [] => der.push(0),
+        [short] if *short < 0x80 => der.push(*short),
+        long => {
+            // A usize has at most eight octets.
+            der.push(0x80 | u8::try_from(long.len()).unwrap_or(8));
+            der.extend_from_slice(long);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -99,9 +114,12 @@ mod tests {
 
     #[test]
     fn integers_take_their_shortest_form() {
-        for (magnitude, expected) in
-            [(&[][..], &[2, 1, 0][..]), (&[0, 0, 5], &[2, 1, 5]), (&[0x80], &[2, 2, 0, 0x80]), (&[0x7f, 1], &[2, 2, 0x7f, 1])]
-        {
+        for (magnitude, expected) in [
+            (&[][..], &[2, 1, 0][..]),
+            (&[0, 0, 5], &[2, 1, 5]),
+            (&[0x80], &[2, 2, 0, 0x80]),
+            (&[0x7f, 1], &[2, 2, 0x7f, 1]),
+        ] {
             assert_eq!(unsigned_integer(magnitude), expected);
             assert!(Reader::new(expected).read().unwrap().unsigned_integer("").is_ok());
         }

@@ -5,7 +5,7 @@ use chrono::Datelike;
 use crate::domain::plan::PlanKind;
 
 use super::super::der::{GENERALIZED_TIME, Tlv, UTC_TIME};
-use super::super::{algorithm, public_key, time};
+use super::super::{algorithm, time};
 use super::{Case, Findings, Rule};
 
 pub(super) const RULES: &[Rule] = &[
@@ -33,11 +33,13 @@ fn version_is_3(case: &Case<'_>, findings: &mut Findings) {
 fn serial_number_is_positive_and_short(case: &Case<'_>, findings: &mut Findings) {
     let serial = &case.tbs.serial;
     let is_positive = serial.unsigned_integer("").is_ok_and(|magnitude| !magnitude.is_empty());
-    findings.demand(is_positive && serial.value.len() <= 20, "the serial number is not positive, or longer than 20 octets");
+    findings
+        .demand(is_positive && serial.value.len() <= 20, "the serial number is not positive, or longer than 20 octets");
 }
 
 fn serial_number_is_the_planned_one(case: &Case<'_>, findings: &mut Findings) {
-    let is_planned = case.tbs.serial.unsigned_integer("").is_ok_and(|magnitude| magnitude == case.plan.serial.as_bytes());
+    let is_planned =
+        case.tbs.serial.unsigned_integer("").is_ok_and(|magnitude| magnitude == case.plan.serial.as_bytes());
     findings.demand(is_planned, "the serial number is not the planned one");
 }
 
@@ -67,16 +69,17 @@ fn public_key_is_the_planned_one(case: &Case<'_>, findings: &mut Findings) {
 
 /// 4.1.2.7. The curve is that of the key itself, so a key that another algorithm's parameters were put on shows here.
 fn public_key_is_of_an_accepted_kind(case: &Case<'_>, findings: &mut Findings) {
-    match public_key::identify(case.tbs.spki.whole) {
+    match &case.key {
         Ok((key_type, _)) => {
-            findings.demand(key_type == case.plan.public_key.key_type, "the public key is not of the planned type");
+            findings.demand(*key_type == case.plan.public_key.key_type, "the public key is not of the planned type");
         }
-        Err(fault) => findings.of_request(fault),
+        Err(fault) => findings.of_request(fault.clone()),
     }
 }
 
 fn validity_is_the_planned_one(case: &Case<'_>, findings: &mut Findings) {
-    let is_planned = |element: &Tlv<'_>, planned| time::read(element, "").is_ok_and(|read| read == time::truncated(planned));
+    let is_planned =
+        |element: &Tlv<'_>, planned| time::read(element, "").is_ok_and(|read| read == time::truncated(planned));
     findings.demand(is_planned(&case.tbs.not_before, case.plan.not_before), "notBefore is not the planned one");
     findings.demand(is_planned(&case.tbs.not_after, case.plan.not_after), "notAfter is not the planned one");
 }

@@ -83,7 +83,11 @@ fn fields_that_differ_from_the_plan_are_found() {
     let plan = testing::client_plan();
     let other_name = name::build(&[(AttributeType::CommonName, "other".into())]).unwrap();
     let other_key = super::super::public_key::check(&testing::keys()[1].0.spki).unwrap();
-    finds(&against(&plan, |p| p.serial = SerialNumber::from_be_bytes(&[9]).unwrap()), "", "serial number is not the planned");
+    finds(
+        &against(&plan, |p| p.serial = SerialNumber::from_be_bytes(&[9]).unwrap()),
+        "",
+        "serial number is not the planned",
+    );
     finds(&against(&plan, |p| p.issuer.subject = other_name.der.clone()), "", "issuer is not");
     finds(&against(&plan, |p| p.subject = other_name.clone()), "", "subject is not the planned");
     finds(&against(&plan, |p| p.public_key = other_key), "", "public key is not the planned");
@@ -99,7 +103,8 @@ fn fields_that_differ_from_the_plan_are_found() {
 
 #[test]
 fn extensions_that_differ_from_the_plan_are_found() {
-    type Edit = fn(&mut Vec<SubjectAlternativeName>, &mut Vec<KeyUsage>, &mut Vec<ExtendedKeyUsage>, &mut RevocationPointers);
+    type Edit =
+        fn(&mut Vec<SubjectAlternativeName>, &mut Vec<KeyUsage>, &mut Vec<ExtendedKeyUsage>, &mut RevocationPointers);
     let cases: [(Edit, &str); 7] = [
         (|names, _, _, _| names.truncate(1), "subjectAltName is not the planned one"),
         (|names, _, _, _| names.clear(), "subjectAltName does not belong there"),
@@ -111,9 +116,8 @@ fn extensions_that_differ_from_the_plan_are_found() {
     ];
     for (edit, words) in cases {
         let found = against(&testing::client_plan(), |plan| {
-            if let PlanKind::Client {
-                subject_alternative_names, key_usage, extended_key_usage, revocation, ..
-            } = &mut plan.kind
+            if let PlanKind::Client { subject_alternative_names, key_usage, extended_key_usage, revocation, .. } =
+                &mut plan.kind
             {
                 edit(subject_alternative_names, key_usage, extended_key_usage, revocation);
             }
@@ -180,14 +184,21 @@ fn pointers_are_web_addresses() {
 fn names_keep_their_bounds_and_types() {
     const PRINTABLE: u8 = 0x13;
     const UTF8: u8 = 0x0c;
+    const IA5: u8 = 0x16;
     for (kind, tag, value, words) in [
         ("2.5.4.3", UTF8, "ü".repeat(65), "CN has 65 characters; it may have at most 64"),
-        ("2.5.4.6", UTF8, "PT".into(), "C must be a PrintableString"),
+        ("2.5.4.6", UTF8, "PT".into(), "C must be encoded as PrintableString"),
+        ("2.5.4.3", IA5, "x".into(), "CN must be encoded as UTF8String"),
+        ("2.5.4.3", 0x1c, "\0\0\0x".into(), "holds a UniversalString"),
+        ("2.5.4.17", UTF8, "1".repeat(41), "postalCode has 41 characters"),
+        ("2.5.4.46", UTF8, "x".into(), "dnQualifier must be encoded as PrintableString"),
+        ("0.9.2342.19200300.100.1.25", IA5, "exa mple".into(), "DC must be one label"),
+        ("1.2.840.113549.1.9.1", IA5, "nobody".into(), "not an e-mail address"),
         ("2.5.4.6", PRINTABLE, "P1".into(), "country code of two letters"),
         ("2.5.4.6", PRINTABLE, "PRT".into(), "C has 3 characters"),
-        ("2.5.4.5", UTF8, "1".into(), "serialNumber must be a PrintableString"),
-        ("1.2.840.113549.1.9.1", UTF8, "a@example.com".into(), "emailAddress must be a IA5String"),
-        ("0.9.2342.19200300.100.1.25", PRINTABLE, "example".into(), "DC must be a IA5String"),
+        ("2.5.4.5", UTF8, "1".into(), "serialNumber must be encoded as PrintableString"),
+        ("1.2.840.113549.1.9.1", UTF8, "a@example.com".into(), "emailAddress must be encoded as IA5String"),
+        ("0.9.2342.19200300.100.1.25", PRINTABLE, "example".into(), "DC must be encoded as IA5String"),
     ] {
         finds(&planned(|plan| plan.subject = name_of(kind, tag, value.as_bytes())), "/csr", words);
     }

@@ -1,0 +1,143 @@
+//! `countersign authority`
+
+use clap::{Args, Subcommand};
+
+use super::client::{Call, Client};
+use super::connection::{Connection, ZoneChoice};
+use super::error::CliError;
+use super::objects::Authority;
+use super::{Context, output};
+use crate::domain::id::{AuthorityId, ZoneId};
+
+/// The certificate authorities of a zone
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    List(List),
+    Show(Show),
+}
+
+/// List the authorities of a zone: issuing ones first, then the root
+///
+/// Example:
+///
+///   countersign authority list --zone default
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub struct List {
+    #[command(flatten)]
+    zone: ZoneChoice,
+
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Show one authority
+///
+/// Examples:
+///
+///   countersign authority show
+///   countersign authority show 568b6b74-7b0c-4755-8840-4e3b8c24adeb --pem
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub struct Show {
+    /// Its id [default: the one that signs now]
+    #[arg(value_name = "ID", value_parser = authority_id)]
+    authority: Option<AuthorityId>,
+
+    /// Print its certificate, in PEM
+    #[arg(long, conflicts_with = "json")]
+    pem: bool,
+
+    #[command(flatten)]
+    zone: ZoneChoice,
+
+    #[command(flatten)]
+    connection: Connection,
+}
+
+pub async fn run(command: Command, context: &Context) -> Result<(), CliError> {
+    match command {
+        Command::List(arguments) => list(arguments, context).await,
+        Command::Show(arguments) => show(arguments, context).await,
+    }
+}
+
+/// All the authorities of a zone.
+pub async fn all(client: &Client, zone: ZoneId) -> Result<Vec<Authority>, CliError> {
+    client.call(Call::get(path(zone))).await?.read()
+}
+
+async fn list(arguments: List, context: &Context) -> Result<(), CliError> {
+    let client = arguments.connection.open(context)?;
+    let zone = arguments.zone.resolve(&client, context).await?;
+    let answer = client.call(Call::get(path(zone))).await?;
+    if arguments.connection.json {
+        return output::json(&answer.result);
+    }
+    let authorities: Vec<Authority> = answer.read()?;
+    let rows = authorities.into_iter().map(|authority| {
+        let crl =
+            authority.crl.map_or_else(|| "none".to_owned(), |crl| format!("{} until {}", crl.number, crl.next_update));
+        vec![
+            authority.id,
+            authority.name,
+            authority.kind,
+            authority.state,
+            authority.key_type,
+            authority.expires_on,
+            crl,
+        ]
+    });
+    output::table(&["ID", "NAME", "TYPE", "STATE", "KEY", "EXPIRES", "CRL"], rows)
+}
+
+async fn show(arguments: Show, context: &Context) -> Result<(), CliError> {
+    let client = arguments.connection.open(context)?;
+    let zone = arguments.zone.resolve(&client, context).await?;
+    let id = match arguments.authority {
+        Some(id) => id,
+        None => issuing(&client, zone).await?,
+    };
+    let answer = client.call(Call::get(format!("{}/{id}", path(zone)))).await?;
+    if arguments.connection.json {
+        return output::json(&answer.result);
+    }
+    let authority: Authority = answer.read()?;
+    if arguments.pem {
+        return output::bytes(authority.certificate.as_bytes());
+    }
+    let crl = authority.crl.unwrap_or_default();
+    output::fields(&[
+        ("id", authority.id),
+        ("name", authority.name),
+        ("type", authority.kind),
+        ("state", authority.state),
+        ("key", authority.key_type),
+        ("subject", authority.subject),
+        ("issued", authority.issued_on),
+        ("expires", authority.expires_on),
+        ("serial number", authority.serial_number),
+        ("SHA-256", authority.fingerprint_sha256),
+        ("CRL number", if crl.number == 0 { String::new() } else { crl.number.to_string() }),
+        ("CRL of", crl.this_update),
+        ("CRL until", crl.next_update),
+        ("CRL at", crl.url),
+    ])
+}
+
+async fn issuing(client: &Client, zone: ZoneId) -> Result<AuthorityId, CliError> {
+    let authorities = all(client, zone).await?;
+    let issuing = authorities.iter().find(|authority| authority.is_active_issuer());
+    issuing.and_then(|authority| AuthorityId::parse(&authority.id)).ok_or_else(|| {
+        CliError::failure("no authority signs for this zone; `countersign authority list` shows those it has")
+    })
+}
+
+fn path(zone: ZoneId) -> String {
+    format!("/client/v4/zones/{zone}/certificate_authorities")
+}
+
+fn authority_id(text: &str) -> Result<AuthorityId, String> {
+    AuthorityId::parse(text)
+        .ok_or_else(|| "an authority's id is a UUID, which `countersign authority list` shows".into())
+}

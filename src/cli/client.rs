@@ -1,0 +1,329 @@
+//! The HTTP client that every command talks to the service with.
+//!
+//! It repeats what the server asked to have repeated (429, 503) and what never reached it, at most three times. What
+//! may have reached it is repeated only where that is harmless: reading, revoking, reactivating, and requests with an
+//! Idempotency-Key.
+
+use std::error::Error;
+use std::path::Path;
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::{Certificate, Method, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use thiserror::Error;
+
+use super::envelope::{Answer, Envelope, Message};
+use super::escape::{escape, escape_lines};
+use crate::clock::Clock;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(60);
+const RETRIES: u32 = 3;
+const ITEMS_A_PAGE: u32 = 50;
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// A server that wants us to wait longer is better asked again by a person.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+pub struct Client {
+    http: reqwest::Client,
+    /// Without a slash at the end.
+    base: String,
+    token: Option<SecretString>,
+    /// Why there is no token, for the message when the server wants one.
+    token_advice: String,
+    clock: Clock,
+}
+
+/// One request.
+#[derive(Clone, Debug)]
+pub struct Call {
+    method: Method,
+    path: String,
+    query: Vec<(&'static str, String)>,
+    body: Option<Value>,
+    idempotency_key: Option<String>,
+}
+
+/// The raw answer.
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+#[derive(Debug, Error)]
+pub enum ClientError {
+    #[error(
+        "no Countersign answers at {url}; start one with `countersign serve`, or name another with --url ({})",
+        escape_lines(cause)
+    )]
+    Unreachable { url: String, cause: String },
+    #[error(
+        "{url} did not answer in time or broke off, so it may or may not have done what was asked ({})",
+        escape_lines(cause)
+    )]
+    Interrupted { url: String, cause: String },
+    #[error("{}", refusal(*status, errors, advice))]
+    Refused { status: u16, errors: Vec<Message>, advice: String },
+    #[error("{url} redirects to {}; name the right address with --url", escape(to))]
+    Redirected { url: String, to: String },
+    #[error("what answers at {url} is no Countersign (HTTP {status}); name another with --url")]
+    Foreign { url: String, status: u16 },
+    #[error("{0}")]
+    Setup(String),
+}
+
+impl ClientError {
+    /// Whether the server has said no, so that nothing was done.
+    pub fn is_definite(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Setup(_) | Self::Redirected { .. } => true,
+            Self::Refused { status, .. } => *status < 500 || *status == 503,
+            Self::Interrupted { .. } | Self::Foreign { .. } => false,
+        }
+    }
+}
+
+fn refusal(status: u16, errors: &[Message], advice: &str) -> String {
+    let mut text = match errors {
+        [only] => format!("the server refuses ({status}): {only}"),
+        all => all.iter().fold(format!("the server refuses ({status}):"), |text, error| format!("{text}\n  {error}")),
+    };
+    if !advice.is_empty() {
+        text.push('\n');
+        text.push_str(advice);
+    }
+    text
+}
+
+impl Call {
+    fn new(method: Method, path: impl Into<String>) -> Self {
+        Self { method, path: path.into(), query: Vec::new(), body: None, idempotency_key: None }
+    }
+
+    pub fn get(path: impl Into<String>) -> Self {
+        Self::new(Method::GET, path)
+    }
+
+    pub fn delete(path: impl Into<String>) -> Self {
+        Self::new(Method::DELETE, path)
+    }
+
+    pub fn patch(path: impl Into<String>, body: Value) -> Self {
+        Self { body: Some(body), ..Self::new(Method::PATCH, path) }
+    }
+
+    pub fn post(path: impl Into<String>, body: Value) -> Self {
+        Self { body: Some(body), ..Self::new(Method::POST, path) }
+    }
+
+    pub fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.query.push((name, value.into()));
+        self
+    }
+
+    pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
+        self.idempotency_key = Some(key.into());
+        self
+    }
+
+    fn is_repeatable(&self) -> bool {
+        self.method != Method::POST || self.idempotency_key.is_some()
+    }
+}
+
+impl Client {
+    /// `ca_file` holds the PEM of a CA that the system does not know.
+    pub fn new(
+        base: &str,
+        token: Option<SecretString>,
+        token_advice: String,
+        ca_file: Option<&Path>,
+        clock: Clock,
+    ) -> Result<Self, ClientError> {
+        let base = base.trim_end_matches('/').to_owned();
+        let http = http_client(&base, ca_file)?;
+        Ok(Self { http, base, token, token_advice, clock })
+    }
+
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Calls the API and opens the envelope.
+    pub async fn call(&self, call: Call) -> Result<Answer, ClientError> {
+        let reply = self.exchange(&call).await?;
+        let envelope: Envelope = serde_json::from_slice(&reply.body).map_err(|_| self.foreign(&reply))?;
+        if reply.status.is_success() && envelope.success {
+            let Envelope { result, messages, result_info, .. } = envelope;
+            return Ok(Answer { result, messages, result_info });
+        }
+        Err(self.refused(reply.status, envelope.errors))
+    }
+
+    /// All the items of a list, however many pages it has.
+    pub async fn items(&self, path: &str) -> Result<Vec<Value>, ClientError> {
+        let mut items = Vec::new();
+        for page in 1_u64.. {
+            let call = Call::get(path).query("page", page.to_string()).query("per_page", ITEMS_A_PAGE.to_string());
+            let answer = self.call(call).await?;
+            items.extend_from_slice(answer.items());
+            let is_last = answer.result_info.is_none_or(|info| info.total_pages <= page);
+            if answer.items().is_empty() || is_last {
+                break;
+            }
+        }
+        Ok(items)
+    }
+
+    /// Fetches a body as it is: certificates, CRLs.
+    pub async fn fetch(&self, call: Call) -> Result<Vec<u8>, ClientError> {
+        let reply = self.exchange(&call).await?;
+        if reply.status.is_success() {
+            return Ok(reply.body);
+        }
+        match serde_json::from_slice::<Envelope>(&reply.body) {
+            Ok(envelope) => Err(self.refused(reply.status, envelope.errors)),
+            Err(_) => Err(self.foreign(&reply)),
+        }
+    }
+
+    /// Sends the request, again where that may help, and gives back whatever is answered at last.
+    pub async fn exchange(&self, call: &Call) -> Result<Reply, ClientError> {
+        let mut pause = FIRST_PAUSE;
+        for _ in 0..RETRIES {
+            match self.once(call).await {
+                Ok(reply) if is_passing(reply.status) => self.clock.sleep(asked_pause(&reply).unwrap_or(pause)).await,
+                Err(ClientError::Unreachable { .. }) => self.clock.sleep(pause).await,
+                Err(ClientError::Interrupted { .. }) if call.is_repeatable() => self.clock.sleep(pause).await,
+                outcome => return outcome,
+            }
+            pause *= 2;
+        }
+        self.once(call).await
+    }
+
+    /// Sends the request exactly once.
+    pub async fn once(&self, call: &Call) -> Result<Reply, ClientError> {
+        let response = self.request(call)?.send().await.map_err(|error| self.transport(&error))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        if status.is_redirection() {
+            return Err(self.redirected(&headers));
+        }
+        let body = response.bytes().await.map_err(|error| self.transport(&error))?;
+        Ok(Reply { status, headers, body: body.into() })
+    }
+
+    fn request(&self, call: &Call) -> Result<reqwest::RequestBuilder, ClientError> {
+        let mut request = self.http.request(call.method.clone(), format!("{}{}", self.base, call.path));
+        if !call.query.is_empty() {
+            request = request.query(&call.query);
+        }
+        if let Some(body) = &call.body {
+            request = request.json(body);
+        }
+        if let Some(key) = &call.idempotency_key {
+            request = request.header("Idempotency-Key", key);
+        }
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, bearer(token)?);
+        }
+        Ok(request)
+    }
+
+    fn transport(&self, error: &reqwest::Error) -> ClientError {
+        let (url, cause) = (self.base.clone(), innermost(error));
+        if error.is_builder() {
+            return ClientError::Setup(format!("{url:?} cannot be called: {}", escape_lines(&cause)));
+        }
+        if error.is_connect() {
+            ClientError::Unreachable { url, cause }
+        } else {
+            ClientError::Interrupted { url, cause }
+        }
+    }
+
+    fn refused(&self, status: StatusCode, errors: Vec<Message>) -> ClientError {
+        let advice = if self.token.is_none() { self.token_advice.clone() } else { String::new() };
+        ClientError::Refused { status: status.as_u16(), errors, advice }
+    }
+
+    fn redirected(&self, headers: &HeaderMap) -> ClientError {
+        let to = headers.get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("another address");
+        ClientError::Redirected { url: self.base.clone(), to: to.to_owned() }
+    }
+
+    fn foreign(&self, reply: &Reply) -> ClientError {
+        ClientError::Foreign { url: self.base.clone(), status: reply.status.as_u16() }
+    }
+}
+
+/// A client for one address. Redirects are not followed: the token is meant for the address that was named.
+pub fn http_client(base: &str, ca_file: Option<&Path>) -> Result<reqwest::Client, ClientError> {
+    let mut builder = reqwest::Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("countersign/", env!("CARGO_PKG_VERSION")));
+    if is_loopback(base) {
+        // A proxy for the outside world has no way to this machine's own loopback.
+        builder = builder.no_proxy();
+    }
+    if let Some(path) = ca_file {
+        builder = builder.tls_certs_merge(ca_certificates(path)?);
+    } else if base.starts_with("http://") {
+        // A bare machine may have no certificates at all, and plain HTTP needs none: without this the builder fails there.
+        builder = builder.tls_certs_only([]);
+    }
+    builder.build().map_err(|error| ClientError::Setup(format!("the HTTP client cannot start: {}", innermost(&error))))
+}
+
+fn ca_certificates(path: &Path) -> Result<Vec<Certificate>, ClientError> {
+    let wrong = |why: String| ClientError::Setup(format!("--ca-file {}: {why}", path.display()));
+    let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| wrong(innermost(&error)))?;
+    if certificates.is_empty() {
+        return Err(wrong("it holds no PEM certificate".into()));
+    }
+    Ok(certificates)
+}
+
+/// Whether the address is on this very machine.
+pub fn is_loopback(base: &str) -> bool {
+    match url::Url::parse(base).ok().as_ref().and_then(url::Url::host) {
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+fn bearer(token: &SecretString) -> Result<HeaderValue, ClientError> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
+        .map_err(|_| ClientError::Setup("the token holds characters that no token has".into()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn is_passing(status: StatusCode) -> bool {
+    matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+}
+
+fn asked_pause(reply: &Reply) -> Option<Duration> {
+    let seconds: u64 = reply.headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds).min(LONGEST_PAUSE))
+}
+
+/// The outer errors of reqwest only say that something went wrong; the innermost says what.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests;

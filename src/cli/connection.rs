@@ -1,0 +1,100 @@
+//! The options that every command which talks to the service has, and what they default to.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use secrecy::SecretString;
+
+use super::client::{Client, is_loopback};
+use super::error::CliError;
+use super::{Context, resolve};
+use crate::config::{Flags, LocalServer};
+use crate::domain::id::ZoneId;
+
+const TOKEN_FILE: &str = "admin.token";
+const DEFAULT_ZONE: &str = "default";
+
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Connection")]
+pub struct Connection {
+    /// The server to talk to [env: COUNTERSIGN_URL] [default: the server of this machine, by its own configuration]
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+
+    /// The API token [env: COUNTERSIGN_TOKEN] [default: from admin.token in the data folder]
+    #[arg(long, value_name = "TOKEN")]
+    pub token: Option<SecretString>,
+
+    /// PEM file with the CA of the server's TLS certificate, where the system does not know it [env: COUNTERSIGN_CA_FILE]
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+
+    /// Print JSON, for scripts
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which zone a command works in.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Connection")]
+pub struct ZoneChoice {
+    /// The zone, by name or id [env: COUNTERSIGN_ZONE] [default: default]
+    #[arg(long, value_name = "NAME|ID")]
+    pub zone: Option<String>,
+}
+
+impl Connection {
+    pub fn open(&self, context: &Context) -> Result<Client, CliError> {
+        self.open_beside(&Flags::default(), context)
+    }
+
+    /// Opens the connection by the configuration with these flags.
+    pub fn open_beside(&self, flags: &Flags, context: &Context) -> Result<Client, CliError> {
+        let environment = &context.environment;
+        let local = LocalServer::find(flags, environment, Path::new("."));
+        let named_url = self.url(context);
+        let url = named_url.clone().unwrap_or(local.url);
+        let named_token = self.token.clone().or_else(|| environment.get("COUNTERSIGN_TOKEN").map(SecretString::from));
+        // The administrator's token of this machine is nothing to send to another one by default.
+        let is_ours = named_url.is_none() || is_loopback(&url);
+        let (token, advice) = match named_token {
+            Some(token) => (Some(token), String::new()),
+            None if is_ours => token_file(&local.data_dir.join(TOKEN_FILE)),
+            None => (None, "give the token of that server with --token or COUNTERSIGN_TOKEN".to_owned()),
+        };
+        let named_file = environment.get("COUNTERSIGN_CA_FILE").map(PathBuf::from);
+        let ca_file = self.ca_file.clone().or(named_file);
+        Ok(Client::new(&url, token, advice, ca_file.as_deref(), context.clock.clone())?)
+    }
+
+    /// The server that was named, as opposed to the one of this machine.
+    pub fn url(&self, context: &Context) -> Option<String> {
+        self.url.clone().or_else(|| context.environment.get("COUNTERSIGN_URL").map(str::to_owned))
+    }
+}
+
+fn token_file(path: &Path) -> (Option<SecretString>, String) {
+    match std::fs::read_to_string(path) {
+        Ok(text) => (Some(SecretString::from(text.trim())), String::new()),
+        Err(error) => {
+            let advice = format!(
+                "no token was given, and {} cannot be read ({error}); give one with --token or COUNTERSIGN_TOKEN, \
+                 or name the data folder with COUNTERSIGN_DATA_DIR",
+                path.display()
+            );
+            (None, advice)
+        }
+    }
+}
+
+impl ZoneChoice {
+    /// The name or id as it was given, or the default zone's name.
+    pub fn given(&self, context: &Context) -> String {
+        let named = self.zone.as_deref().or_else(|| context.environment.get("COUNTERSIGN_ZONE"));
+        named.unwrap_or(DEFAULT_ZONE).to_owned()
+    }
+
+    pub async fn resolve(&self, client: &Client, context: &Context) -> Result<ZoneId, CliError> {
+        resolve::zone(client, &self.given(context)).await
+    }
+}

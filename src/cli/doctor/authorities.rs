@@ -1,0 +1,172 @@
+//! Checks of the authorities and their CRLs as relying parties see them.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::finding::Report;
+use crate::cli::client::{Client, http_client};
+use crate::cli::envelope::read;
+use crate::cli::error::CliError;
+use crate::cli::objects::{Authority, Crl, Zone, time};
+use crate::cli::{Context, authority, resolve};
+use crate::domain::id::ZoneId;
+
+/// A CRL is signed anew at half of its validity; one that has less than this share left was not.
+const FRESH_SHARE_PERCENT: i64 = 40;
+const EXPIRY_WARNING_DAYS: i64 = 365;
+
+/// Looks at the named zone, or at every zone that the token reaches.
+pub async fn check(report: &mut Report, client: &Client, zone: Option<&str>, context: &Context) {
+    let zones = match zones(client, zone).await {
+        Ok(zones) => zones,
+        Err(error) => return unreadable(report, "zones", &error),
+    };
+    let mut seen = Vec::new();
+    for zone in zones {
+        let authorities = match authority::all(client, zone).await {
+            Ok(authorities) => authorities,
+            Err(error) => return unreadable(report, "authorities", &error),
+        };
+        if !authorities.iter().any(Authority::is_active_issuer) {
+            report.fail(
+                "authorities",
+                format!("no authority signs for the zone {zone}"),
+                "see `countersign authority list`",
+            );
+        }
+        for authority in authorities {
+            // The root is every zone's.
+            if !seen.contains(&authority.id) {
+                check_one(report, &authority, context).await;
+                seen.push(authority.id);
+            }
+        }
+    }
+}
+
+async fn zones(client: &Client, named: Option<&str>) -> Result<Vec<ZoneId>, CliError> {
+    if let Some(named) = named {
+        return Ok(vec![resolve::zone(client, named).await?]);
+    }
+    let zones: Vec<Zone> = read(&Value::Array(client.items("/client/v4/zones").await?))?;
+    Ok(zones.iter().filter_map(|zone| ZoneId::parse(&zone.id)).collect())
+}
+
+fn unreadable(report: &mut Report, check: &str, error: &CliError) {
+    let way_out = "use a token with zones:read and authorities:read, such as admin.token";
+    report.warn(check, error.message().unwrap_or_default(), way_out);
+}
+
+async fn check_one(report: &mut Report, authority: &Authority, context: &Context) {
+    let check = format!("{} authority {}", authority.kind, authority.name);
+    check_expiry(report, &check, authority, context.clock.now());
+    let signs_crls = authority.state != "disabled";
+    match &authority.crl {
+        Some(crl) => {
+            check_freshness(report, &check, crl, context.clock.now());
+            check_address(report, &check, crl).await;
+        }
+        None if signs_crls => {
+            report.fail(&check, "it has published no CRL", "is the worker running? see /readyz and the server's log")
+        }
+        None => {}
+    }
+}
+
+fn check_expiry(report: &mut Report, check: &str, authority: &Authority, now: DateTime<Utc>) {
+    let Some(end) = time(&authority.expires_on) else {
+        return report.warn(check, "its end cannot be read", "use the same version of countersign on both sides");
+    };
+    let days = (end - now).num_days();
+    match days {
+        ..0 => report.fail(check, format!("it expired on {}", authority.expires_on), "make a new authority"),
+        0..EXPIRY_WARNING_DAYS => {
+            let message = format!("it expires in {days} days, and no certificate can outlive it");
+            report.warn(check, message, "plan its successor");
+        }
+        _ => report.ok(check, format!("valid until {}", authority.expires_on)),
+    }
+}
+
+fn check_freshness(report: &mut Report, check: &str, crl: &Crl, now: DateTime<Utc>) {
+    let (Some(this_update), Some(next_update)) = (time(&crl.this_update), time(&crl.next_update)) else {
+        return report.warn(
+            check,
+            "the times of its CRL cannot be read",
+            "use the same version of countersign on both sides",
+        );
+    };
+    let way_out = "is the worker running? see /readyz and the server's log";
+    let validity = (next_update - this_update).num_milliseconds().max(1);
+    let left = (next_update - now).num_milliseconds();
+    let message = format!("CRL {} is valid until {}", crl.number, crl.next_update);
+    if left <= 0 {
+        report.fail(check, format!("{message}, which is over: relying parties refuse every certificate"), way_out);
+    } else if left * 100 / validity < FRESH_SHARE_PERCENT {
+        report.warn(check, format!("{message}, and should have been signed anew by now"), way_out);
+    } else {
+        report.ok(check, message);
+    }
+}
+
+/// Fetches the CRL as a relying party does, without a token.
+async fn check_address(report: &mut Report, check: &str, crl: &Crl) {
+    let way_out = "COUNTERSIGN_PUBLIC_URL must be the address under which relying parties reach the server";
+    let reply = match http_client(&crl.url, None) {
+        Ok(client) => client.get(&crl.url).send().await,
+        Err(error) => return report.warn(check, error.to_string(), way_out),
+    };
+    match reply {
+        // From behind a proxy or a firewall the public address may rightly be out of reach for this machine.
+        Err(_) => report.warn(check, format!("its CRL cannot be fetched from here at {}", crl.url), way_out),
+        Ok(reply) if !reply.status().is_success() => {
+            report.fail(check, format!("{} answers {}", crl.url, reply.status()), way_out);
+        }
+        Ok(reply) => match reply.bytes().await {
+            // A CRL is a SEQUENCE.
+            Ok(body) if body.first() == Some(&0x30) => report.ok(check, format!("CRL at {}", crl.url)),
+            _ => report.fail(check, format!("what is at {} is no CRL", crl.url), way_out),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Verdict;
+    use super::*;
+
+    fn worst(check: impl FnOnce(&mut Report)) -> Verdict {
+        let mut report = Report::default();
+        check(&mut report);
+        report.worst()
+    }
+
+    #[test]
+    fn a_crl_that_was_not_signed_anew_in_time_is_noticed() {
+        let crl = Crl {
+            number: 3,
+            this_update: "2026-11-01T00:00:00Z".into(),
+            next_update: "2026-11-11T00:00:00Z".into(),
+            ..Crl::default()
+        };
+        for (now, expected) in [
+            ("2026-11-05T12:00:00Z", Verdict::Ok),
+            ("2026-11-08T00:00:00Z", Verdict::Warn),
+            ("2026-11-11T00:00:00Z", Verdict::Fail),
+        ] {
+            assert_eq!(worst(|report| check_freshness(report, "x", &crl, time(now).unwrap())), expected, "{now}");
+        }
+    }
+
+    #[test]
+    fn an_authority_that_ends_within_a_year_is_noticed() {
+        let authority = Authority { expires_on: "2030-01-01T00:00:00Z".into(), ..Authority::default() };
+        for (now, expected) in [
+            ("2028-12-01T00:00:00Z", Verdict::Ok),
+            ("2029-02-01T00:00:00Z", Verdict::Warn),
+            ("2030-01-03T00:00:00Z", Verdict::Fail),
+        ] {
+            assert_eq!(worst(|report| check_expiry(report, "x", &authority, time(now).unwrap())), expected, "{now}");
+        }
+    }
+}

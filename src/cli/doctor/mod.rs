@@ -1,0 +1,65 @@
+//! `countersign doctor`: checks of a deployment, each with the way out.
+//!
+//! It looks at the configuration and the files of this machine, unless another server was named, and then at the server
+//! as its clients and its relying parties see it. It changes nothing.
+
+mod authorities;
+mod finding;
+mod local;
+mod server;
+
+use std::io::{self, IsTerminal};
+
+use clap::Args;
+
+use super::Context;
+use super::client::is_loopback;
+use super::configuration::ConfigurationFlags;
+use super::connection::{Connection, ZoneChoice};
+use super::error::CliError;
+use super::output;
+use finding::{Report, Verdict};
+
+/// Check a deployment: configuration, files, server, token, authorities and their CRLs
+///
+/// Every check is one line, ok, warn or fail, with the way out; the exit code is 1 when one fails. Example:
+///
+///   countersign doctor --data-dir /var/lib/countersign
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub struct Arguments {
+    #[command(flatten)]
+    zone: ZoneChoice,
+
+    #[command(flatten)]
+    connection: Connection,
+
+    #[command(flatten)]
+    configuration: ConfigurationFlags,
+}
+
+pub async fn run(arguments: Arguments, context: &Context) -> Result<(), CliError> {
+    let mut report = Report::default();
+    let is_elsewhere = arguments.connection.url(context).is_some_and(|url| !is_loopback(&url));
+    if !is_elsewhere {
+        local::check(&mut report, &arguments.configuration.0, context);
+    }
+    let client = arguments.connection.open_beside(&arguments.configuration.0, context)?;
+    if server::check(&mut report, &client, context).await && server::check_token(&mut report, &client, context).await {
+        let named = arguments.zone.zone.as_deref().or_else(|| context.environment.get("COUNTERSIGN_ZONE"));
+        authorities::check(&mut report, &client, named, context).await;
+    }
+    print(&report, arguments.connection.json)?;
+    if report.worst() == Verdict::Fail { Err(CliError::Reported) } else { Ok(()) }
+}
+
+fn print(report: &Report, as_json: bool) -> Result<(), CliError> {
+    if as_json {
+        return output::json(&report.findings);
+    }
+    let colours = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    for finding in &report.findings {
+        output::line(finding.line(colours))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,243 @@
+//! The command line: one file per verb. A verb reads its options, calls the service over HTTP and prints; the rules are
+//! the server's. `serve` and `migrate` are the two that do not call a server but are one.
+
+mod authority;
+mod bundle;
+mod client;
+mod configuration;
+mod connection;
+mod crl;
+mod doctor;
+mod envelope;
+mod error;
+mod escape;
+mod files;
+mod issue;
+mod list;
+mod migrate;
+mod objects;
+mod openapi;
+mod output;
+mod progress;
+mod reactivate;
+mod resolve;
+mod revoke;
+mod serve;
+mod show;
+mod token;
+mod transition;
+mod zone;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+use tokio::runtime::{Builder, Runtime};
+
+pub use error::CliError;
+
+use crate::clock::Clock;
+use crate::config::{Config, Environment};
+use crate::telemetry;
+use configuration::ConfigurationFlags;
+
+/// A certificate authority for client certificates.
+#[derive(Debug, Parser)]
+#[command(name = "countersign", version, max_term_width = 120, after_help = TOUR)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const TOUR: &str = "\
+Without a command, countersign serves. A first tour:
+  countersign serve                                   start (in another terminal, go on:)
+  countersign issue --common-name device-1 --days 90  make a key and a certificate
+  countersign list                                    see it
+  countersign revoke ID --wait                        until relying parties can see it
+  countersign doctor                                  check the deployment";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(Serve),
+    Issue(issue::Arguments),
+    List(list::Arguments),
+    Show(show::Arguments),
+    Revoke(revoke::Arguments),
+    Reactivate(reactivate::Arguments),
+    Bundle(bundle::Arguments),
+    Crl(crl::Arguments),
+    #[command(subcommand)]
+    Zone(zone::Command),
+    #[command(subcommand)]
+    Token(token::Command),
+    #[command(subcommand)]
+    Authority(authority::Command),
+    Migrate(Migrate),
+    Doctor(doctor::Arguments),
+    Openapi(openapi::Arguments),
+}
+
+/// Start the server; the first start sets everything up
+///
+/// Settings come from flags, over the environment, over countersign.toml. Example:
+///
+///   countersign serve --data-dir /var/lib/countersign --public-url https://ca.example.com
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+struct Serve {
+    #[command(flatten)]
+    configuration: ConfigurationFlags,
+}
+
+/// Bring the database to the schema of this version, which the start of the server does too
+///
+/// Example, before the new version of a deployment starts:
+///
+///   countersign migrate --data-dir /var/lib/countersign
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+struct Migrate {
+    #[command(flatten)]
+    configuration: ConfigurationFlags,
+
+    /// Print JSON, for scripts
+    #[arg(long)]
+    json: bool,
+}
+
+/// What commands take from the outside.
+pub struct Context {
+    pub environment: Environment,
+    pub clock: Clock,
+}
+
+/// Runs the command that the arguments name, and says how it ended.
+pub fn main() -> ExitCode {
+    let context = Context { environment: Environment::of_process(), clock: Clock::system() };
+    let parsed = CommandLine::try_parse_from(with_default_command(std::env::args_os().collect()));
+    let outcome = match parsed {
+        Ok(line) => run(line.command, &context),
+        Err(error) => return refuse(&error),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if let Some(message) = error.message() {
+                output::note(format_args!("error: {message}"));
+            }
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(command: Command, context: &Context) -> Result<(), CliError> {
+    match command {
+        Command::Serve(arguments) => {
+            let config = configure(&arguments.configuration, context)?;
+            runtime(Builder::new_multi_thread())?.block_on(serve::run(config))
+        }
+        Command::Migrate(arguments) => migrate::run(configure(&arguments.configuration, context)?, arguments.json),
+        Command::Openapi(arguments) => openapi::run(&arguments),
+        other => runtime(Builder::new_current_thread())?.block_on(call(other, context)),
+    }
+}
+
+/// The commands that call a server.
+async fn call(command: Command, context: &Context) -> Result<(), CliError> {
+    match command {
+        Command::Issue(arguments) => issue::run(arguments, context).await,
+        Command::List(arguments) => list::run(arguments, context).await,
+        Command::Show(arguments) => show::run(arguments, context).await,
+        Command::Revoke(arguments) => revoke::run(arguments, context).await,
+        Command::Reactivate(arguments) => reactivate::run(arguments, context).await,
+        Command::Bundle(arguments) => bundle::run(arguments, context).await,
+        Command::Crl(arguments) => crl::run(arguments, context).await,
+        Command::Zone(command) => zone::run(command, context).await,
+        Command::Token(command) => token::run(command, context).await,
+        Command::Authority(command) => authority::run(command, context).await,
+        Command::Doctor(arguments) => doctor::run(arguments, context).await,
+        Command::Serve(_) | Command::Migrate(_) | Command::Openapi(_) => Ok(()),
+    }
+}
+
+/// Reads the configuration and starts logging: what the two commands need that are a server.
+fn configure(flags: &ConfigurationFlags, context: &Context) -> Result<Config, CliError> {
+    let environment = &context.environment;
+    telemetry::start(|name| environment.get(name).map(str::to_owned)).map_err(CliError::usage)?;
+    for name in environment.unknown() {
+        tracing::warn!(variable = name, "this variable names no setting of Countersign");
+    }
+    Ok(Config::load(&flags.0, environment, Path::new("."))?)
+}
+
+fn runtime(mut builder: Builder) -> Result<Runtime, CliError> {
+    builder.enable_all().build().map_err(|error| CliError::failure(format_args!("cannot start: {error}")))
+}
+
+/// Serving is what the program is for, so `countersign` and `countersign --listen …` mean it.
+fn with_default_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let first = arguments.get(1).map(|argument| argument.to_string_lossy().into_owned());
+    let is_about_the_program = |argument: &str| matches!(argument, "-h" | "--help" | "-V" | "--version");
+    let is_missing = match first.as_deref() {
+        None => true,
+        Some(argument) => argument.starts_with('-') && !is_about_the_program(argument),
+    };
+    if is_missing {
+        arguments.insert(arguments.len().min(1), "serve".into());
+    }
+    arguments
+}
+
+/// Prints what clap has to say: help and version on stdout, a wrong use on stderr.
+fn refuse(error: &clap::Error) -> ExitCode {
+    // The reader of the help may have left, which is no failure.
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+        _ => ExitCode::from(2),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn completed(arguments: &[&str]) -> Vec<OsString> {
+        with_default_command(arguments.iter().map(OsString::from).collect())
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn serving_is_the_default() {
+        assert_eq!(completed(&["countersign"]), ["countersign", "serve"]);
+        assert_eq!(completed(&["countersign", "--listen", "x"]), ["countersign", "serve", "--listen", "x"]);
+        assert_eq!(completed(&["countersign", "list"]), ["countersign", "list"]);
+        assert_eq!(completed(&["countersign", "--help"]), ["countersign", "--help"]);
+    }
+
+    #[test]
+    fn every_command_explains_itself_with_an_example() {
+        fn check(command: &clap::Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            if command.has_subcommands() {
+                return command
+                    .get_subcommands()
+                    .filter(|inner| inner.get_name() != "help")
+                    .for_each(|c| check(c, &path));
+            }
+            let about = command.get_long_about().map(ToString::to_string).unwrap_or_default();
+            assert!(about.contains(path.trim()), "`{path}` has no example in its help: {about}");
+        }
+        let mut command = CommandLine::command();
+        command.build();
+        check(&command, "");
+    }
+}

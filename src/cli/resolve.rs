@@ -1,0 +1,159 @@
+//! From what people type (names, serial numbers, fingerprints) to ids.
+
+use serde_json::Value;
+
+use super::client::{Call, Client};
+use super::envelope;
+use super::error::CliError;
+use super::escape::escape;
+use super::objects::{Certificate, NamedObject, Zone};
+use crate::domain::id::{AccountId, CertificateId, ZoneId};
+use crate::domain::serial::SerialNumber;
+
+/// A zone by id or by name.
+pub async fn zone(client: &Client, given: &str) -> Result<ZoneId, CliError> {
+    if let Some(id) = ZoneId::parse(given) {
+        return Ok(id);
+    }
+    let answer = client.call(Call::get("/client/v4/zones").query("name", given)).await?;
+    let zones: Vec<Zone> = answer.read()?;
+    let mut named = zones.iter().filter(|zone| zone.name == given);
+    match (named.next(), named.next()) {
+        (Some(zone), None) => {
+            ZoneId::parse(&zone.id).ok_or_else(|| CliError::failure("the server gave a zone id that is none"))
+        }
+        (Some(_), Some(_)) => Err(CliError::failure(format_args!(
+            "several zones are named {:?}; name one by its id, which `countersign zone list` shows",
+            escape(given)
+        ))),
+        (None, _) => Err(CliError::failure(format_args!(
+            "no zone is named {:?}; `countersign zone list` shows those that your token reaches",
+            escape(given)
+        ))),
+    }
+}
+
+/// The account that was named, or the only one that the token reaches.
+pub async fn account(client: &Client, given: Option<&str>) -> Result<AccountId, CliError> {
+    let accounts = Value::Array(client.items("/client/v4/accounts").await?);
+    let accounts: Vec<NamedObject> = envelope::read(&accounts)?;
+    let chosen = match (given, accounts.as_slice()) {
+        (Some(given), all) => all.iter().find(|account| account.id == given || account.name == given),
+        (None, [only]) => Some(only),
+        (None, []) => None,
+        (None, all) => {
+            let names: Vec<_> = all.iter().map(|account| escape(&account.name)).collect();
+            return Err(CliError::usage(format_args!(
+                "choose one of the accounts with --account: {}",
+                names.join(", ")
+            )));
+        }
+    };
+    chosen
+        .and_then(|account| AccountId::parse(&account.id))
+        .ok_or_else(|| CliError::failure("the token reaches no such account"))
+}
+
+/// What a certificate can be named by.
+#[derive(Debug, PartialEq, Eq)]
+pub enum CertificateReference {
+    Id(CertificateId),
+    Serial(SerialNumber),
+    /// SHA-256 of the DER, 64 lower-case hex digits.
+    Fingerprint(String),
+}
+
+impl CertificateReference {
+    /// Reads an id, a SHA-256 fingerprint or a serial number, also in the form in which OpenSSL prints them
+    /// (`serial=3F…`, `sha256 Fingerprint=AA:BB:…`).
+    pub fn parse(text: &str) -> Option<Self> {
+        if let Some(id) = CertificateId::parse(text) {
+            return Some(Self::Id(id));
+        }
+        let (label, value) = text.split_once('=').unwrap_or(("", text));
+        let plain = value.trim().replace(':', "").to_ascii_lowercase();
+        if plain.len() == 64 && plain.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Some(Self::Fingerprint(plain));
+        }
+        // What OpenSSL prints is hex even where it happens to have digits only, and so is what has colons.
+        let is_hex = label.trim() == "serial" || value.contains(':');
+        let serial = if is_hex { hex_serial(&plain) } else { SerialNumber::parse(&plain) };
+        serial.map(Self::Serial)
+    }
+}
+
+fn hex_serial(digits: &str) -> Option<SerialNumber> {
+    let even = if digits.len().is_multiple_of(2) { digits.to_owned() } else { format!("0{digits}") };
+    SerialNumber::from_be_bytes(&hex::decode(even).ok()?)
+}
+
+/// The id of the certificate that was named.
+pub async fn certificate(client: &Client, zone: ZoneId, given: &str) -> Result<CertificateId, CliError> {
+    let reference = CertificateReference::parse(given).ok_or_else(|| {
+        CliError::usage(format_args!(
+            "{:?} is no certificate's id, serial number or SHA-256 fingerprint; `countersign list` shows the ids",
+            escape(given)
+        ))
+    })?;
+    let list = Call::get(format!("/client/v4/zones/{zone}/client_certificates"));
+    let call = match reference {
+        CertificateReference::Id(id) => return Ok(id),
+        CertificateReference::Serial(serial) => list.query("serial_number", serial.to_decimal()),
+        CertificateReference::Fingerprint(fingerprint) => list.query("fingerprint_sha256", fingerprint),
+    };
+    let found: Vec<Certificate> = client.call(call).await?.read()?;
+    found.first().and_then(|certificate| CertificateId::parse(&certificate.id)).ok_or_else(|| {
+        CliError::failure(format_args!(
+            "no certificate of this zone has the serial number or fingerprint {}; another zone is named with --zone",
+            escape(given)
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DECIMAL: &str = "178330214396732578226290616980440577183373074272";
+    const HEX: &str = "1f3c9a7702be4d5588a1c6e09f24936b5ce81f60";
+
+    fn serial(text: &str) -> Option<SerialNumber> {
+        match CertificateReference::parse(text)? {
+            CertificateReference::Serial(serial) => Some(serial),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn serial_numbers_are_read_in_every_form_that_tools_print() {
+        let colons =
+            HEX.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap()).collect::<Vec<_>>().join(":");
+        let expected = SerialNumber::from_be_bytes(&hex::decode(HEX).unwrap());
+        let openssl = format!("serial={}", HEX.to_uppercase());
+        for text in [HEX, &HEX.to_uppercase(), &format!("0x{HEX}"), &colons, &openssl] {
+            assert_eq!(serial(text), expected, "{text}");
+        }
+        assert_eq!(serial(DECIMAL).unwrap().to_decimal(), DECIMAL);
+        assert_eq!(serial("serial=10").unwrap().to_decimal(), "16");
+        assert_eq!(serial("10").unwrap().to_decimal(), "10");
+    }
+
+    #[test]
+    fn fingerprints_are_told_from_serial_numbers_by_their_length() {
+        let fingerprint = "F0".repeat(32);
+        let colons = vec!["F0"; 32].join(":");
+        let expected = Some(CertificateReference::Fingerprint(fingerprint.to_lowercase()));
+        for text in [&fingerprint, &colons, &format!("sha256 Fingerprint={colons}")] {
+            assert_eq!(CertificateReference::parse(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn ids_are_ids_and_the_rest_is_nothing() {
+        let id = "0d89c70d-ad9f-4843-b99f-6cc0252067e9";
+        assert!(matches!(CertificateReference::parse(id), Some(CertificateReference::Id(_))));
+        for text in ["", "device-1", "../zones", "serial=", "serial=xyz", &"f".repeat(63)] {
+            assert_eq!(CertificateReference::parse(text), None, "{text}");
+        }
+    }
+}

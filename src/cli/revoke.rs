@@ -1,0 +1,45 @@
+//! `countersign revoke`
+
+use clap::Args;
+
+use super::Context;
+use super::client::Call;
+use super::error::CliError;
+use super::transition::{self, Change};
+use crate::domain::reason::RevocationReason;
+use crate::domain::status::Status;
+
+/// Revoke certificates
+///
+/// Without a reason a certificate is put on hold, which `countersign reactivate` can lift; every other reason is final.
+/// With --wait the command ends when relying parties can see it on the CRL, and fails if that takes too long. Examples:
+///
+///   countersign revoke 0d89c70d-ad9f-4843-b99f-6cc0252067e9 --wait
+///   countersign revoke "$(openssl x509 -in device-1.pem -noout -serial)" --reason keyCompromise
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub struct Arguments {
+    /// Why, in the words of RFC 5280, such as keyCompromise, superseded or cessationOfOperation
+    #[arg(long, value_name = "REASON", value_parser = reason)]
+    reason: Option<RevocationReason>,
+
+    #[command(flatten)]
+    transition: transition::Selection,
+}
+
+pub async fn run(arguments: Arguments, context: &Context) -> Result<(), CliError> {
+    let reason = arguments.reason;
+    let call = move |path| match reason {
+        Some(reason) => Call::delete(path).query("reason", reason.as_str()),
+        None => Call::delete(path),
+    };
+    let change = Change { call: Box::new(call), goal: Status::Revoked, on_the_way: Status::PendingRevocation };
+    transition::run(arguments.transition, change, context).await
+}
+
+fn reason(text: &str) -> Result<RevocationReason, String> {
+    RevocationReason::parse(text).ok_or_else(|| {
+        let names: Vec<&str> = RevocationReason::names().collect();
+        format!("write one of {}", names.join(", "))
+    })
+}

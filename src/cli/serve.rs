@@ -1,0 +1,163 @@
+//! `countersign serve`: the composition of everything, from the lock on the data to the graceful stop.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::{CliError, output};
+use crate::clock::Clock;
+use crate::config::{Config, DatabaseUrl};
+use crate::http::{self, HttpOptions};
+use crate::service::{FirstStart, Options, Service};
+use crate::store::Store;
+use crate::worker;
+
+/// Serves until SIGTERM or SIGINT, then finishes what is in flight.
+pub async fn run(config: Config) -> Result<(), CliError> {
+    let DatabaseUrl::Sqlite(database) = &config.database;
+    create_private_folder(&config.data_dir)?;
+    if let Some(folder) = database.parent() {
+        create_private_folder(folder)?;
+    }
+    let _lock = lock(database)?;
+    let listener = http::bind(config.listen).map_err(|error| {
+        CliError::failure(format!("cannot listen on {}: {error}. Name another address with --listen.", config.listen))
+    })?;
+    let address = listener.local_addr().map_err(|error| CliError::failure(error.to_string()))?;
+
+    let store = open(database).await?;
+    let options = options(&config, address)?;
+    let started = Service::start(store, Clock::system(), options).await;
+    let (service, first) = started.map_err(|error| CliError::failure(error.to_string()))?;
+    service.take_over_leases().await.map_err(|error| CliError::failure(error.to_string()))?;
+    if let Some(first) = first {
+        announce(&first, &config, address);
+    }
+
+    let (stop, stopped) = watch::channel(false);
+    let worker = worker::start(service.clone(), stopped);
+    let http_options = HttpOptions { tls: config.tls.clone(), behind_proxy: config.behind_proxy };
+    let (server, handle) = http::serve(listener, service.clone(), http_options)
+        .map_err(|error| CliError::failure(format!("cannot serve on {address}: {error}")))?;
+    let server = tokio::spawn(server);
+    tracing::info!(%address, public_url = service.public_url(), version = env!("CARGO_PKG_VERSION"), "serving");
+
+    wait_for_signal().await.map_err(|error| CliError::failure(error.to_string()))?;
+    tracing::info!("stopping: finishing what is in flight");
+    handle.stop(true).await;
+    let _ = server.await;
+    // The worker ends last: what the last requests asked for is carried out before the process goes, or by the next one.
+    let _ = stop.send(true);
+    let _ = worker.await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The folder is made for its owner alone: it holds the master key and the first token.
+pub(super) fn create_private_folder(folder: &Path) -> Result<(), CliError> {
+    if folder.as_os_str().is_empty() || folder.is_dir() {
+        return Ok(());
+    }
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|error| CliError::failure(format!("cannot make the folder {}: {error}", folder.display())))
+}
+
+/// One process serves an embedded database; the lock goes with the process, however it ends.
+pub(super) fn lock(database: &Path) -> Result<File, CliError> {
+    let mut path = database.as_os_str().to_owned();
+    path.push(".lock");
+    let path = Path::new(&path);
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+    let file = file.map_err(|error| CliError::failure(format!("cannot open {}: {error}", path.display())))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(CliError::failure(format!(
+            "another countersign is using {}. Stop it first, or give this one a data folder of its own with --data-dir.",
+            database.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(CliError::failure(format!("cannot lock {}: {error}", path.display()))),
+    }
+}
+
+async fn open(database: &Path) -> Result<Store, CliError> {
+    let path = database.to_owned();
+    let opened = tokio::task::spawn_blocking(move || Store::open(&path)).await;
+    let opened = opened.map_err(|error| CliError::failure(error.to_string()))?;
+    opened.map_err(|error| CliError::failure(error.to_string()))
+}
+
+fn options(config: &Config, address: SocketAddr) -> Result<Options, CliError> {
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let crl_validity = chrono::TimeDelta::from_std(config.crl_validity);
+    Ok(Options {
+        public_url: config.public_url.clone().unwrap_or_else(|| format!("{scheme}://{address}")),
+        crl_validity: crl_validity.map_err(|error| CliError::failure(error.to_string()))?,
+        root_key_type: config.root_key_type,
+        issuing_key_type: config.issuing_key_type,
+        data_dir: config.data_dir.clone(),
+        master_key: config.master_key.clone(),
+        bootstrap_token: config.bootstrap_token.clone(),
+        profiles_dir: config.profiles_folder(),
+        blocked_keys_file: config.blocked_keys_file.clone(),
+    })
+}
+
+/// What the first start prints, and no later one: the token, once, and a line to paste.
+fn announce(first: &FirstStart, config: &Config, address: SocketAddr) {
+    let program = std::env::args().next().unwrap_or_else(|| "countersign".into());
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let mut issue = format!("{} issue --common-name my-first-device", quoted(&program));
+    if address != SocketAddr::from(([127, 0, 0, 1], 8080)) || config.tls.is_some() {
+        issue.push_str(&format!(" --url {scheme}://{address}"));
+    }
+    if config.data_dir != Path::new("data") {
+        issue.push_str(&format!(" --data-dir {}", quoted(&config.data_dir.display().to_string())));
+    }
+    let text = format!(
+        "Countersign is set up: an account, its root CA, and the zone {zone:?} ({id}) with its issuing CA.\n\
+         The administrator's token, shown this once and kept in {file}:\n\n  {token}\n\n\
+         Issue your first client certificate, in another terminal:\n\n  {issue}\n",
+        zone = first.zone.name,
+        id = first.zone.id,
+        file = first.token_file.display(),
+        token = first.token.as_str(),
+    );
+    // Nobody may be reading; the token is in its file all the same.
+    let _ = output::line(text);
+}
+
+/// A word as the shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%:,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+async fn wait_for_signal() -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn words_are_quoted_for_the_shell() {
+        assert_eq!(quoted("target/release/countersign"), "target/release/countersign");
+        assert_eq!(quoted("my folder"), "'my folder'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+    }
+}

@@ -1,0 +1,222 @@
+//! `countersign token`
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::client::{Call, Client};
+use super::connection::Connection;
+use super::envelope;
+use super::error::CliError;
+use super::escape::escape;
+use super::list::time;
+use super::objects::Token;
+use super::{Context, output, resolve};
+use crate::domain::id::{AccountId, TokenId};
+use crate::domain::permission::Permission;
+
+/// API tokens
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    List(List),
+    Create(Create),
+    Revoke(Revoke),
+    Verify(Verify),
+}
+
+/// List the tokens of the account; their values are known to nobody but their holders
+///
+/// Example:
+///
+///   countersign token list
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub struct List {
+    #[command(flatten)]
+    account: AccountChoice,
+
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Make a token and print its value, this once
+///
+/// Example, a token that can only issue, in one zone, for a year:
+///
+///   countersign token create enrolment --permission client_certificates:issue --permission zones:read
+///       --zone devices --expires-on 2027-12-31
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub struct Create {
+    /// What it is for
+    name: String,
+
+    /// What it may do; repeat for more (`--permission help` lists them)
+    #[arg(long = "permission", value_name = "PERMISSION", required = true, value_parser = permission)]
+    permissions: Vec<Permission>,
+
+    /// A zone that it reaches, by name or id; repeat for more [default: all zones of the account]
+    #[arg(long = "zone", value_name = "NAME|ID")]
+    zones: Vec<String>,
+
+    /// From when on it is valid (RFC 3339, or a date) [default: now]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    not_before: Option<String>,
+
+    /// Until when it is valid (RFC 3339, or a date) [default: for ever]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    expires_on: Option<String>,
+
+    #[command(flatten)]
+    account: AccountChoice,
+
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Revoke a token, at once and for good
+///
+/// Example:
+///
+///   countersign token revoke ed17574386854bf78a67040be0a770b0
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub struct Revoke {
+    /// Its id, which `countersign token list` shows
+    #[arg(value_name = "ID", value_parser = token_id)]
+    id: TokenId,
+
+    #[command(flatten)]
+    account: AccountChoice,
+
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Ask the server whether the token in use is valid
+///
+/// Example:
+///
+///   COUNTERSIGN_TOKEN="$(cat token)" countersign token verify
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub struct Verify {
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Args, Debug)]
+struct AccountChoice {
+    /// The account, by id or name [default: the only one that the token reaches]
+    #[arg(long, value_name = "NAME|ID")]
+    account: Option<String>,
+}
+
+impl AccountChoice {
+    async fn resolve(&self, client: &Client) -> Result<AccountId, CliError> {
+        resolve::account(client, self.account.as_deref()).await
+    }
+}
+
+#[derive(Serialize)]
+struct TokenRequest {
+    name: String,
+    permissions: Vec<&'static str>,
+    /// None at all means every zone of the account.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    zones: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_before: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_on: Option<String>,
+}
+
+pub async fn run(command: Command, context: &Context) -> Result<(), CliError> {
+    match command {
+        Command::List(arguments) => list(arguments, context).await,
+        Command::Create(arguments) => create(arguments, context).await,
+        Command::Revoke(arguments) => revoke(arguments, context).await,
+        Command::Verify(arguments) => verify(arguments, context).await,
+    }
+}
+
+async fn list(arguments: List, context: &Context) -> Result<(), CliError> {
+    let client = arguments.connection.open(context)?;
+    let account = arguments.account.resolve(&client).await?;
+    let tokens = Value::Array(client.items(&path(account)).await?);
+    if arguments.connection.json {
+        return output::json(&tokens);
+    }
+    let tokens: Vec<Token> = envelope::read(&tokens)?;
+    let rows = tokens.into_iter().map(|token| {
+        let zones = token.zones.map_or_else(|| "all".to_owned(), |zones| zones.join(" "));
+        let expires = token.expires_on.unwrap_or_else(|| "never".to_owned());
+        vec![token.id, token.name, token.status, expires, zones, token.permissions.join(" ")]
+    });
+    output::table(&["ID", "NAME", "STATUS", "EXPIRES", "ZONES", "PERMISSIONS"], rows)
+}
+
+async fn create(arguments: Create, context: &Context) -> Result<(), CliError> {
+    let client = arguments.connection.open(context)?;
+    let account = arguments.account.resolve(&client).await?;
+    let mut zones = Vec::new();
+    for zone in &arguments.zones {
+        zones.push(resolve::zone(&client, zone).await?.to_string());
+    }
+    let body = json!(TokenRequest {
+        name: arguments.name,
+        permissions: arguments.permissions.iter().map(|permission| permission.as_str()).collect(),
+        zones,
+        not_before: arguments.not_before,
+        expires_on: arguments.expires_on,
+    });
+    let answer = client.call(Call::post(path(account), body)).await?;
+    if arguments.connection.json {
+        output::json(&answer.result)?;
+    } else {
+        let token: Token = answer.read()?;
+        output::note(format_args!("token {}", escape(&token.id)));
+        output::line(escape(&token.value.unwrap_or_default()))?;
+    }
+    output::note("warning: keep the value now; it is shown this once and stored nowhere");
+    Ok(())
+}
+
+async fn revoke(arguments: Revoke, context: &Context) -> Result<(), CliError> {
+    let client = arguments.connection.open(context)?;
+    let account = arguments.account.resolve(&client).await?;
+    let answer = client.call(Call::delete(format!("{}/{}", path(account), arguments.id))).await?;
+    if arguments.connection.json {
+        return output::json(&answer.result);
+    }
+    output::line(format_args!("revoked {}", arguments.id))
+}
+
+async fn verify(arguments: Verify, context: &Context) -> Result<(), CliError> {
+    let client = arguments.connection.open(context)?;
+    let answer = client.call(Call::get("/client/v4/user/tokens/verify")).await?;
+    let token: Token = answer.read()?;
+    if arguments.connection.json {
+        output::json(&answer.result)?;
+    } else {
+        let expires = token.expires_on.unwrap_or_else(|| "never".to_owned());
+        output::fields(&[("id", token.id), ("status", token.status.clone()), ("expires", expires)])?;
+    }
+    if token.status == "active" { Ok(()) } else { Err(CliError::failure("the token is not valid now")) }
+}
+
+fn path(account: AccountId) -> String {
+    format!("/client/v4/accounts/{account}/tokens")
+}
+
+fn permission(text: &str) -> Result<Permission, String> {
+    Permission::parse(text).ok_or_else(|| {
+        let words: Vec<&str> = Permission::ALL.iter().map(|permission| permission.as_str()).collect();
+        format!("write one of {}", words.join(", "))
+    })
+}
+
+fn token_id(text: &str) -> Result<TokenId, String> {
+    TokenId::parse(text)
+        .ok_or_else(|| "a token's id has 32 hex digits, and is not its value; `countersign token list` shows it".into())
+}

@@ -1,0 +1,166 @@
+//! The services in this process, on a database of their own, with a clock that stands still.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use countersign::clock::Clock;
+use countersign::config::MasterKeySource;
+use countersign::domain::certificate::Certificate;
+use countersign::domain::id::{AuthorityId, CertificateId, ZoneId};
+use countersign::domain::key::AuthorityKeyType;
+use countersign::domain::name::AttributeType;
+use countersign::domain::reason::RevocationReason;
+use countersign::keys::client_key::{ClientKey, ClientKeyKind};
+use countersign::service::access::{Act, ZonePermit};
+use countersign::service::issuance::IssueInput;
+use countersign::service::publication::Published;
+use countersign::service::{Options, Service, ServiceError};
+use countersign::store::Store;
+use countersign::x509::crl::CrlFacts;
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, SqliteConnection};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+pub const CRL_VALIDITY: TimeDelta = TimeDelta::days(7);
+pub const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
+
+pub struct Installation {
+    pub service: Arc<Service>,
+    pub clock: Clock,
+    pub zone: ZoneId,
+    token: String,
+    folder: TempDir,
+}
+
+impl Installation {
+    pub async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::fixed(DateTime::from_timestamp(1_800_000_000, 0).unwrap());
+        let store = Store::open(&folder.path().join("test.db")).unwrap();
+        let (service, first) = Service::start(store, clock.clone(), options(folder.path().into())).await.unwrap();
+        let first = first.expect("an empty store is set up");
+        Self { service, clock, zone: first.zone.id, token: first.token.to_string(), folder }
+    }
+
+    /// A second process on the same database.
+    pub async fn second_service(&self) -> Arc<Service> {
+        let store = Store::open(&self.database()).unwrap();
+        let (service, first) =
+            Service::start(store, self.clock.clone(), options(self.folder.path().into())).await.unwrap();
+        assert!(first.is_none(), "only the first start sets up");
+        service
+    }
+
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    pub async fn permit<A: Act>(&self) -> ZonePermit<A> {
+        let caller = self.service.authenticate(&self.token, "192.0.2.1".into()).await.unwrap().unwrap();
+        self.service.permit_in_zone(caller, self.zone).await.unwrap()
+    }
+
+    pub async fn issue(&self, common_name: &str) -> Certificate {
+        self.try_issue(common_name, 365).await.unwrap()
+    }
+
+    pub async fn try_issue(&self, common_name: &str, days: i64) -> Result<Certificate, ServiceError> {
+        let input = IssueInput { csr: Some(csr(common_name)), validity_days: Some(days), ..IssueInput::default() };
+        Ok(self.service.issue(&self.permit().await, input).await?.certificate)
+    }
+
+    pub async fn revoke(&self, id: CertificateId, reason: Option<RevocationReason>) -> Certificate {
+        self.service.revoke(&self.permit().await, Some(id), reason).await.unwrap()
+    }
+
+    pub async fn reactivate(&self, id: CertificateId) -> Result<Certificate, ServiceError> {
+        self.service.reactivate(&self.permit().await, Some(id)).await
+    }
+
+    pub async fn show(&self, id: CertificateId) -> Certificate {
+        self.service.certificate(&self.permit().await, Some(id)).await.unwrap()
+    }
+
+    /// What a worker does for one authority in one round.
+    pub async fn publish(&self, authority: AuthorityId) -> Result<Published, ServiceError> {
+        let lease = self.service.claim_lease(authority, Uuid::new_v4()).await?.expect("the lease is free");
+        let published = self.service.publish(lease).await;
+        self.service.take_over_leases().await?;
+        published
+    }
+
+    pub async fn crl(&self, authority: AuthorityId) -> CrlFacts {
+        let crl = self.service.public_crl(Some(authority)).await.unwrap();
+        countersign::x509::crl::read(&crl.der).unwrap()
+    }
+
+    /// SQL past the store, for faults that no caller can make.
+    pub fn tamper(&self, sql: &str) {
+        let mut connection = SqliteConnection::establish(self.database().to_str().unwrap()).unwrap();
+        connection.batch_execute("PRAGMA busy_timeout = 5000").unwrap();
+        connection.batch_execute(sql).unwrap();
+    }
+
+    /// One number out of the database, past the store.
+    pub fn count(&self, sql: &str) -> i64 {
+        use diesel::RunQueryDsl;
+        use diesel::sql_types::BigInt;
+        let mut connection = SqliteConnection::establish(self.database().to_str().unwrap()).unwrap();
+        diesel::select(diesel::dsl::sql::<BigInt>(&format!("({sql})"))).get_result(&mut connection).unwrap()
+    }
+
+    fn database(&self) -> PathBuf {
+        self.folder.path().join("test.db")
+    }
+}
+
+pub fn csr(common_name: &str) -> String {
+    let key = ClientKey::generate(ClientKeyKind::P256).unwrap();
+    key.certification_request(&[(AttributeType::CommonName, common_name.to_owned())], &[]).unwrap()
+}
+
+pub fn is_listed(crl: &CrlFacts, certificate: &Certificate) -> bool {
+    crl.entries.iter().any(|entry| entry.serial == certificate.serial)
+}
+
+fn options(data_dir: PathBuf) -> Options {
+    Options {
+        public_url: "http://pki.test".into(),
+        crl_validity: CRL_VALIDITY,
+        root_key_type: AuthorityKeyType::P384,
+        issuing_key_type: AuthorityKeyType::P256,
+        master_key: MasterKeySource::File(data_dir.join("master.key")),
+        data_dir,
+        bootstrap_token: None,
+        profiles_dir: None,
+        blocked_keys_file: None,
+    }
+}
+
+impl Installation {
+    /// Keeps every writer out until the connection is dropped.
+    pub fn hold_the_database(&self) -> SqliteConnection {
+        let mut connection = SqliteConnection::establish(self.database().to_str().unwrap()).unwrap();
+        connection.batch_execute("BEGIN IMMEDIATE").unwrap();
+        connection
+    }
+
+    /// The cheapest request that is refused.
+    pub async fn ask_for_nothing(&self) {
+        let refused = self.service.issue(&self.permit().await, IssueInput::default()).await;
+        assert!(matches!(refused, Err(ServiceError::Invalid(_))));
+    }
+
+    /// Issues until the queue is full, for a while.
+    pub async fn try_until_busy(&self) -> bool {
+        for _ in 0..400 {
+            let attempt = tokio::time::timeout(std::time::Duration::from_millis(20), self.try_issue("device", 30)).await;
+            if let Ok(Err(ServiceError::Unavailable(why))) = attempt {
+                return why.contains("queue");
+            }
+        }
+        false
+    }
+}

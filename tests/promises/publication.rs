@@ -1,0 +1,242 @@
+//! Promises 3, 4 and 5: `revoked` means visible; revoking never waits for a CRL; transitions are never lost, doubled or
+//! reordered.
+
+use std::time::Duration;
+
+use countersign::domain::id::CertificateId;
+use countersign::domain::reason::RevocationReason::{CertificateHold, KeyCompromise};
+use countersign::domain::status::Status;
+use countersign::service::ServiceError;
+use countersign::service::publication::Published;
+use countersign::worker;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::harness::{CRL_VALIDITY, DAY, Installation, is_listed};
+
+#[tokio::test]
+async fn revoked_is_shown_only_after_the_crl_is_published() {
+    let installation = Installation::new().await;
+    let certificate = installation.issue("device").await;
+    let asked = installation.revoke(certificate.id, None).await;
+    assert_eq!(asked.status, Status::PendingRevocation);
+    assert!(!is_listed(&installation.crl(certificate.authority).await, &certificate));
+    assert_eq!(installation.show(certificate.id).await.status, Status::PendingRevocation);
+
+    let published = installation.publish(certificate.authority).await.unwrap();
+    assert_eq!(published, Published::Crl { number: 2, finished: 1 });
+    let crl = installation.crl(certificate.authority).await;
+    let shown = installation.show(certificate.id).await;
+    assert!(is_listed(&crl, &certificate));
+    assert_eq!(shown.status, Status::Revoked);
+    let receipt = shown.receipt.unwrap();
+    assert_eq!((receipt.status, receipt.crl_number), (Status::Revoked, 2));
+    assert_eq!(receipt.published_on, crl.this_update);
+    assert_eq!(shown.revocation.unwrap().crl_number, Some(2));
+}
+
+#[tokio::test]
+async fn active_again_is_shown_only_after_the_crl_dropped_it() {
+    let installation = Installation::new().await;
+    let certificate = installation.issue("device").await;
+    installation.revoke(certificate.id, None).await;
+    installation.publish(certificate.authority).await.unwrap();
+    let asked = installation.reactivate(certificate.id).await.unwrap();
+    assert_eq!(asked.status, Status::PendingReactivation);
+    assert!(is_listed(&installation.crl(certificate.authority).await, &certificate));
+
+    installation.publish(certificate.authority).await.unwrap();
+    let shown = installation.show(certificate.id).await;
+    assert!(!is_listed(&installation.crl(certificate.authority).await, &certificate));
+    assert_eq!((shown.status, shown.revocation), (Status::Active, None));
+    assert_eq!(shown.receipt.unwrap().crl_number, 3);
+}
+
+#[tokio::test]
+async fn a_change_of_mind_while_the_crl_is_being_signed_is_carried_out_by_the_next() {
+    let installation = Installation::new().await;
+    let certificate = installation.issue("device").await;
+    installation.revoke(certificate.id, None).await;
+    let lease = installation.service.claim_lease(certificate.authority, Uuid::new_v4()).await.unwrap().unwrap();
+    // Between the worker's reading and its storing: the two run at once, whichever way they interleave.
+    let (published, reactivated) =
+        tokio::join!(installation.service.publish(lease), installation.reactivate(certificate.id));
+    published.unwrap();
+    reactivated.unwrap();
+    installation.service.take_over_leases().await.unwrap();
+
+    installation.publish(certificate.authority).await.unwrap();
+    let shown = installation.show(certificate.id).await;
+    assert_eq!(shown.status, Status::Active);
+    assert!(!is_listed(&installation.crl(certificate.authority).await, &certificate));
+    assert_eq!(installation.count("SELECT COUNT(*) FROM transitions"), 0);
+    assert_eq!(installation.count("SELECT COUNT(*) FROM revocations"), 0);
+}
+
+#[tokio::test]
+async fn a_hold_that_becomes_final_keeps_its_date_and_cannot_be_lifted() {
+    let installation = Installation::new().await;
+    let certificate = installation.issue("device").await;
+    installation.revoke(certificate.id, None).await;
+    installation.publish(certificate.authority).await.unwrap();
+    let held_on = installation.show(certificate.id).await.revocation.unwrap().revoked_on;
+
+    installation.clock.advance(DAY);
+    installation.revoke(certificate.id, Some(KeyCompromise)).await;
+    installation.publish(certificate.authority).await.unwrap();
+    let revocation = installation.show(certificate.id).await.revocation.unwrap();
+    assert_eq!((revocation.reason, revocation.revoked_on), (KeyCompromise, held_on));
+    let crl = installation.crl(certificate.authority).await;
+    let entry = crl.entries.iter().find(|entry| entry.serial == certificate.serial).unwrap();
+    assert_eq!((entry.reason, Some(entry.revoked_on)), (KeyCompromise, held_on));
+
+    let refused = installation.reactivate(certificate.id).await;
+    assert!(matches!(&refused, Err(ServiceError::Invalid(why)) if why[0].message.contains("keyCompromise")), "{refused:?}");
+    // Nor does a later plain DELETE turn it back into a hold.
+    let repeated = installation.revoke(certificate.id, Some(CertificateHold)).await;
+    assert_eq!((repeated.status, repeated.revocation.unwrap().reason), (Status::Revoked, KeyCompromise));
+}
+
+#[tokio::test]
+async fn revoking_succeeds_while_no_crl_can_be_published() {
+    let installation = Installation::new().await;
+    let certificate = installation.issue("device").await;
+    installation.tamper("UPDATE authorities SET state = 2 WHERE zone_id IS NOT NULL");
+    assert_eq!(installation.revoke(certificate.id, None).await.status, Status::PendingRevocation);
+    assert!(installation.publish(certificate.authority).await.is_err());
+    assert_eq!(installation.show(certificate.id).await.status, Status::PendingRevocation);
+    assert_eq!(installation.count("SELECT MAX(attempts) FROM publications"), 1);
+    assert!(installation.service.authorities_to_publish().await.unwrap().is_empty(), "it backs off");
+
+    installation.tamper("UPDATE authorities SET state = 0");
+    installation.clock.advance(Duration::from_secs(60));
+    assert_eq!(installation.service.authorities_to_publish().await.unwrap(), [certificate.authority]);
+    installation.publish(certificate.authority).await.unwrap();
+    assert_eq!(installation.show(certificate.id).await.status, Status::Revoked);
+}
+
+#[tokio::test]
+async fn whoever_lost_the_lease_publishes_nothing() {
+    let installation = Installation::new().await;
+    let certificate = installation.issue("device").await;
+    installation.revoke(certificate.id, None).await;
+    let service = &installation.service;
+    let stale = service.claim_lease(certificate.authority, Uuid::new_v4()).await.unwrap().unwrap();
+    assert!(service.claim_lease(certificate.authority, Uuid::new_v4()).await.unwrap().is_none(), "it is held");
+
+    installation.clock.advance(Duration::from_secs(11));
+    let fresh = service.claim_lease(certificate.authority, Uuid::new_v4()).await.unwrap().unwrap();
+    assert!(fresh.fence > stale.fence);
+    assert_eq!(service.publish(stale).await.unwrap(), Published::LeaseLost);
+    assert_eq!(installation.show(certificate.id).await.status, Status::PendingRevocation);
+    assert_eq!(installation.crl(certificate.authority).await.number, 1);
+    assert_eq!(service.publish(fresh).await.unwrap(), Published::Crl { number: 2, finished: 1 });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_workers_finish_every_transition_once() {
+    let installation = Installation::new().await;
+    let mut ids: Vec<CertificateId> = Vec::new();
+    for number in 0..40 {
+        ids.push(installation.issue(&format!("device-{number}")).await.id);
+    }
+    let (stop, stopped) = watch::channel(false);
+    let workers = [
+        worker::start(installation.service.clone(), stopped.clone()),
+        worker::start(installation.second_service().await, stopped),
+    ];
+    for (index, id) in ids.iter().enumerate() {
+        installation.revoke(*id, None).await;
+        if index % 2 == 0 {
+            installation.reactivate(*id).await.unwrap();
+        }
+        // The lease must change hands now and then.
+        installation.clock.advance(Duration::from_secs(3));
+    }
+    let settled = async {
+        while installation.count("SELECT COUNT(*) FROM transitions") > 0 {
+            installation.clock.advance(Duration::from_secs(11));
+            installation.clock.sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), settled).await.expect("all transitions are carried out");
+    stop.send(true).unwrap();
+    for worker in workers {
+        worker.await.unwrap();
+    }
+
+    let authority = installation.show(ids[0]).await.authority;
+    let crl = installation.crl(authority).await;
+    for (index, id) in ids.iter().enumerate() {
+        let certificate = installation.show(*id).await;
+        let expected = if index % 2 == 0 { Status::Active } else { Status::Revoked };
+        assert_eq!(certificate.status, expected);
+        assert_eq!(is_listed(&crl, &certificate), expected == Status::Revoked);
+    }
+    let published = installation.count("SELECT COUNT(*) FROM audit_events WHERE action = 'crl.publish'");
+    assert_eq!(crl.number, 1 + u64::try_from(published).unwrap() - installation.root_crls());
+    assert_eq!(installation.count("SELECT COUNT(*) FROM audit_events WHERE action = 'certificate.revoked' AND subject IN (SELECT subject FROM audit_events WHERE action = 'certificate.revoked' GROUP BY subject HAVING COUNT(*) > 1)"), 0);
+}
+
+impl Installation {
+    /// CRLs of the root beyond its first.
+    fn root_crls(&self) -> u64 {
+        let root = "SELECT number - 1 FROM publications JOIN authorities ON id = authority_id WHERE parent_id IS NULL";
+        u64::try_from(self.count(root)).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn crls_are_signed_again_at_half_their_validity() {
+    let installation = Installation::new().await;
+    assert!(installation.service.authorities_to_refresh().await.unwrap().is_empty());
+    installation.clock.advance(DAY * 3 + DAY / 2);
+    let due = installation.service.authorities_to_refresh().await.unwrap();
+    assert_eq!(due.len(), 2, "root and issuing authority");
+    for authority in due {
+        let before = installation.crl(authority).await;
+        installation.publish(authority).await.unwrap();
+        let after = installation.crl(authority).await;
+        assert_eq!(after.number, before.number + 1);
+        assert_eq!(after.next_update - after.this_update, CRL_VALIDITY);
+        assert!(after.this_update < before.next_update);
+    }
+    assert!(installation.service.authorities_to_refresh().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_expired_certificate_leaves_the_crl_after_one_crl_past_its_end() {
+    let installation = Installation::new().await;
+    let certificate = installation.try_issue("short", 1).await.unwrap();
+    installation.revoke(certificate.id, Some(KeyCompromise)).await;
+    installation.publish(certificate.authority).await.unwrap();
+    installation.clock.advance(DAY * 2);
+    for expected in [true, false] {
+        installation.publish(certificate.authority).await.unwrap();
+        assert_eq!(is_listed(&installation.crl(certificate.authority).await, &certificate), expected);
+    }
+    assert_eq!(installation.show(certificate.id).await.status, Status::Revoked, "its status stays");
+}
+
+#[tokio::test]
+async fn an_expired_hold_is_not_reactivated() {
+    let installation = Installation::new().await;
+    let certificate = installation.try_issue("short", 1).await.unwrap();
+    installation.revoke(certificate.id, None).await;
+    installation.publish(certificate.authority).await.unwrap();
+    installation.clock.advance(DAY * 2);
+    let refused = installation.reactivate(certificate.id).await;
+    assert!(matches!(&refused, Err(ServiceError::Invalid(why)) if why[0].message.contains("expired on")), "{refused:?}");
+}
+
+#[tokio::test]
+async fn crls_are_never_dated_back_when_the_clock_is_set_back() {
+    let installation = Installation::new().await;
+    let certificate = installation.issue("device").await;
+    let before = installation.crl(certificate.authority).await;
+    installation.clock.set(installation.now() - chrono::TimeDelta::hours(1));
+    installation.revoke(certificate.id, None).await;
+    installation.publish(certificate.authority).await.unwrap();
+    let after = installation.crl(certificate.authority).await;
+    assert!(after.number > before.number && after.this_update >= before.this_update);
+}
