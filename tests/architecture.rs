@@ -1,5 +1,7 @@
 //! The shape of the code, read from the code: imports go down only, and what must stand in one place does.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +15,7 @@ const EVERYWHERE: [&str; 4] = ["clock", "config", "error", "telemetry"];
 /// What a module must not touch, though its layer would let it.
 const FORBIDDEN: [(&str, &[&str]); 6] = [
     ("domain", &["diesel", "actix_web", "tokio", "rcgen", "aws_lc_rs", "Utc::now", "SystemTime"]),
-    ("x509", &["diesel", "actix_web", "tokio", "std::fs", "std::net"]),
+    ("x509", &["diesel", "actix_web", "tokio", "std::fs", "TcpStream"]),
     ("keys", &["diesel", "actix_web"]),
     ("service", &["diesel", "actix_web"]),
     ("worker", &["diesel", "actix_web", "crate::x509", "crate::keys"]),

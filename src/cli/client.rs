@@ -2,24 +2,27 @@
 //!
 //! It repeats what the server asked to have repeated (429, 503) and what never reached it, at most three times. What
 //! may have reached it is repeated only where that is harmless: reading, revoking, reactivating, and requests with an
-//! Idempotency-Key.
+//! Idempotency-Key. What was waited for in vain is not asked again: a person has waited long enough by then.
 
-use std::error::Error;
-use std::path::Path;
+mod error;
+
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Certificate, Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
-use thiserror::Error;
 
 use super::envelope::{Answer, Envelope, Message};
-use super::escape::{escape, escape_lines};
+use super::escape::escape_lines;
 use crate::clock::Clock;
 
+pub use error::ClientError;
+use error::innermost;
+
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(30);
 const RETRIES: u32 = 3;
 const ITEMS_A_PAGE: u32 = 50;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -33,6 +36,8 @@ pub struct Client {
     token: Option<SecretString>,
     /// Why there is no token, for the message when the server wants one.
     token_advice: String,
+    /// The PEM of a CA that is trusted instead of those of the system.
+    ca_file: Option<PathBuf>,
     clock: Clock,
 }
 
@@ -51,51 +56,6 @@ pub struct Reply {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
-}
-
-#[derive(Debug, Error)]
-pub enum ClientError {
-    #[error(
-        "no Countersign answers at {url}; start one with `countersign serve`, or name another with --url ({})",
-        escape_lines(cause)
-    )]
-    Unreachable { url: String, cause: String },
-    #[error(
-        "{url} did not answer in time or broke off, so it may or may not have done what was asked ({})",
-        escape_lines(cause)
-    )]
-    Interrupted { url: String, cause: String },
-    #[error("{}", refusal(*status, errors, advice))]
-    Refused { status: u16, errors: Vec<Message>, advice: String },
-    #[error("{url} redirects to {}; name the right address with --url", escape(to))]
-    Redirected { url: String, to: String },
-    #[error("what answers at {url} is no Countersign (HTTP {status}); name another with --url")]
-    Foreign { url: String, status: u16 },
-    #[error("{0}")]
-    Setup(String),
-}
-
-impl ClientError {
-    /// Whether the server has said no, so that nothing was done.
-    pub fn is_definite(&self) -> bool {
-        match self {
-            Self::Unreachable { .. } | Self::Setup(_) | Self::Redirected { .. } => true,
-            Self::Refused { status, .. } => *status < 500 || *status == 503,
-            Self::Interrupted { .. } | Self::Foreign { .. } => false,
-        }
-    }
-}
-
-fn refusal(status: u16, errors: &[Message], advice: &str) -> String {
-    let mut text = match errors {
-        [only] => format!("the server refuses ({status}): {only}"),
-        all => all.iter().fold(format!("the server refuses ({status}):"), |text, error| format!("{text}\n  {error}")),
-    };
-    if !advice.is_empty() {
-        text.push('\n');
-        text.push_str(advice);
-    }
-    text
 }
 
 impl Call {
@@ -135,17 +95,27 @@ impl Call {
 }
 
 impl Client {
-    /// `ca_file` holds the PEM of a CA that the system does not know.
     pub fn new(
         base: &str,
         token: Option<SecretString>,
         token_advice: String,
-        ca_file: Option<&Path>,
+        ca_file: Option<PathBuf>,
         clock: Clock,
     ) -> Result<Self, ClientError> {
         let base = base.trim_end_matches('/').to_owned();
-        let http = http_client(&base, ca_file)?;
-        Ok(Self { http, base, token, token_advice, clock })
+        let http = http_client(&base, ca_file.as_deref())?;
+        Ok(Self { http, base, token, token_advice, ca_file, clock })
+    }
+
+    /// Fetches any other address as a stranger does: without the token.
+    pub async fn fetch_anonymously(&self, address: &str) -> Result<Reply, ClientError> {
+        let unreachable =
+            |error: reqwest::Error| ClientError::Unreachable { url: address.to_owned(), cause: innermost(&error).0 };
+        let http = http_client(address, self.ca_file.as_deref())?;
+        let response = http.get(address).send().await.map_err(unreachable)?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = response.bytes().await.map_err(unreachable)?;
+        Ok(Reply { status, headers, body: body.into() })
     }
 
     pub fn base(&self) -> &str {
@@ -197,7 +167,9 @@ impl Client {
             match self.once(call).await {
                 Ok(reply) if is_passing(reply.status) => self.clock.sleep(asked_pause(&reply).unwrap_or(pause)).await,
                 Err(ClientError::Unreachable { .. }) => self.clock.sleep(pause).await,
-                Err(ClientError::Interrupted { .. }) if call.is_repeatable() => self.clock.sleep(pause).await,
+                Err(ClientError::Interrupted { timed_out: false, .. }) if call.is_repeatable() => {
+                    self.clock.sleep(pause).await
+                }
                 outcome => return outcome,
             }
             pause *= 2;
@@ -234,15 +206,7 @@ impl Client {
     }
 
     fn transport(&self, error: &reqwest::Error) -> ClientError {
-        let (url, cause) = (self.base.clone(), innermost(error));
-        if error.is_builder() {
-            return ClientError::Setup(format!("{url:?} cannot be called: {}", escape_lines(&cause)));
-        }
-        if error.is_connect() {
-            ClientError::Unreachable { url, cause }
-        } else {
-            ClientError::Interrupted { url, cause }
-        }
+        ClientError::transport(&self.base, error)
     }
 
     fn refused(&self, status: StatusCode, errors: Vec<Message>) -> ClientError {
@@ -261,7 +225,7 @@ impl Client {
 }
 
 /// A client for one address. Redirects are not followed: the token is meant for the address that was named.
-pub fn http_client(base: &str, ca_file: Option<&Path>) -> Result<reqwest::Client, ClientError> {
+fn http_client(base: &str, ca_file: Option<&Path>) -> Result<reqwest::Client, ClientError> {
     let mut builder = reqwest::Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(TIMEOUT)
@@ -272,18 +236,23 @@ pub fn http_client(base: &str, ca_file: Option<&Path>) -> Result<reqwest::Client
         builder = builder.no_proxy();
     }
     if let Some(path) = ca_file {
-        builder = builder.tls_certs_merge(ca_certificates(path)?);
+        builder = builder.tls_certs_only(ca_certificates(path)?);
     } else if base.starts_with("http://") {
         // A bare machine may have no certificates at all, and plain HTTP needs none: without this the builder fails there.
         builder = builder.tls_certs_only([]);
     }
-    builder.build().map_err(|error| ClientError::Setup(format!("the HTTP client cannot start: {}", innermost(&error))))
+    builder.build().map_err(|error| {
+        ClientError::Setup(format!(
+            "no TLS: {}; name the CA of the server with --ca-file",
+            escape_lines(&innermost(&error).0)
+        ))
+    })
 }
 
 fn ca_certificates(path: &Path) -> Result<Vec<Certificate>, ClientError> {
     let wrong = |why: String| ClientError::Setup(format!("--ca-file {}: {why}", path.display()));
     let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| wrong(innermost(&error)))?;
+    let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| wrong(innermost(&error).0))?;
     if certificates.is_empty() {
         return Err(wrong("it holds no PEM certificate".into()));
     }
@@ -314,15 +283,6 @@ fn is_passing(status: StatusCode) -> bool {
 fn asked_pause(reply: &Reply) -> Option<Duration> {
     let seconds: u64 = reply.headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds).min(LONGEST_PAUSE))
-}
-
-/// The outer errors of reqwest only say that something went wrong; the innermost says what.
-fn innermost(error: &reqwest::Error) -> String {
-    let mut cause: &dyn Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]

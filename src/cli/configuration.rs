@@ -13,7 +13,13 @@ pub struct ConfigurationFlags(pub Flags);
 
 impl Args for ConfigurationFlags {
     fn augment_args(command: Command) -> Command {
-        arguments().fold(command, Command::arg)
+        // A command that talks to a server has some of them already, to find the local one.
+        let is_new =
+            |command: &Command, argument: &Arg| command.get_arguments().all(|own| own.get_id() != argument.get_id());
+        arguments().fold(command, |command, argument| match is_new(&command, &argument) {
+            true => command.arg(argument),
+            false => command,
+        })
     }
 
     fn augment_args_for_update(command: Command) -> Command {

@@ -7,6 +7,7 @@ use secrecy::SecretString;
 
 use super::client::{Client, is_loopback};
 use super::error::CliError;
+use super::escape::shell_word;
 use super::{Context, resolve};
 use crate::config::{Flags, LocalServer};
 use crate::domain::id::ZoneId;
@@ -25,9 +26,18 @@ pub struct Connection {
     #[arg(long, value_name = "TOKEN")]
     pub token: Option<SecretString>,
 
-    /// PEM file with the CA of the server's TLS certificate, where the system does not know it [env: COUNTERSIGN_CA_FILE]
+    /// PEM file with the CA of the server's TLS certificate, instead of those that the system knows [env: COUNTERSIGN_CA_FILE]
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
+
+    /// The data folder of the server of this machine, where admin.token is [env: COUNTERSIGN_DATA_DIR] [default: data]
+    #[arg(long, value_name = "FOLDER")]
+    pub data_dir: Option<String>,
+
+    /// The configuration file of the server of this machine [env: COUNTERSIGN_CONFIG]
+    /// [default: countersign.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<String>,
 
     /// Print JSON, for scripts
     #[arg(long)]
@@ -45,10 +55,16 @@ pub struct ZoneChoice {
 
 impl Connection {
     pub fn open(&self, context: &Context) -> Result<Client, CliError> {
-        self.open_beside(&Flags::default(), context)
+        let mut flags = Flags::default();
+        for (key, value) in [("data_dir", &self.data_dir), ("config", &self.config)] {
+            if let Some(value) = value {
+                flags.set(key, value.clone());
+            }
+        }
+        self.open_beside(&flags, context)
     }
 
-    /// Opens the connection by the configuration with these flags.
+    /// Opens the connection by the configuration with these flags, which hold this one's.
     pub fn open_beside(&self, flags: &Flags, context: &Context) -> Result<Client, CliError> {
         let environment = &context.environment;
         let local = LocalServer::find(flags, environment, Path::new("."));
@@ -64,7 +80,20 @@ impl Connection {
         };
         let named_file = environment.get("COUNTERSIGN_CA_FILE").map(PathBuf::from);
         let ca_file = self.ca_file.clone().or(named_file);
-        Ok(Client::new(&url, token, advice, ca_file.as_deref(), context.clock.clone())?)
+        Ok(Client::new(&url, token, advice, ca_file, context.clock.clone())?)
+    }
+
+    /// The options that were given, for a command to paste: all but the token, which is nobody's to print.
+    pub fn repeated(&self) -> String {
+        let path = |path: &PathBuf| path.to_string_lossy().into_owned();
+        let given = [
+            ("--url", self.url.clone()),
+            ("--ca-file", self.ca_file.as_ref().map(path)),
+            ("--data-dir", self.data_dir.clone()),
+            ("--config", self.config.clone()),
+        ];
+        let given = given.into_iter().filter_map(|(flag, value)| Some(format!(" {flag} {}", shell_word(&value?))));
+        given.collect()
     }
 
     /// The server that was named, as opposed to the one of this machine.

@@ -1,5 +1,6 @@
 //! The envelope that every answer of the API comes in (wire contract, 1.6).
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
@@ -40,6 +41,13 @@ pub struct Source {
 pub struct ResultInfo {
     #[serde(default)]
     pub total_pages: u64,
+}
+
+impl Message {
+    /// The words alone, for remarks that are no errors; safe for a terminal.
+    pub fn text(&self) -> Cow<'_, str> {
+        escape(&self.message)
+    }
 }
 
 impl fmt::Display for Message {

@@ -26,6 +26,15 @@ pub fn escape_lines(text: &str) -> String {
     text.lines().map(escape).collect::<Vec<_>>().join("\n")
 }
 
+/// A word of a command line that can be pasted into a shell.
+pub fn shell_word(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./@:+=,%".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 fn is_treacherous(character: char) -> bool {
     character.is_control()
         || matches!(
@@ -70,5 +79,12 @@ mod tests {
     #[test]
     fn messages_keep_their_lines() {
         assert_eq!(escape_lines("one\n\u{7}two\r\nthree"), "one\n\\u{7}two\nthree");
+    }
+
+    #[test]
+    fn printed_commands_can_be_pasted() {
+        assert_eq!(shell_word("device-1.pem"), "device-1.pem");
+        assert_eq!(shell_word("a b"), "'a b'");
+        assert_eq!(shell_word("it's"), r"'it'\''s'");
     }
 }

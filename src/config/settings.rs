@@ -151,7 +151,7 @@ pub const SETTINGS: [Setting; 22] = [
         Some("--ca-file"),
         Kind::Elsewhere,
         "",
-        "commands: PEM file with the CA that signed the server's TLS certificate, where the system does not know it",
+        "commands: PEM file with the CA that signed the server's TLS certificate, instead of those that the system knows",
     ),
 ];
 

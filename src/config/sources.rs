@@ -33,7 +33,10 @@ impl Environment {
     /// Variables that look like ours but name no setting: probably mistyped.
     pub fn unknown(&self) -> impl Iterator<Item = &str> {
         let is_known = |name: &str| SETTINGS.iter().any(|setting| setting.variable() == name);
-        self.0.keys().map(String::as_str).filter(move |name| !is_known(name))
+        // Kubernetes tells every container about a service named countersign, in variables of these names.
+        let is_of_kubernetes =
+            |name: &str| name.starts_with("COUNTERSIGN_SERVICE_") || name.starts_with("COUNTERSIGN_PORT");
+        self.0.keys().map(String::as_str).filter(move |name| !is_known(name) && !is_of_kubernetes(name))
     }
 }
 

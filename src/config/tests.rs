@@ -136,6 +136,11 @@ fn secrets_are_not_printed() {
 
 #[test]
 fn mistyped_variables_are_noticed() {
-    let environment = Environment::from([("COUNTERSIGN_LISTEN", "x"), ("COUNTERSIGN_LISTENS", "x")]);
+    let environment = Environment::from([
+        ("COUNTERSIGN_LISTEN", "x"),
+        ("COUNTERSIGN_LISTENS", "x"),
+        ("COUNTERSIGN_SERVICE_HOST", "10.0.0.1"),
+        ("COUNTERSIGN_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
+    ]);
     assert_eq!(environment.unknown().collect::<Vec<_>>(), ["COUNTERSIGN_LISTENS"]);
 }

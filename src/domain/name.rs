@@ -99,9 +99,10 @@ impl AttributeType {
         self.entry().4
     }
 
+    /// The variants stand in the order of the table, which a test holds; the first entry is never reached otherwise.
     fn entry(self) -> &'static (AttributeType, &'static str, &'static str, &'static str, usize) {
-        let index = self as usize;
-        &ATTRIBUTES[index]
+        let [first, ..] = &ATTRIBUTES;
+        ATTRIBUTES.get(self as usize).unwrap_or(first)
     }
 }
 
@@ -124,10 +125,10 @@ impl Name {
 impl std::fmt::Display for Name {
     /// For people: `CN=device, O=Example`, in the order it stands; special characters escaped as in RFC 4514.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (index, attribute) in self.attributes.iter().enumerate() {
-            if index > 0 {
-                let same_rdn = self.attributes[index - 1].rdn == attribute.rdn;
-                formatter.write_str(if same_rdn { "+" } else { ", " })?;
+        let mut previous: Option<&NameAttribute> = None;
+        for attribute in &self.attributes {
+            if let Some(previous) = previous.replace(attribute) {
+                formatter.write_str(if previous.rdn == attribute.rdn { "+" } else { ", " })?;
             }
             let known = AttributeType::from_oid(&attribute.oid);
             let label = known.map_or(attribute.oid.as_str(), |known| known.short_name());

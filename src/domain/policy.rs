@@ -204,6 +204,8 @@ fn decide_names(
             "a subject alternative name of type {kind} was left out: only dns, email, uri and ip are copied"
         ));
     }
+    let addresses = subject_addresses(&request.csr.subject);
+    let from_subject = addresses.iter().map(|name| (name, "/csr".to_owned()));
     let from_csr = request.csr.subject_alternative_names.iter().map(|name| (name, "/csr".to_owned()));
     let from_body = request
         .subject_alternative_names
@@ -212,7 +214,7 @@ fn decide_names(
         .map(|(index, name)| (name, format!("/subject_alternative_names/{index}")));
 
     let mut names: Vec<SubjectAlternativeName> = Vec::new();
-    for (name, pointer) in from_csr.chain(from_body) {
+    for (name, pointer) in from_csr.chain(from_subject).chain(from_body) {
         let Some(patterns) = profile.subject_alternative_names.get(&name.kind()) else {
             messages.push(format!(
                 "the subject alternative name {name} was left out: profile {:?} copies none of its type",
@@ -238,4 +240,10 @@ fn decide_names(
         ));
     }
     names
+}
+
+/// E-mail addresses in the subject must stand among the alternative names too (RFC 5280, 4.1.2.6).
+fn subject_addresses(subject: &Name) -> Vec<SubjectAlternativeName> {
+    let addresses = subject.values(AttributeType::EmailAddress);
+    addresses.map(|address| SubjectAlternativeName::Email(address.to_owned())).collect()
 }

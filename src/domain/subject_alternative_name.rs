@@ -100,6 +100,9 @@ fn check_dns(name: &str) -> Result<(), String> {
     if !host.split('.').all(label_is_right) {
         return Err(format!("{name:?} is not a DNS name: labels are 1 to 63 letters, digits and inner hyphens"));
     }
+    if host.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit())) {
+        return Err(format!("{name:?} is not a DNS name: it ends in a number, as IP addresses do"));
+    }
     Ok(())
 }
 
@@ -130,6 +133,11 @@ fn check_uri(uri: &str) -> Result<(), String> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&b);
     if rest.is_empty() || !rest.bytes().all(allowed) {
         return Err(wrong("it holds characters that must be percent-encoded"));
+    }
+    let escape_is_right =
+        |escape: &str| escape.as_bytes().get(..2).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit));
+    if !rest.split('%').skip(1).all(escape_is_right) {
+        return Err(wrong("a % stands before two hex digits"));
     }
     match rest.strip_prefix("//") {
         Some(hierarchical) => check_authority(hierarchical).map_err(|why| wrong(&why)),
@@ -186,6 +194,10 @@ mod tests {
             (Uri, "http://"),
             (Uri, "http:///path"),
             (Uri, "http://a b/"),
+            (Uri, "http://a/%zz"),
+            (Uri, "http://a/%2"),
+            (Dns, "10.0.0.1"),
+            (Dns, "example.123"),
             (Ip, "300.1.1.1"),
             (Ip, "10.0.0.0/8"),
         ] {

@@ -99,11 +99,13 @@ pub fn string(value: &Value) -> Option<String> {
 
 /// A whole number; `365.0` is one too (JSON Schema draft 2020-12, 4.2.3).
 pub fn integer(value: &Value) -> Option<i64> {
-    let whole = |number: f64| {
-        let fits = number.fract() == 0.0 && number.abs() < 9.0e15;
-        fits.then_some(number as i64)
-    };
-    value.as_i64().or_else(|| value.as_f64().and_then(whole))
+    value.as_i64().or_else(|| value.as_f64().and_then(whole_number))
+}
+
+/// A float that stands for a whole number, exactly where floats are exact and at the ends of the range beyond that.
+pub fn whole_number(number: f64) -> Option<i64> {
+    #[expect(clippy::cast_possible_truncation, reason = "checked to be whole; `as` stops at the ends of the range")]
+    (number.is_finite() && number.fract() == 0.0).then_some(number as i64)
 }
 
 pub fn strings(value: &Value) -> Option<Vec<String>> {

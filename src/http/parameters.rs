@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 
 use crate::store::Window;
 
+use super::body::whole_number;
 use super::envelope::ResultInfo;
 use super::error::ApiError;
 
@@ -49,9 +50,8 @@ impl Parameters {
     /// A whole number of at least `min`; `1.0` is one, since SDKs type pages as floats.
     fn number(&self, name: &str, min: i64) -> Result<Option<i64>, ApiError> {
         self.parsed(name, &format!("a whole number from {min}"), |text| {
-            let number: f64 = text.parse().ok()?;
-            let whole = number.is_finite() && number.fract() == 0.0 && number >= min as f64;
-            whole.then_some(number as i64)
+            let number = text.parse().ok().and_then(whole_number)?;
+            (number >= min).then_some(number)
         })
     }
 }

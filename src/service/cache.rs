@@ -12,7 +12,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 const LIFETIME: TimeDelta = TimeDelta::seconds(1);
 const CAPACITY: usize = 10_000;
 
-pub(super) struct Cache<Key, Value>(RwLock<HashMap<Key, (DateTime<Utc>, Arc<Value>)>>);
+pub(super) struct Cache<Key, Value>(RwLock<HashMap<Key, Entry<Value>>>);
+
+/// When it was kept, and what.
+type Entry<Value> = (DateTime<Utc>, Arc<Value>);
 
 impl<Key: Eq + Hash, Value> Cache<Key, Value> {
     pub(super) fn new() -> Self {

@@ -93,7 +93,7 @@ impl Service {
         let plan = self.decide(permit, input, now)?;
         let csr_pem = plan.csr_pem;
         let tbs = tbs::build(&plan.plan)?;
-        let linted = lint::lint(tbs).map_err(ServiceError::Invalid)?;
+        let linted = lint::lint(tbs).map_err(lint_failure)?;
         let signer = self.keyring.signer(&self.store, &permit.issuer().authority).await?;
         let signed = signer.sign_certificate(linted).await?;
 
@@ -256,6 +256,15 @@ fn claim(
         request_sha256: sha256(&request),
         created_on: now,
     })
+}
+
+/// What the lint finds in the request's own parts is for the caller; anything else is a fault of ours.
+fn lint_failure(violations: Vec<Violation>) -> ServiceError {
+    if violations.iter().all(|violation| !violation.pointer.is_empty()) {
+        return ServiceError::Invalid(violations);
+    }
+    let all = violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    ServiceError::Internal(format!("the lint stopped a certificate: {all}"))
 }
 
 fn key_is_blocked() -> ServiceError {

@@ -31,6 +31,26 @@ pub struct Claimed {
     pub messages: Vec<String>,
 }
 
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = idempotency_keys)]
+struct ClaimedRow {
+    request_sha256: Vec<u8>,
+    zone_id: Vec<u8>,
+    certificate_id: Vec<u8>,
+    messages: String,
+}
+
+impl ClaimedRow {
+    fn into_domain(self) -> Result<Claimed, StoreError> {
+        Ok(Claimed {
+            request_sha256: self.request_sha256,
+            zone: zone_id(&self.zone_id)?,
+            certificate: certificate_id(&self.certificate_id)?,
+            messages: certificates::from_json(&self.messages)?,
+        })
+    }
+}
+
 impl Store {
     /// The first result under the key, if the caller has used it since `oldest`.
     pub async fn claimed(&self, claim: IdempotencyClaim, oldest: DateTime<Utc>) -> Result<Option<Claimed>, StoreError> {
@@ -52,26 +72,12 @@ pub(super) fn find(
     claim: &IdempotencyClaim,
     oldest: DateTime<Utc>,
 ) -> Result<Option<Claimed>, StoreError> {
-    let row: Option<(Vec<u8>, Vec<u8>, Vec<u8>, String)> = idempotency_keys::table
+    let row = idempotency_keys::table
         .find((claim.token.as_bytes().as_slice(), claim.key_sha256.as_slice()))
         .filter(idempotency_keys::created_at.ge(millis(oldest)))
-        .select((
-            idempotency_keys::request_sha256,
-            idempotency_keys::zone_id,
-            idempotency_keys::certificate_id,
-            idempotency_keys::messages,
-        ))
-        .first(connection)
-        .optional()?;
-    let claimed = |(request_sha256, zone, certificate, messages): (Vec<u8>, Vec<u8>, Vec<u8>, String)| {
-        Ok(Claimed {
-            request_sha256,
-            zone: zone_id(&zone)?,
-            certificate: certificate_id(&certificate)?,
-            messages: certificates::from_json(&messages)?,
-        })
-    };
-    row.map(claimed).transpose()
+        .select(ClaimedRow::as_select())
+        .first(connection);
+    row.optional()?.map(ClaimedRow::into_domain).transpose()
 }
 
 /// Records the first result; a key that has aged out is taken over.

@@ -1,12 +1,13 @@
 //! Judges a TBSCertificate before it is signed: against RFC 5280, and against the plan that it claims to carry out.
 //!
-//! The bytes are read back by our own reader, which shares nothing with the encoder, so a fault of either shows. Each
-//! rule is one small function, named after what it demands.
+//! The bytes are read back by our own reader, which shares nothing with the encoder, so a fault of either shows, and by
+//! x509-parser, which shares nothing with either. Each rule is one small function, named after what it demands.
 
 mod extensions;
 mod fields;
 mod names;
 mod revocation;
+mod second_opinion;
 
 use crate::domain::key::PublicKeyType;
 use crate::domain::name::Name;
@@ -26,10 +27,13 @@ pub struct LintedTbs {
 /// Lets a TBS through, or tells everything that is wrong with it. What the request brought (names, key) is a
 /// violation at `/csr`; anything else is a fault of ours and points nowhere.
 pub fn lint(tbs: Tbs) -> Result<LintedTbs, Vec<Violation>> {
-    let violations = match ParsedTbs::read(&tbs.der) {
+    let mut violations = match ParsedTbs::read(&tbs.der) {
         Ok(parsed) => examine(&Case::new(parsed, &tbs.plan)),
         Err(error) => vec![Violation::new("", format!("the certificate to be signed is malformed: {error}"))],
     };
+    let disagreements = second_opinion::disagreements(&tbs.der, &tbs.plan).into_iter();
+    violations
+        .extend(disagreements.map(|what| Violation::new("", format!("a second parser reads {what} differently"))));
     if violations.is_empty() { Ok(LintedTbs { der: tbs.der, plan: tbs.plan }) } else { Err(violations) }
 }
 

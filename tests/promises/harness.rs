@@ -156,7 +156,8 @@ impl Installation {
     /// Issues until the queue is full, for a while.
     pub async fn try_until_busy(&self) -> bool {
         for _ in 0..400 {
-            let attempt = tokio::time::timeout(std::time::Duration::from_millis(20), self.try_issue("device", 30)).await;
+            let attempt =
+                tokio::time::timeout(std::time::Duration::from_millis(20), self.try_issue("device", 30)).await;
             if let Ok(Err(ServiceError::Unavailable(why))) = attempt {
                 return why.contains("queue");
             }

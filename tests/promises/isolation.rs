@@ -138,7 +138,10 @@ async fn the_table_leaves_no_route_without_a_stated_permission() {
             assert_eq!(operation.get("security").is_some(), is_api, "{method} {path}");
             if is_api {
                 let path = path.replace(['{', '}'], "");
-                let bare = world.server.client.request(method.to_uppercase().parse().unwrap(), format!("{}{path}", world.server.url));
+                let bare = world
+                    .server
+                    .client
+                    .request(method.to_uppercase().parse().unwrap(), format!("{}{path}", world.server.url));
                 let answer = bare.send().await.unwrap();
                 assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{method} {path} without credentials");
             }
@@ -176,7 +179,8 @@ impl World {
         let (status, answer) = self.server.call(token, &route.method, &path, None).await;
         let what = format!("{} {path} needs {}: {status} {answer}", route.method, route.permission);
         // Verifying a token against another account calls the token itself invalid.
-        let denied = if route.path.ends_with("/tokens/verify") { StatusCode::UNAUTHORIZED } else { StatusCode::FORBIDDEN };
+        let denied =
+            if route.path.ends_with("/tokens/verify") { StatusCode::UNAUTHORIZED } else { StatusCode::FORBIDDEN };
         assert_eq!(status == denied, !granted, "{what}");
         assert!(!status.is_server_error(), "{what}");
     }

@@ -1,6 +1,8 @@
 //! The promises, each kept by tests that name it. `service` tests run the services in this process with a clock that
 //! the test sets; `server` tests start the real binary.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
+
 mod harness;
 mod server;
 

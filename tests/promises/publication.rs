@@ -91,7 +91,10 @@ async fn a_hold_that_becomes_final_keeps_its_date_and_cannot_be_lifted() {
     assert_eq!((entry.reason, Some(entry.revoked_on)), (KeyCompromise, held_on));
 
     let refused = installation.reactivate(certificate.id).await;
-    assert!(matches!(&refused, Err(ServiceError::Invalid(why)) if why[0].message.contains("keyCompromise")), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(ServiceError::Invalid(why)) if why[0].message.contains("keyCompromise")),
+        "{refused:?}"
+    );
     // Nor does a later plain DELETE turn it back into a hold.
     let repeated = installation.revoke(certificate.id, Some(CertificateHold)).await;
     assert_eq!((repeated.status, repeated.revocation.unwrap().reason), (Status::Revoked, KeyCompromise));
@@ -226,7 +229,10 @@ async fn an_expired_hold_is_not_reactivated() {
     installation.publish(certificate.authority).await.unwrap();
     installation.clock.advance(DAY * 2);
     let refused = installation.reactivate(certificate.id).await;
-    assert!(matches!(&refused, Err(ServiceError::Invalid(why)) if why[0].message.contains("expired on")), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(ServiceError::Invalid(why)) if why[0].message.contains("expired on")),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::finding::Report;
-use crate::cli::client::{Client, http_client};
+use crate::cli::client::Client;
 use crate::cli::envelope::read;
 use crate::cli::error::CliError;
 use crate::cli::objects::{Authority, Crl, Zone, time};
@@ -37,7 +37,7 @@ pub async fn check(report: &mut Report, client: &Client, zone: Option<&str>, con
         for authority in authorities {
             // The root is every zone's.
             if !seen.contains(&authority.id) {
-                check_one(report, &authority, context).await;
+                check_one(report, client, &authority, context).await;
                 seen.push(authority.id);
             }
         }
@@ -57,14 +57,14 @@ fn unreadable(report: &mut Report, check: &str, error: &CliError) {
     report.warn(check, error.message().unwrap_or_default(), way_out);
 }
 
-async fn check_one(report: &mut Report, authority: &Authority, context: &Context) {
+async fn check_one(report: &mut Report, client: &Client, authority: &Authority, context: &Context) {
     let check = format!("{} authority {}", authority.kind, authority.name);
     check_expiry(report, &check, authority, context.clock.now());
     let signs_crls = authority.state != "disabled";
     match &authority.crl {
         Some(crl) => {
             check_freshness(report, &check, crl, context.clock.now());
-            check_address(report, &check, crl).await;
+            check_address(report, client, &check, crl).await;
         }
         None if signs_crls => {
             report.fail(&check, "it has published no CRL", "is the worker running? see /readyz and the server's log")
@@ -110,23 +110,17 @@ fn check_freshness(report: &mut Report, check: &str, crl: &Crl, now: DateTime<Ut
 }
 
 /// Fetches the CRL as a relying party does, without a token.
-async fn check_address(report: &mut Report, check: &str, crl: &Crl) {
+async fn check_address(report: &mut Report, client: &Client, check: &str, crl: &Crl) {
     let way_out = "COUNTERSIGN_PUBLIC_URL must be the address under which relying parties reach the server";
-    let reply = match http_client(&crl.url, None) {
-        Ok(client) => client.get(&crl.url).send().await,
-        Err(error) => return report.warn(check, error.to_string(), way_out),
-    };
-    match reply {
+    match client.fetch_anonymously(&crl.url).await {
         // From behind a proxy or a firewall the public address may rightly be out of reach for this machine.
         Err(_) => report.warn(check, format!("its CRL cannot be fetched from here at {}", crl.url), way_out),
-        Ok(reply) if !reply.status().is_success() => {
-            report.fail(check, format!("{} answers {}", crl.url, reply.status()), way_out);
+        Ok(reply) if !reply.status.is_success() => {
+            report.fail(check, format!("{} answers {}", crl.url, reply.status), way_out);
         }
-        Ok(reply) => match reply.bytes().await {
-            // A CRL is a SEQUENCE.
-            Ok(body) if body.first() == Some(&0x30) => report.ok(check, format!("CRL at {}", crl.url)),
-            _ => report.fail(check, format!("what is at {} is no CRL", crl.url), way_out),
-        },
+        // A CRL is a SEQUENCE.
+        Ok(reply) if reply.body.first() == Some(&0x30) => report.ok(check, format!("CRL at {}", crl.url)),
+        Ok(_) => report.fail(check, format!("what is at {} is no CRL", crl.url), way_out),
     }
 }
 

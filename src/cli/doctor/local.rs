@@ -41,7 +41,7 @@ fn check_files(report: &mut Report, config: &Config) {
         return;
     }
     if has_data {
-        check_private(report, "database", database);
+        check_database(report, database);
     } else {
         report.warn("database", format!("{} is not there yet", database.display()), "the first start makes it");
     }
@@ -95,20 +95,26 @@ fn check_master_key(report: &mut Report, source: &MasterKeySource, has_data: boo
     }
 }
 
-/// A file that only its owner may read.
+/// A secret that only its owner may read.
 fn check_private(report: &mut Report, check: &str, path: &Path) {
     match fs::metadata(path).map(|metadata| metadata.permissions().mode()) {
-        Ok(mode) if mode & OTHERS != 0 && check != "database" => {
+        Ok(mode) if mode & OTHERS != 0 => {
             let message = format!("{} is open to others (mode {:03o})", path.display(), mode & 0o777);
             report.fail(check, message, &format!("chmod 600 {}", path.display()));
         }
-        // Keys rest sealed in the database, so reading it gives names away but no key.
-        Ok(mode) if mode & OTHERS != 0 => {
-            let message = format!("{} is open to others (mode {:03o})", path.display(), mode & 0o777);
-            report.warn(check, message, &format!("chmod 600 {}", path.display()));
-        }
         Ok(_) => report.ok(check, path.display().to_string()),
         Err(error) => report.fail(check, format!("{}: {error}", path.display()), "run this as the user of the server"),
+    }
+}
+
+/// Keys rest sealed in the database: who reads it learns names, but no key. A closed folder around it is enough.
+fn check_database(report: &mut Report, path: &Path) {
+    let is_open = |path: &Path| fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & OTHERS != 0);
+    if is_open(path) && path.parent().is_none_or(is_open) {
+        let message = format!("{} can be read by others", path.display());
+        report.warn("database", message, "close its folder: chmod 700");
+    } else {
+        report.ok("database", path.display().to_string());
     }
 }
 

@@ -10,6 +10,7 @@ use crate::cli::Context;
 use crate::cli::client::{Call, Client, ClientError};
 use crate::cli::objects::{Token, time};
 use crate::cli::resolve;
+use crate::domain::permission::Permission;
 
 /// Beyond this the clocks are told apart. Certificates begin five minutes in the past, so more than that makes new ones
 /// invalid for whoever keeps the right time.
@@ -149,7 +150,10 @@ async fn permissions(client: &Client, token: &str) -> String {
     match found {
         Ok(token) => {
             let reach = token.zones.map_or_else(|| "all zones".to_owned(), |zones| format!("{} zones", zones.len()));
-            format!("may {} in {reach}", token.permissions.join(", "))
+            let may_do_all =
+                Permission::ALL.iter().all(|one| token.permissions.iter().any(|held| held == one.as_str()));
+            let permissions = if may_do_all { "do everything".to_owned() } else { token.permissions.join(", ") };
+            format!("may {permissions} in {reach}")
         }
         Err(()) => "what it may do only an administrator's token can tell".to_owned(),
     }

@@ -101,15 +101,6 @@ pub fn file_name(common_name: &str) -> String {
     if name.is_empty() { "client".to_owned() } else { name }
 }
 
-/// A word of a command line that can be pasted into a shell.
-pub fn shell_word(text: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./@:+=,%".contains(&byte);
-    if !text.is_empty() && text.bytes().all(is_plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,12 +149,5 @@ mod tests {
         artifacts.write_certificate(b"certificate", true).unwrap();
         assert_eq!(fs::read_to_string(&artifacts.key).unwrap(), "new");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
-    }
-
-    #[test]
-    fn printed_commands_can_be_pasted() {
-        assert_eq!(shell_word("device-1.pem"), "device-1.pem");
-        assert_eq!(shell_word("a b"), "'a b'");
-        assert_eq!(shell_word("it's"), r"'it'\''s'");
     }
 }

@@ -6,12 +6,12 @@
 use secrecy::SecretString;
 use serde_json::json;
 
-use super::artifacts::{Artifacts, shell_word};
+use super::artifacts::Artifacts;
 use super::request::{self, Issued};
 use super::{Arguments, LocalKey};
 use crate::cli::client::{Call, Client, ClientError};
 use crate::cli::error::CliError;
-use crate::cli::escape::escape;
+use crate::cli::escape::{escape, shell_word};
 use crate::cli::files::read_password;
 use crate::cli::progress::Spinner;
 use crate::cli::{Context, output};
@@ -30,7 +30,8 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<(), CliError
     let zone = arguments.zone.resolve(&client, context).await?;
 
     let key = generate(local)?;
-    let csr = key.certification_request(&local.subject(), &arguments.sans).map_err(CliError::failure)?;
+    let csr = key.certification_request(&local.subject(), &arguments.sans);
+    let csr = csr.map_err(|error| CliError::failure(format_args!("the CSR cannot be made: {error}")))?;
     artifacts.write_key(&key_pem(&key, &passwords)?, local.force)?;
 
     // The names are in the CSR already.
@@ -132,19 +133,24 @@ fn tell(artifacts: &Artifacts, issued: Issued, arguments: &Arguments) -> Result<
         }
         return output::json(&value);
     }
-    let (key, leaf, chain) = (artifacts.key.display(), artifacts.certificate.display(), artifacts.chain.display());
     let id = escape(&certificate.id);
     output::line(format_args!("certificate {id}, valid until {}", escape(&certificate.expires_on)))?;
-    output::line(format_args!("  {key}  the private key: keep it to yourself"))?;
-    output::line(format_args!("  {leaf}  the certificate"))?;
-    output::line(format_args!("  {chain}  the certificate and its authorities"))?;
-    if let Some(path) = &artifacts.pkcs12 {
-        output::line(format_args!("  {}  all of it as PKCS#12", path.display()))?;
+    let files = [
+        (Some(&artifacts.key), "the private key: keep it to yourself"),
+        (Some(&artifacts.certificate), "the certificate"),
+        (Some(&artifacts.chain), "the certificate and its authorities"),
+        (artifacts.pkcs12.as_ref(), "all of it as PKCS#12"),
+    ];
+    let files = files.into_iter().filter_map(|(path, what)| Some((path?.display().to_string(), what)));
+    let files: Vec<_> = files.collect();
+    let width = files.iter().map(|(path, _)| path.chars().count()).max().unwrap_or_default();
+    for (path, what) in &files {
+        output::line(format_args!("  {path:width$}  {what}"))?;
     }
     let zone = arguments.zone.zone.as_deref().map(|zone| format!(" --zone {}", shell_word(zone))).unwrap_or_default();
     let (chain, leaf) =
         (shell_word(&artifacts.chain.to_string_lossy()), shell_word(&artifacts.certificate.to_string_lossy()));
     output::line("next:")?;
     output::line(format_args!("  openssl verify -purpose sslclient -CAfile {chain} {leaf}"))?;
-    output::line(format_args!("  countersign revoke {id}{zone} --wait"))
+    output::line(format_args!("  countersign revoke {id}{zone}{} --wait", arguments.connection.repeated()))
 }

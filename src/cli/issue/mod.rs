@@ -27,7 +27,7 @@ use crate::keys::client_key::ClientKeyKind;
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
     /// The CSR to sign, in PEM (`-`: stdin)
-    #[arg(long, value_name = "FILE", required_unless_present = "common_name", conflicts_with = "common_name")]
+    #[arg(long, value_name = "FILE", conflicts_with = "common_name")]
     csr: Option<PathBuf>,
 
     /// How many days the certificate is valid
@@ -126,9 +126,12 @@ impl LocalKey {
 }
 
 pub async fn run(arguments: Arguments, context: &Context) -> Result<(), CliError> {
-    match arguments.csr.clone() {
-        Some(csr) => from_csr::run(&csr, arguments, context).await,
-        None => local_key::run(arguments, context).await,
+    match (arguments.csr.clone(), &arguments.local.common_name) {
+        (Some(csr), _) => from_csr::run(&csr, arguments, context).await,
+        (None, Some(_)) => local_key::run(arguments, context).await,
+        (None, None) => Err(CliError::usage(
+            "what is to be issued? --common-name NAME makes a key and a certificate, --csr FILE signs a CSR",
+        )),
     }
 }
 

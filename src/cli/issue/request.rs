@@ -64,7 +64,7 @@ pub async fn send(
 /// Reads the answer, and passes on what the server remarks: what was asked for and left out.
 pub fn open(answer: Answer) -> Result<Issued, CliError> {
     for message in &answer.messages {
-        output::note(format_args!("note: {message}"));
+        output::note(format_args!("note: {}", message.text()));
     }
     let certificate = read(&answer.result)?;
     Ok(Issued { value: answer.result, certificate })

@@ -219,6 +219,7 @@ pub async fn verify(request: HttpRequest, service: web::Data<Service>) -> Result
 )]
 #[get("/client/v4/accounts/{account_id}/tokens/verify")]
 pub async fn verify_in_account(request: HttpRequest, service: web::Data<Service>) -> Result<HttpResponse, ApiError> {
+    credential(&request)?;
     let account = AccountId::parse(request.match_info().query("account_id"));
     let account = account.ok_or_else(|| ApiError::no_route(request.path()))?;
     verified(&request, &service, Some(account)).await
