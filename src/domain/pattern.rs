@@ -32,6 +32,8 @@ impl Pattern {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::Pattern;
 
     #[test]
@@ -50,6 +52,24 @@ mod tests {
             ("", "", true),
         ] {
             assert_eq!(Pattern::new(pattern).matches(text), expected, "{pattern} {text}");
+        }
+    }
+
+    /// The definition, without regard to time.
+    fn matches_by_definition(pattern: &[char], text: &[char]) -> bool {
+        match pattern.split_first() {
+            None => text.is_empty(),
+            Some(('*', rest)) => (0..=text.len()).any(|skipped| matches_by_definition(rest, &text[skipped..])),
+            Some((character, rest)) => text.first() == Some(character) && matches_by_definition(rest, &text[1..]),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_fast_way_agrees_with_the_definition(pattern in "[ab*]{0,7}", text in "[ab]{0,9}") {
+            let characters = |text: &str| text.chars().collect::<Vec<_>>();
+            let expected = matches_by_definition(&characters(&pattern), &characters(&text));
+            prop_assert_eq!(Pattern::new(&pattern).matches(&text), expected);
         }
     }
 }

@@ -134,6 +134,8 @@ fn reactivate(standing: Standing) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
     use RevocationReason::{CertificateHold, KeyCompromise, Superseded, Unspecified};
 
     fn standing(status: Status, reason: Option<RevocationReason>) -> Standing {
@@ -190,6 +192,74 @@ mod tests {
         assert_eq!(settled(Status::PendingReactivation), Status::Active);
         for status in Status::ALL {
             assert_eq!(settled(settled(status)), settled(status));
+        }
+    }
+
+    /// One step of a certificate's life: somebody asks, or the worker carries out.
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Ask(Change),
+        Work,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let reasons = prop::sample::select(vec![CertificateHold, KeyCompromise, Superseded, Unspecified]);
+        let step = prop_oneof![
+            reasons.prop_map(|reason| Step::Ask(Change::Revoke(reason))),
+            Just(Step::Ask(Change::Reactivate)),
+            Just(Step::Work),
+        ];
+        prop::collection::vec(step, 0..40)
+    }
+
+    /// What the store does with an outcome.
+    fn take(standing: Standing, step: Step) -> Standing {
+        match step {
+            Step::Ask(asked) => match change(standing, asked) {
+                Outcome::Moves { to, reason } => Standing { status: to, reason: Some(reason), ..standing },
+                Outcome::Unchanged | Outcome::Refused(_) => standing,
+            },
+            Step::Work => {
+                let status = settled(standing.status);
+                let reason = standing.reason.filter(|_| status == Status::Revoked);
+                Standing { status, reason, ..standing }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_final_revocation_is_final_whatever_follows(steps in steps()) {
+            let mut standing = standing(Status::Active, None);
+            let mut is_final = false;
+            for step in steps {
+                standing = take(standing, step);
+                let revoked = matches!(standing.status, Status::Revoked | Status::PendingRevocation);
+                is_final |= revoked && standing.reason.is_some_and(|reason| !reason.is_hold());
+                prop_assert!(!is_final || revoked, "{standing:?}");
+                // An active certificate has no reason, a revoked one always has.
+                prop_assert_eq!(standing.reason.is_some(), standing.status != Status::Active);
+            }
+        }
+
+        #[test]
+        fn asking_twice_is_asking_once(steps in steps(), reason in prop::sample::select(vec![CertificateHold, Superseded])) {
+            let standing = steps.into_iter().fold(standing(Status::Active, None), take);
+            for asked in [Change::Revoke(reason), Change::Reactivate] {
+                let once = take(standing, Step::Ask(asked));
+                prop_assert_eq!(take(once, Step::Ask(asked)), once);
+            }
+        }
+
+        #[test]
+        fn a_hold_can_always_be_lifted_and_work_always_settles(steps in steps()) {
+            let standing = steps.into_iter().fold(standing(Status::Active, None), take);
+            let settled = take(standing, Step::Work);
+            prop_assert!(matches!(settled.status, Status::Active | Status::Revoked));
+            if settled.reason == Some(CertificateHold) {
+                let lifted = take(take(settled, Step::Ask(Change::Reactivate)), Step::Work);
+                prop_assert_eq!(lifted.status, Status::Active);
+            }
         }
     }
 }
