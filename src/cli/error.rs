@@ -3,7 +3,6 @@
 use std::fmt::Display;
 use std::io;
 
-use super::client::ClientError;
 use crate::config::Problems;
 
 #[derive(Debug)]
@@ -50,12 +49,6 @@ impl From<io::Error> for CliError {
             io::ErrorKind::BrokenPipe => Self::OutputClosed,
             _ => Self::failure(error),
         }
-    }
-}
-
-impl From<ClientError> for CliError {
-    fn from(error: ClientError) -> Self {
-        Self::failure(error)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use actix_web::HttpResponse;
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{IntoResponses, ToSchema};
 
 /// A success with its result.
 #[derive(Serialize, ToSchema)]
@@ -52,6 +52,18 @@ pub struct Failure {
     /// Always `null`.
     #[schema(value_type = Option<Object>)]
     pub result: (),
+}
+
+/// How every operation can fail, for the OpenAPI document.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "read by the derive alone")]
+pub enum Refusals {
+    /// Refused: one error for each fault, with source.pointer where it is about a field.
+    #[response(status = "4XX")]
+    Refused(Failure),
+    /// Not now, or a fault of ours: Retry-After says when to try again.
+    #[response(status = "5XX")]
+    Failed(Failure),
 }
 
 /// One fault.

@@ -54,7 +54,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 pub fn serve(listener: TcpListener, service: Arc<Service>, options: HttpOptions) -> io::Result<(Server, ServerHandle)> {
     let tls = options.tls.as_ref().map(tls::server_config).transpose()?;
     let metrics = operations::Metrics::install()?;
-    let known_routes = Arc::new(routes::KnownRoutes::collect());
+    let known_routes = Arc::new(routes::KnownRoutes::of(&openapi::collect()));
     let behind_proxy = authentication::BehindProxy(options.behind_proxy);
     let app = move || {
         App::new()

@@ -9,7 +9,7 @@ use crate::domain::id::AuthorityId;
 use crate::service::Service;
 use crate::x509::pem;
 
-use super::envelope::Failure;
+use super::envelope::Refusals;
 use super::error::ApiError;
 
 const DER_CERTIFICATE: &str = "application/pkix-cert";
@@ -29,8 +29,7 @@ const CRL_MAX_AGE: i64 = 10;
     responses(
         (status = 200, description = "the certificate", content_type = "application/pkix-cert", body = Vec<u8>),
         (status = 304, description = "unchanged"),
-        (status = "4XX", description = "no such authority", body = Failure),
-        (status = "5XX", description = "try again", body = Failure),
+        Refusals,
     )
 )]
 #[route("/pki/{authority_id}/ca.cer", method = "GET", method = "HEAD")]
@@ -50,8 +49,7 @@ pub async fn certificate(
     responses(
         (status = 200, description = "the certificate", content_type = "application/x-pem-file", body = String),
         (status = 304, description = "unchanged"),
-        (status = "4XX", description = "no such authority", body = Failure),
-        (status = "5XX", description = "try again", body = Failure),
+        Refusals,
     )
 )]
 #[route("/pki/{authority_id}/ca.pem", method = "GET", method = "HEAD")]
@@ -72,8 +70,7 @@ pub async fn certificate_pem(
     responses(
         (status = 200, description = "the chain", content_type = "application/x-pem-file", body = String),
         (status = 304, description = "unchanged"),
-        (status = "4XX", description = "no such authority", body = Failure),
-        (status = "5XX", description = "try again", body = Failure),
+        Refusals,
     )
 )]
 #[route("/pki/{authority_id}/bundle.pem", method = "GET", method = "HEAD")]
@@ -93,8 +90,7 @@ pub async fn bundle_pem(
     responses(
         (status = 200, description = "the chain", content_type = "application/x-pkcs7-certificates", body = Vec<u8>),
         (status = 304, description = "unchanged"),
-        (status = "4XX", description = "no such authority", body = Failure),
-        (status = "5XX", description = "try again", body = Failure),
+        Refusals,
     )
 )]
 #[route("/pki/{authority_id}/bundle.p7b", method = "GET", method = "HEAD")]
@@ -114,8 +110,7 @@ pub async fn bundle_pkcs7(
     responses(
         (status = 200, description = "the CRL", content_type = "application/pkix-crl", body = Vec<u8>),
         (status = 304, description = "unchanged"),
-        (status = "4XX", description = "no such authority", body = Failure),
-        (status = "5XX", description = "try again", body = Failure),
+        Refusals,
     )
 )]
 #[route("/pki/{authority_id}/crl", method = "GET", method = "HEAD")]
@@ -135,8 +130,7 @@ pub async fn revocation_list(
     responses(
         (status = 200, description = "the CRL", content_type = "application/x-pem-file", body = String),
         (status = 304, description = "unchanged"),
-        (status = "4XX", description = "no such authority", body = Failure),
-        (status = "5XX", description = "try again", body = Failure),
+        Refusals,
     )
 )]
 #[route("/pki/{authority_id}/crl.pem", method = "GET", method = "HEAD")]

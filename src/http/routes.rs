@@ -2,10 +2,11 @@
 
 use actix_web::dev::ResourceDef;
 use actix_web::{HttpRequest, web};
+use utoipa::openapi::OpenApi;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::error::ApiError;
-use super::{api, openapi, operations, pki};
+use super::{api, operations, pki};
 
 pub fn configure(config: &mut web::ServiceConfig) {
     register(&mut ServiceConfig::new(config));
@@ -51,8 +52,7 @@ pub struct KnownRoutes(Vec<(ResourceDef, Vec<String>)>);
 
 impl KnownRoutes {
     /// Collects them from the OpenAPI document, which is made from the registrations above.
-    pub fn collect() -> Self {
-        let document = openapi::collect();
+    pub fn of(document: &OpenApi) -> Self {
         let routes = document.paths.paths.iter().map(|(path, item)| {
             let operations = [
                 ("GET", &item.get),

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use crate::cli::CliError;
 use crate::cli::envelope::Message;
 use crate::cli::escape::{escape, escape_lines};
 
@@ -31,6 +32,12 @@ pub enum ClientError {
     Foreign { url: String, status: u16 },
     #[error("{0}")]
     Setup(String),
+}
+
+impl From<ClientError> for CliError {
+    fn from(error: ClientError) -> Self {
+        Self::failure(error)
+    }
 }
 
 impl ClientError {

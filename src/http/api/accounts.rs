@@ -10,7 +10,7 @@ use crate::service::Service;
 
 use super::timestamp;
 use crate::http::authentication::Authenticated;
-use crate::http::envelope::{self, Failure, Success, SuccessPage};
+use crate::http::envelope::{self, Refusals, Success, SuccessPage};
 use crate::http::error::ApiError;
 use crate::http::parameters::{PageRequest, Parameters};
 
@@ -46,8 +46,7 @@ impl From<Account> for WireAccount {
     ),
     responses(
         (status = 200, description = "one page", body = SuccessPage<WireAccount>),
-        (status = "4XX", description = "refused", body = Failure),
-        (status = "5XX", description = "try again", body = Failure),
+        Refusals,
     ),
     security(("api_token" = []), ("api_email" = [], "api_key" = [])),
     extensions(("x-permission" = json!("any")))
@@ -73,8 +72,7 @@ pub async fn list(
     params(("account_id" = String, Path, max_length = 32)),
     responses(
         (status = 200, description = "the account", body = Success<WireAccount>),
-        (status = "4XX", description = "refused", body = Failure),
-        (status = "5XX", description = "try again", body = Failure),
+        Refusals,
     ),
     security(("api_token" = []), ("api_email" = [], "api_key" = [])),
     extensions(("x-permission" = json!("any")))

@@ -12,7 +12,7 @@ use crate::x509::{self, pem};
 
 use super::timestamp;
 use crate::http::authentication::InZone;
-use crate::http::envelope::{self, Failure, Success, SuccessPage};
+use crate::http::envelope::{self, Refusals, Success, SuccessPage};
 use crate::http::error::ApiError;
 use crate::http::parameters::{PageRequest, Parameters};
 
@@ -83,8 +83,7 @@ fn wire(service: &Service, shown: ShownAuthority) -> Result<CertificateAuthority
     params(("zone_id" = String, Path, max_length = 32), ("page" = Option<f64>, Query), ("per_page" = Option<f64>, Query)),
     responses(
         (status = 200, description = "one page", body = SuccessPage<CertificateAuthority>),
-        (status = "4XX", description = "refused", body = Failure),
-        (status = "5XX", description = "try again", body = Failure),
+        Refusals,
     ),
     security(("api_token" = []), ("api_email" = [], "api_key" = [])),
     extensions(("x-permission" = json!("authorities:read")))
@@ -108,8 +107,7 @@ pub async fn list(
     params(("zone_id" = String, Path, max_length = 32), ("certificate_authority_id" = String, Path)),
     responses(
         (status = 200, description = "the authority", body = Success<CertificateAuthority>),
-        (status = "4XX", description = "refused", body = Failure),
-        (status = "5XX", description = "try again", body = Failure),
+        Refusals,
     ),
     security(("api_token" = []), ("api_email" = [], "api_key" = [])),
     extensions(("x-permission" = json!("authorities:read")))
@@ -139,8 +137,7 @@ pub async fn show(
             (Vec<u8> = "application/octet-stream"),
             (Vec<u8> = "application/x-pkcs7-certificates"),
         )),
-        (status = "4XX", description = "refused", body = Failure),
-        (status = "5XX", description = "try again", body = Failure),
+        Refusals,
     ),
     security(("api_token" = []), ("api_email" = [], "api_key" = [])),
     extensions(("x-permission" = json!("authorities:read")))

@@ -18,7 +18,7 @@ use crate::service::issuance::{Idempotency, IssueInput};
 use super::wire_certificate::ClientCertificate;
 use crate::http::authentication::InZone;
 use crate::http::body::{self, Fields, integer, string};
-use crate::http::envelope::{self, Failure, Note, Success, SuccessPage};
+use crate::http::envelope::{self, Note, Refusals, Success, SuccessPage};
 use crate::http::error::ApiError;
 use crate::http::parameters::{PageRequest, Parameters};
 
@@ -77,8 +77,7 @@ pub struct EditClientCertificate {
     ),
     responses(
         (status = 200, description = "one page", body = SuccessPage<ClientCertificate>),
-        (status = "4XX", description = "refused", body = Failure),
-        (status = "5XX", description = "try again", body = Failure),
+        Refusals,
     ),
     security(("api_token" = []), ("api_email" = [], "api_key" = [])),
     extensions(("x-permission" = json!("client_certificates:read")))
@@ -107,8 +106,7 @@ pub async fn list(
     request_body = CreateClientCertificate,
     responses(
         (status = 200, description = "the certificate; messages name what was left out", body = Success<ClientCertificate>),
-        (status = "4XX", description = "refused; one error for each fault, with source.pointer", body = Failure),
-        (status = "5XX", description = "try again", body = Failure),
+        Refusals,
     ),
     security(("api_token" = []), ("api_email" = [], "api_key" = [])),
     extensions(("x-permission" = json!("client_certificates:issue")))
@@ -135,8 +133,7 @@ pub async fn create(
     params(("zone_id" = String, Path, max_length = 32), ("client_certificate_id" = String, Path)),
     responses(
         (status = 200, description = "the certificate", body = Success<ClientCertificate>),
-        (status = "4XX", description = "refused", body = Failure),
-        (status = "5XX", description = "try again", body = Failure),
+        Refusals,
     ),
     security(("api_token" = []), ("api_email" = [], "api_key" = [])),
     extensions(("x-permission" = json!("client_certificates:read")))
@@ -159,8 +156,7 @@ pub async fn show(
     request_body(content = Option<EditClientCertificate>, content_type = "application/json"),
     responses(
         (status = 200, description = "the certificate", body = Success<ClientCertificate>),
-        (status = "4XX", description = "refused", body = Failure),
-        (status = "5XX", description = "try again", body = Failure),
+        Refusals,
     ),
     security(("api_token" = []), ("api_email" = [], "api_key" = [])),
     extensions(("x-permission" = json!("client_certificates:revoke")))
@@ -193,8 +189,7 @@ pub async fn edit(
     ),
     responses(
         (status = 200, description = "the certificate, pending_revocation until the CRL lists it", body = Success<ClientCertificate>),
-        (status = "4XX", description = "refused", body = Failure),
-        (status = "5XX", description = "try again", body = Failure),
+        Refusals,
     ),
     security(("api_token" = []), ("api_email" = [], "api_key" = [])),
     extensions(("x-permission" = json!("client_certificates:revoke")))

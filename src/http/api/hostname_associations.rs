@@ -9,7 +9,7 @@ use crate::service::access::{ReadAuthorities, WriteAuthorities};
 
 use crate::http::authentication::InZone;
 use crate::http::body::{self, Fields, string, strings};
-use crate::http::envelope::{self, Failure, Success};
+use crate::http::envelope::{self, Refusals, Success};
 use crate::http::error::ApiError;
 use crate::http::parameters::Parameters;
 
@@ -38,8 +38,7 @@ pub struct ReplaceHostnameAssociations {
     params(("zone_id" = String, Path, max_length = 32), ("mtls_certificate_id" = Option<String>, Query)),
     responses(
         (status = 200, description = "the host names", body = Success<HostnameAssociations>),
-        (status = "4XX", description = "refused", body = Failure),
-        (status = "5XX", description = "try again", body = Failure),
+        Refusals,
     ),
     security(("api_token" = []), ("api_email" = [], "api_key" = [])),
     extensions(("x-permission" = json!("authorities:read")))
@@ -64,8 +63,7 @@ pub async fn list(
     request_body = ReplaceHostnameAssociations,
     responses(
         (status = 200, description = "the host names", body = Success<HostnameAssociations>),
-        (status = "4XX", description = "refused", body = Failure),
-        (status = "5XX", description = "try again", body = Failure),
+        Refusals,
     ),
     security(("api_token" = []), ("api_email" = [], "api_key" = [])),
     extensions(("x-permission" = json!("authorities:write")))

@@ -15,7 +15,7 @@ use crate::service::tokens::NewToken;
 use super::timestamp;
 use crate::http::authentication::{InAccount, bearer, credential};
 use crate::http::body::{self, Fields, string, strings, time};
-use crate::http::envelope::{self, Failure, Note, Success, SuccessPage};
+use crate::http::envelope::{self, Note, Refusals, Success, SuccessPage};
 use crate::http::error::ApiError;
 use crate::http::parameters::{PageRequest, Parameters};
 
@@ -100,8 +100,7 @@ fn wire(service: &Service, token: Token, value: Option<String>) -> WireToken {
     request_body = CreateTokenBody,
     responses(
         (status = 200, description = "the token with its value", body = Success<WireToken>),
-        (status = "4XX", description = "refused", body = Failure),
-        (status = "5XX", description = "try again", body = Failure),
+        Refusals,
     ),
     security(("api_token" = []), ("api_email" = [], "api_key" = [])),
     extensions(("x-permission" = json!("tokens:write")))
@@ -124,8 +123,7 @@ pub async fn create(
     params(("account_id" = String, Path, max_length = 32), ("page" = Option<f64>, Query), ("per_page" = Option<f64>, Query)),
     responses(
         (status = 200, description = "one page", body = SuccessPage<WireToken>),
-        (status = "4XX", description = "refused", body = Failure),
-        (status = "5XX", description = "try again", body = Failure),
+        Refusals,
     ),
     security(("api_token" = []), ("api_email" = [], "api_key" = [])),
     extensions(("x-permission" = json!("tokens:write")))
@@ -148,8 +146,7 @@ pub async fn list(
     params(("account_id" = String, Path, max_length = 32), ("token_id" = String, Path)),
     responses(
         (status = 200, description = "the token", body = Success<WireToken>),
-        (status = "4XX", description = "refused", body = Failure),
-        (status = "5XX", description = "try again", body = Failure),
+        Refusals,
     ),
     security(("api_token" = []), ("api_email" = [], "api_key" = [])),
     extensions(("x-permission" = json!("tokens:write")))
@@ -171,8 +168,7 @@ pub async fn show(
     params(("account_id" = String, Path, max_length = 32), ("token_id" = String, Path)),
     responses(
         (status = 200, description = "deleted", body = Success<DeletedToken>),
-        (status = "4XX", description = "refused", body = Failure),
-        (status = "5XX", description = "try again", body = Failure),
+        Refusals,
     ),
     security(("api_token" = []), ("api_email" = [], "api_key" = [])),
     extensions(("x-permission" = json!("tokens:write")))
@@ -193,8 +189,7 @@ pub async fn delete(
     operation_id = "user-api-tokens-verify-token",
     responses(
         (status = 200, description = "it is, or was, or will be: see status", body = Success<VerifiedToken>),
-        (status = "4XX", description = "it is not", body = Failure),
-        (status = "5XX", description = "try again", body = Failure),
+        Refusals,
     ),
     security(("api_token" = [])),
     extensions(("x-permission" = json!("any")))
@@ -211,8 +206,7 @@ pub async fn verify(request: HttpRequest, service: web::Data<Service>) -> Result
     params(("account_id" = String, Path, max_length = 32)),
     responses(
         (status = 200, description = "it is, or was, or will be: see status", body = Success<VerifiedToken>),
-        (status = "4XX", description = "it is not", body = Failure),
-        (status = "5XX", description = "try again", body = Failure),
+        Refusals,
     ),
     security(("api_token" = [])),
     extensions(("x-permission" = json!("any")))

@@ -15,7 +15,7 @@ use crate::service::zones::NewZone;
 use super::timestamp;
 use crate::http::authentication::{Authenticated, InZone};
 use crate::http::body::{self, Fields, string};
-use crate::http::envelope::{self, Failure, Success, SuccessPage};
+use crate::http::envelope::{self, Refusals, Success, SuccessPage};
 use crate::http::error::ApiError;
 use crate::http::parameters::{PageRequest, Parameters};
 
@@ -96,8 +96,7 @@ impl From<Zone> for WireZone {
     ),
     responses(
         (status = 200, description = "one page", body = SuccessPage<WireZone>),
-        (status = "4XX", description = "refused", body = Failure),
-        (status = "5XX", description = "try again", body = Failure),
+        Refusals,
     ),
     security(("api_token" = []), ("api_email" = [], "api_key" = [])),
     extensions(("x-permission" = json!("zones:read")))
@@ -124,8 +123,7 @@ pub async fn list(
     request_body = CreateZoneBody,
     responses(
         (status = 200, description = "the zone", body = Success<WireZone>),
-        (status = "4XX", description = "refused", body = Failure),
-        (status = "5XX", description = "try again", body = Failure),
+        Refusals,
     ),
     security(("api_token" = []), ("api_email" = [], "api_key" = [])),
     extensions(("x-permission" = json!("zones:write")))
@@ -161,8 +159,7 @@ pub async fn create(
     params(("zone_id" = String, Path, max_length = 32)),
     responses(
         (status = 200, description = "the zone", body = Success<WireZone>),
-        (status = "4XX", description = "refused", body = Failure),
-        (status = "5XX", description = "try again", body = Failure),
+        Refusals,
     ),
     security(("api_token" = []), ("api_email" = [], "api_key" = [])),
     extensions(("x-permission" = json!("zones:read")))
