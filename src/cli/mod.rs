@@ -1,6 +1,7 @@
 //! The command line: one file per verb. A verb reads its options, calls the service over HTTP and prints; the rules are
 //! the server's. `serve` and `migrate` are the two that do not call a server but are one.
 
+mod account;
 mod authority;
 mod bundle;
 mod client;
@@ -69,6 +70,8 @@ enum Command {
     Reactivate(reactivate::Arguments),
     Bundle(bundle::Arguments),
     Crl(crl::Arguments),
+    #[command(subcommand)]
+    Account(account::Command),
     #[command(subcommand)]
     Zone(zone::Command),
     #[command(subcommand)]
@@ -155,6 +158,7 @@ async fn call(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Reactivate(arguments) => reactivate::run(arguments, context).await,
         Command::Bundle(arguments) => bundle::run(arguments, context).await,
         Command::Crl(arguments) => crl::run(arguments, context).await,
+        Command::Account(command) => account::run(command, context).await,
         Command::Zone(command) => zone::run(command, context).await,
         Command::Token(command) => token::run(command, context).await,
         Command::Authority(command) => authority::run(command, context).await,

@@ -86,6 +86,16 @@ pub struct Zone {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
+pub struct Account {
+    pub id: String,
+    pub name: String,
+    pub created_on: String,
+    /// Only in the answer that made it.
+    pub token: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
 pub struct Authority {
     pub id: String,
     pub name: String,

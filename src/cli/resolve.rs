@@ -33,21 +33,14 @@ pub async fn zone(client: &Client, given: &str) -> Result<ZoneId, CliError> {
     }
 }
 
-/// The account that was named, or the only one that the token reaches.
+/// The account that was named, or the token's own.
 pub async fn account(client: &Client, given: Option<&str>) -> Result<AccountId, CliError> {
     let accounts = Value::Array(client.items("/client/v4/accounts").await?);
     let accounts: Vec<NamedObject> = envelope::read(&accounts)?;
     let chosen = match (given, accounts.as_slice()) {
         (Some(given), all) => all.iter().find(|account| account.id == given || account.name == given),
-        (None, [only]) => Some(only),
-        (None, []) => None,
-        (None, all) => {
-            let names: Vec<_> = all.iter().map(|account| escape(&account.name)).collect();
-            return Err(CliError::usage(format_args!(
-                "choose one of the accounts with --account: {}",
-                names.join(", ")
-            )));
-        }
+        // A token sees its own account alone; the operator sees all, and its own is the oldest.
+        (None, all) => all.first(),
     };
     chosen
         .and_then(|account| AccountId::parse(&account.id))

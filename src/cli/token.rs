@@ -107,7 +107,7 @@ pub struct Verify {
 
 #[derive(Args, Debug)]
 struct AccountChoice {
-    /// The account, by id or name [default: the only one that the token reaches]
+    /// The account, by id or name [default: the token's own]
     #[arg(long, value_name = "NAME|ID")]
     account: Option<String>,
 }

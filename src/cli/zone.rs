@@ -47,7 +47,7 @@ pub struct Create {
     #[arg(long, value_name = "TYPE", value_parser = key_type)]
     key_type: Option<AuthorityKeyType>,
 
-    /// The account, by id or name [default: the only one that the token reaches]
+    /// The account, by id or name [default: the token's own]
     #[arg(long, value_name = "NAME|ID")]
     account: Option<String>,
 

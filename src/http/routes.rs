@@ -29,6 +29,7 @@ pub fn register(config: &mut ServiceConfig<'_>) {
         .service(api::zones::create)
         .service(api::zones::show)
         .service(api::accounts::list)
+        .service(api::accounts::create)
         .service(api::accounts::show)
         .service(api::tokens::verify_in_account)
         .service(api::tokens::verify)

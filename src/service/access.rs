@@ -56,6 +56,8 @@ acts! {
     ReadZones: ReadZones, None;
     CreateZone: WriteZones, Some(Action::CreateZone);
     ReadTokens: WriteTokens, None;
+    /// Making a tenant hands out every permission there: the service asks for all of them.
+    CreateAccount: WriteTokens, Some(Action::CreateAccount);
     CreateToken: WriteTokens, Some(Action::CreateToken);
     DeleteToken: WriteTokens, Some(Action::DeleteToken);
 }

@@ -1,23 +1,112 @@
-//! Accounts: a token sees the one it belongs to.
+//! Accounts: tenants. A token sees the one it belongs to; the operator, who is whoever holds every permission in the
+//! account of the first start, sees all of them and makes new ones.
+
+use zeroize::Zeroizing;
 
 use crate::domain::account::Account;
-use crate::domain::id::AccountId;
+use crate::domain::audit::Action;
+use crate::domain::id::{AccountId, TokenId};
+use crate::domain::permission::{Grants, Permission, Reach};
+use crate::domain::token::Token;
+use crate::store::NewToken;
 
-use super::access::Caller;
+use super::access::{AccountPermit, Caller, CreateAccount};
+use super::secrets::sha256;
 use super::{Service, ServiceError};
 
+const MAX_NAME_LENGTH: usize = 100;
+
+/// A tenant just made, with the value of its first token, shown once.
+pub struct NewAccount {
+    pub account: Account,
+    pub token: Zeroizing<String>,
+}
+
 impl Service {
+    /// The accounts that the caller may see, oldest first.
+    pub async fn accounts(&self, caller: &Caller) -> Result<Vec<Account>, ServiceError> {
+        let mut accounts = self.store.accounts().await?;
+        if !self.is_operator(caller).await? {
+            accounts.retain(|account| account.id == caller.account());
+        }
+        Ok(accounts)
+    }
+
+    /// An account by id, if the caller may see it; unknown and foreign ones are refused alike.
+    pub async fn account(&self, caller: &Caller, id: AccountId) -> Result<Account, ServiceError> {
+        let found = self.accounts(caller).await?.into_iter().find(|account| account.id == id);
+        found.ok_or(ServiceError::Forbidden)
+    }
+
+    /// Permits the making of accounts: to the operator alone.
+    pub async fn permit_new_account(&self, caller: Caller) -> Result<AccountPermit<CreateAccount>, ServiceError> {
+        let own = caller.account();
+        let permit = self.permit_in_account::<CreateAccount>(caller, own).await?;
+        if self.is_operator(permit.caller()).await? {
+            return Ok(permit);
+        }
+        let detail = "only a token with every permission in the first account makes accounts";
+        self.record_refusal(permit.caller(), None, Action::CreateAccount, String::new(), detail).await;
+        Err(ServiceError::Forbidden)
+    }
+
+    /// Makes a tenant with a root authority and a token that may do everything in it, and nothing elsewhere.
+    pub async fn create_account(
+        &self,
+        permit: &AccountPermit<CreateAccount>,
+        name: &str,
+    ) -> Result<NewAccount, ServiceError> {
+        let name = name.trim();
+        if name.is_empty() || name.chars().count() > MAX_NAME_LENGTH || name.chars().any(char::is_control) {
+            let message = format!("name must be 1 to {MAX_NAME_LENGTH} printable characters");
+            return Err(self.refuse_account(permit, message).await);
+        }
+        let now = self.clock.now();
+        let account = Account { id: AccountId::new(self.random.opaque_id()?), name: name.to_owned(), created_on: now };
+        let (root, _) = self.make_root_authority(account.id, self.options.root_key_type, now).await?;
+        let value = self.random.token_value()?;
+        let token = self.administrator(account.id, &value)?;
+        let event = |action, subject| self.event(permit.caller().actor(), account.id, None, action, subject);
+        let events = vec![
+            event(Action::CreateAccount, account.id.to_string()),
+            event(Action::CreateAuthority, root.authority.id.to_string()),
+            event(Action::CreateToken, token.token.id.to_string()),
+        ];
+        if self.store.create_account(account.clone(), root, token, events).await? {
+            return Ok(NewAccount { account, token: value });
+        }
+        let message = format!("there is an account named {:?} already", account.name);
+        Err(self.refuse_account(permit, message).await)
+    }
+
+    /// A token that may do everything in one account.
+    pub(super) fn administrator(&self, account: AccountId, value: &str) -> Result<NewToken, ServiceError> {
+        let token = Token {
+            id: TokenId::new(self.random.opaque_id()?),
+            name: "admin".to_owned(),
+            grants: Grants { account, permissions: Permission::ALL.into_iter().collect(), reach: Reach::Account },
+            created_on: self.clock.now(),
+            not_before: None,
+            expires_on: None,
+        };
+        Ok(NewToken { token, value_sha256: sha256(value.as_bytes()) })
+    }
+
     /// The caller's own account.
-    pub async fn own_account(&self, caller: &Caller) -> Result<Account, ServiceError> {
+    pub(super) async fn own_account(&self, caller: &Caller) -> Result<Account, ServiceError> {
         let missing = || ServiceError::Internal("a token's account is missing".into());
         self.store.account(caller.account()).await?.ok_or_else(missing)
     }
 
-    /// An account by id: the caller's own, or none.
-    pub async fn account(&self, caller: &Caller, id: AccountId) -> Result<Account, ServiceError> {
-        if id != caller.account() {
-            return Err(ServiceError::Forbidden);
-        }
-        self.own_account(caller).await
+    async fn is_operator(&self, caller: &Caller) -> Result<bool, ServiceError> {
+        let grants = &caller.token().grants;
+        let first = self.store.first_account().await?;
+        let in_first = first.is_some_and(|first| first.id == grants.account);
+        Ok(in_first && grants.reach == Reach::Account && grants.permissions.len() == Permission::ALL.len())
+    }
+
+    async fn refuse_account(&self, permit: &AccountPermit<CreateAccount>, message: String) -> ServiceError {
+        self.record_refusal(permit.caller(), None, Action::CreateAccount, String::new(), &message).await;
+        ServiceError::invalid("/name", message)
     }
 }

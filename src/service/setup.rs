@@ -15,12 +15,10 @@ use crate::clock::Clock;
 use crate::config::MasterKeySource;
 use crate::domain::account::Account;
 use crate::domain::audit::{Action, Actor};
-use crate::domain::id::{AccountId, TokenId, ZoneId};
-use crate::domain::permission::{Grants, Permission, Reach};
-use crate::domain::token::Token;
+use crate::domain::id::{AccountId, ZoneId};
 use crate::domain::zone::Zone;
 use crate::keys::sealing::{MasterKey, Sealed};
-use crate::store::{self, MasterKeyCheck, NewToken, Store, StoreError};
+use crate::store::{self, MasterKeyCheck, Store, StoreError};
 
 use super::blocked_keys::BlockedKeys;
 use super::cache::Cache;
@@ -28,7 +26,6 @@ use super::health::Health;
 use super::keyring::Keyring;
 use super::profiles::Profiles;
 use super::random::Random;
-use super::secrets::sha256;
 use super::{Options, Service, ServiceError};
 
 const DEFAULT_ACCOUNT: &str = "default";
@@ -113,7 +110,8 @@ impl Service {
         let issuing = self
             .make_issuing_authority_with(&zone, &root.authority, &root_signer, self.options.issuing_key_type, now)
             .await?;
-        let (token, value) = self.first_token(account.id)?;
+        let value = self.first_token_value()?;
+        let token = self.administrator(account.id, &value)?;
         let created = |action, subject| self.event(Actor::system(), account.id, None, action, subject);
         let events = vec![
             created(Action::CreateAccount, account.id.to_string()),
@@ -139,20 +137,11 @@ impl Service {
         Ok(FirstStart { zone, token_file, token: value })
     }
 
-    fn first_token(&self, account: AccountId) -> Result<(NewToken, Zeroizing<String>), ServiceError> {
-        let value = match &self.options.bootstrap_token {
-            Some(value) => Zeroizing::new(value.expose_secret().to_owned()),
-            None => self.random.token_value()?,
-        };
-        let token = Token {
-            id: TokenId::new(self.random.opaque_id()?),
-            name: "admin".to_owned(),
-            grants: Grants { account, permissions: Permission::ALL.into_iter().collect(), reach: Reach::Account },
-            created_on: self.clock.now(),
-            not_before: None,
-            expires_on: None,
-        };
-        Ok((NewToken { token, value_sha256: sha256(value.as_bytes()) }, value))
+    fn first_token_value(&self) -> Result<Zeroizing<String>, ServiceError> {
+        match &self.options.bootstrap_token {
+            Some(value) => Ok(Zeroizing::new(value.expose_secret().to_owned())),
+            None => self.random.token_value(),
+        }
     }
 }
 

@@ -3,13 +3,16 @@
 use diesel::prelude::*;
 
 use crate::domain::account::Account;
+use crate::domain::audit::AuditEvent;
 use crate::domain::id::AccountId;
 
-use super::Store;
+use super::authorities::NewAuthority;
 use super::connection::Connection;
 use super::convert::{account_id, millis, time};
 use super::error::StoreError;
 use super::schema::accounts;
+use super::tokens::NewToken;
+use super::{Store, audit, authorities, tokens};
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = accounts)]
@@ -35,6 +38,38 @@ impl Store {
         .await
     }
 
+    /// All accounts, oldest first.
+    pub async fn accounts(&self) -> Result<Vec<Account>, StoreError> {
+        self.read(|connection| {
+            let rows: Vec<AccountRow> = accounts::table
+                .order((accounts::created_at, accounts::id))
+                .select(AccountRow::as_select())
+                .load(connection)?;
+            rows.into_iter().map(AccountRow::into_domain).collect()
+        })
+        .await
+    }
+
+    /// Stores an account with its root authority and first token; `false` when the name is taken.
+    pub async fn create_account(
+        &self,
+        account: Account,
+        root: NewAuthority,
+        token: NewToken,
+        events: Vec<AuditEvent>,
+    ) -> Result<bool, StoreError> {
+        self.write(move |connection| {
+            if !insert(connection, &account)? {
+                return Ok(false);
+            }
+            authorities::insert(connection, &root)?;
+            tokens::insert(connection, &token)?;
+            events.iter().try_for_each(|event| audit::insert(connection, event))?;
+            Ok(true)
+        })
+        .await
+    }
+
     /// Whether the store has been set up: the account of the first start, if there is one.
     pub async fn first_account(&self) -> Result<Option<Account>, StoreError> {
         self.read(|connection| {
@@ -45,13 +80,16 @@ impl Store {
     }
 }
 
-pub(super) fn insert(connection: &mut Connection, account: &Account) -> Result<(), StoreError> {
-    diesel::insert_into(accounts::table)
+/// `false` when there is an account of that name.
+pub(super) fn insert(connection: &mut Connection, account: &Account) -> Result<bool, StoreError> {
+    let inserted = diesel::insert_into(accounts::table)
         .values((
             accounts::id.eq(account.id.as_bytes().as_slice()),
             accounts::name.eq(&account.name),
             accounts::created_at.eq(millis(account.created_on)),
         ))
+        .on_conflict(accounts::name)
+        .do_nothing()
         .execute(connection)?;
-    Ok(())
+    Ok(inserted == 1)
 }

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import uuid
 
 import pytest
 
@@ -169,6 +170,17 @@ def test_authorities_are_listed_and_shown(cli):
     authorities = cli.json("authority", "list")
     assert authorities == cli.zone.authorities()
     assert cli.json("authority", "show", authorities[0]["id"]) == authorities[0]
+
+
+def test_accounts_are_made_and_live_apart(cli):
+    name = f"tenant {uuid.uuid4().hex[:8]}"
+    made = cli.json("account", "create", name)
+    assert name in [account["name"] for account in cli.json("account", "list")]
+    assert [account["name"] for account in cli.json("account", "list", "--token", made["token"])] == [name]
+    assert cli.json("zone", "list", "--token", made["token"]) == []
+    zone = cli.json("zone", "create", "default", "--token", made["token"])
+    assert zone["account"]["id"] == made["id"]
+    assert zone["id"] not in [own["id"] for own in cli.json("zone", "list")]
 
 
 def test_mistakes_end_with_a_message_and_an_exit_code(cli):

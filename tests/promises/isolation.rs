@@ -3,8 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use diesel::connection::SimpleConnection;
-use diesel::{Connection, SqliteConnection};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -26,15 +24,12 @@ const PERMISSIONS: [&str; 12] = [
     "audit:read",
 ];
 
-/// A zone of another account, as one process may hold it next to ours.
-const FOREIGN_ACCOUNT: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa1";
-const FOREIGN_ZONE: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb1";
 const UNKNOWN: &str = "cccccccccccccccccccccccccccccccc";
 
 struct Route {
     method: String,
     path: String,
-    /// What a token needs; `any` token may do what needs nothing.
+    /// What a token needs; `any` token may do what needs nothing, and `all` takes every permission.
     permission: String,
 }
 
@@ -43,6 +38,10 @@ struct World {
     account: String,
     own: String,
     other: String,
+    /// Another tenant: its account, its zone, and its administrator's token.
+    foreign_account: String,
+    foreign_zone: String,
+    foreign_token: String,
     routes: Vec<Route>,
 }
 
@@ -62,7 +61,7 @@ async fn every_route_asks_for_its_own_permission_in_its_own_zone() {
                 world.expect(&zone_token, route, &world.other, &world.account, false).await;
                 world.expect(&account_token, route, &world.own, &world.account, granted).await;
                 world.expect(&account_token, route, &world.other, &world.account, granted).await;
-                world.expect(&account_token, route, FOREIGN_ZONE, &world.account, false).await;
+                world.expect(&account_token, route, &world.foreign_zone, &world.account, false).await;
                 world.expect(&account_token, route, UNKNOWN, &world.account, false).await;
             } else {
                 // What belongs to the account as a whole is not for a token of some zones; reading lists is, filtered.
@@ -70,7 +69,7 @@ async fn every_route_asks_for_its_own_permission_in_its_own_zone() {
                 world.expect(&zone_token, route, "", &world.account, granted && !account_wide).await;
                 world.expect(&account_token, route, "", &world.account, granted).await;
                 if route.path.contains("{account_id}") {
-                    world.expect(&account_token, route, "", FOREIGN_ACCOUNT, false).await;
+                    world.expect(&account_token, route, "", &world.foreign_account, false).await;
                     world.expect(&account_token, route, "", UNKNOWN, false).await;
                 }
             }
@@ -84,7 +83,7 @@ async fn foreign_and_unknown_are_answered_alike() {
     let all = world.token(&PERMISSIONS, Some(&world.own)).await;
     for route in world.routes.iter().filter(|route| route.path.contains("{zone_id}")) {
         let mut answers = BTreeSet::new();
-        for zone in [&world.other, FOREIGN_ZONE, UNKNOWN] {
+        for zone in [world.other.as_str(), &world.foreign_zone, UNKNOWN] {
             let path = route.path.replace("{zone_id}", zone);
             let (status, answer) = world.server.call(&all, &route.method, &path, None).await;
             answers.insert((status.as_u16(), answer.to_string()));
@@ -111,6 +110,28 @@ async fn a_certificate_of_another_zone_is_unknown_here() {
 }
 
 #[tokio::test]
+async fn a_tenant_sees_nothing_of_another() {
+    let world = World::new().await;
+    let names = |answer: (StatusCode, Value)| {
+        let items = answer.1["result"].as_array().unwrap().clone();
+        items.iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let (token, server) = (&world.foreign_token, &world.server);
+    assert_eq!(names(server.call(token, "GET", "/client/v4/zones", None).await), ["default"]);
+    assert_eq!(names(server.call(token, "GET", "/client/v4/accounts", None).await), ["Another Org"]);
+    assert_eq!(names(server.call(ADMIN, "GET", "/client/v4/zones", None).await), ["default", "other"]);
+    for route in &world.routes {
+        world
+            .expect(token, route, &world.own, &world.account, !route.path.contains('{') && route.permission != "all")
+            .await;
+    }
+    for name in ["Another Org", "", "a\nb"] {
+        let (status, answer) = server.call(ADMIN, "POST", "/client/v4/accounts", Some(&json!({"name": name}))).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{name:?}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn nobody_hands_on_more_than_they_have() {
     let world = World::new().await;
     let path = format!("/client/v4/accounts/{}/tokens", world.account);
@@ -119,7 +140,7 @@ async fn nobody_hands_on_more_than_they_have() {
         (json!(["client_certificates:read"]), Value::Null, StatusCode::OK),
         (json!(["client_certificates:read"]), json!([world.own]), StatusCode::OK),
         (json!(["client_certificates:issue"]), json!([world.own]), StatusCode::BAD_REQUEST),
-        (json!(["client_certificates:read"]), json!([FOREIGN_ZONE]), StatusCode::BAD_REQUEST),
+        (json!(["client_certificates:read"]), json!([world.foreign_zone]), StatusCode::BAD_REQUEST),
     ] {
         let body = json!({"name": "child", "permissions": permissions, "zones": zones});
         let (status, answer) = world.server.call(&maker, "POST", &path, Some(&body)).await;
@@ -157,8 +178,22 @@ impl World {
         let own = zones[0]["id"].as_str().unwrap().to_owned();
         let other = server.result("POST", "/client/v4/zones", Some(&json!({"name": "other"}))).await;
         let document = server.call(ADMIN, "GET", "/openapi.json", None).await.1;
-        add_foreign_zone(&server);
-        Self { account, own, other: other["id"].as_str().unwrap().to_owned(), routes: routes(&document), server }
+        let foreign = server.result("POST", "/client/v4/accounts", Some(&json!({"name": "Another Org"}))).await;
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let foreign_token = text(&foreign["token"]);
+        let (status, made) =
+            server.call(&foreign_token, "POST", "/client/v4/zones", Some(&json!({"name": "default"}))).await;
+        assert_eq!(status, StatusCode::OK, "{made}");
+        Self {
+            account,
+            own,
+            other: text(&other["id"]),
+            foreign_account: text(&foreign["id"]),
+            foreign_zone: text(&made["result"]["id"]),
+            foreign_token,
+            routes: routes(&document),
+            server,
+        }
     }
 
     async fn token(&self, permissions: &[&str], zone: Option<&str>) -> String {
@@ -197,19 +232,4 @@ fn routes(document: &Value) -> Vec<Route> {
         }
     }
     routes
-}
-
-/// An account and a zone that our tokens know nothing of, with an issuing authority.
-fn add_foreign_zone(server: &Server) {
-    let database = server.folder.path().join("data/countersign.db");
-    let mut connection = SqliteConnection::establish(database.to_str().unwrap()).unwrap();
-    let sql = format!(
-        "PRAGMA busy_timeout = 5000;
-         INSERT INTO accounts VALUES (x'{FOREIGN_ACCOUNT}', 'foreign', 0);
-         INSERT INTO zones VALUES (x'{FOREIGN_ZONE}', x'{FOREIGN_ACCOUNT}', 'foreign', 0);
-         INSERT INTO authorities SELECT randomblob(16), x'{FOREIGN_ACCOUNT}', x'{FOREIGN_ZONE}', parent_id, name, state,
-             key_type, serial, certificate, sealed_key, key_version, ski, not_before, not_after, created_at
-             FROM authorities WHERE zone_id IS NOT NULL LIMIT 1;"
-    );
-    connection.batch_execute(&sql).unwrap();
 }

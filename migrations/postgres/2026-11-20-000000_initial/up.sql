@@ -6,6 +6,7 @@ CREATE TABLE accounts (
     name TEXT NOT NULL,
     created_at BIGINT NOT NULL
 );
+CREATE UNIQUE INDEX accounts_by_name ON accounts (name);
 
 CREATE TABLE zones (
     id BYTEA NOT NULL PRIMARY KEY,

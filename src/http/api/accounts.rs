@@ -1,6 +1,6 @@
-//! Accounts: a token sees its own.
+//! Accounts: a token sees its own; the operator sees all and makes new ones.
 
-use actix_web::{HttpRequest, HttpResponse, get, web};
+use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -10,6 +10,7 @@ use crate::service::Service;
 
 use super::timestamp;
 use crate::http::authentication::Authenticated;
+use crate::http::body::{self, Fields, string};
 use crate::http::envelope::{self, Refusals, Success, SuccessPage};
 use crate::http::error::ApiError;
 use crate::http::parameters::{PageRequest, Parameters};
@@ -23,6 +24,24 @@ pub struct WireAccount {
     #[serde(rename = "type")]
     kind: &'static str,
     created_on: String,
+}
+
+/// An account to make.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description of what is read field by field")]
+pub struct CreateAccountBody {
+    /// 1 to 100 printable characters.
+    #[schema(example = "Example Org")]
+    name: String,
+}
+
+/// An account just made.
+#[derive(Serialize, ToSchema)]
+pub struct CreatedAccount {
+    #[serde(flatten)]
+    account: WireAccount,
+    /// The value of a token that may do everything in this account. Shown once.
+    token: String,
 }
 
 impl From<Account> for WireAccount {
@@ -59,10 +78,36 @@ pub async fn list(
 ) -> Result<HttpResponse, ApiError> {
     let parameters = Parameters::of(&request);
     let page = PageRequest::of(&parameters)?;
-    let mut accounts = vec![service.own_account(&caller.0).await?];
+    let mut accounts = service.accounts(&caller.0).await?;
     accounts.retain(|account| parameters.text("name").is_none_or(|name| account.name == name));
     let (accounts, info) = page.of_list(accounts);
     Ok(envelope::page(accounts.into_iter().map(WireAccount::from).collect(), info))
+}
+
+/// Make an account with a root authority and a first token. Takes every permission in the account of the first start.
+#[utoipa::path(
+    tag = "Accounts",
+    operation_id = "accounts-create",
+    request_body = CreateAccountBody,
+    responses(
+        (status = 200, description = "the account, with its first token", body = Success<CreatedAccount>),
+        Refusals,
+    ),
+    security(("api_token" = []), ("api_email" = [], "api_key" = [])),
+    extensions(("x-permission" = json!("all")))
+)]
+#[post("/client/v4/accounts")]
+pub async fn create(
+    caller: Authenticated,
+    payload: web::Payload,
+    service: web::Data<Service>,
+) -> Result<HttpResponse, ApiError> {
+    let permit = service.permit_new_account(caller.0).await?;
+    let mut fields = Fields::parse(&body::read(payload).await?)?;
+    let name = fields.required("name", "a string", string);
+    fields.finish()?;
+    let made = service.create_account(&permit, &name.unwrap_or_default()).await?;
+    Ok(envelope::success(CreatedAccount { account: made.account.into(), token: made.token.to_string() }))
 }
 
 /// Show an account.
