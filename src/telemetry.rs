@@ -15,7 +15,8 @@ pub const FILTER_VARIABLE: &str = "COUNTERSIGN_LOG";
 /// `pretty` or `json`.
 pub const FORMAT_VARIABLE: &str = "COUNTERSIGN_LOG_FORMAT";
 
-const DEFAULT_FILTER: &str = "info";
+/// The dispatcher calls every malformed request of a stranger an error.
+const DEFAULT_FILTER: &str = "info,actix_http::h1::dispatcher=off";
 
 #[derive(Debug, Error)]
 pub enum TelemetryError {

@@ -17,9 +17,14 @@ use crate::service::{FirstStart, Options, Service};
 use crate::store::Store;
 use crate::worker;
 
+/// Two cores' worth of connections, and the database.
+const MAX_OPEN_FILES: u64 = 16_384;
+
 /// Serves until SIGTERM or SIGINT, then finishes what is in flight.
 pub async fn run(config: Config) -> Result<(), CliError> {
     let DatabaseUrl::Sqlite(database) = &config.database;
+    // As many connections as the system lets us have; with fewer the server runs all the same.
+    let _ = rlimit::increase_nofile_limit(MAX_OPEN_FILES);
     create_private_folder(&config.data_dir)?;
     if let Some(folder) = database.parent() {
         create_private_folder(folder)?;
@@ -69,7 +74,9 @@ pub(super) fn create_private_folder(folder: &Path) -> Result<(), CliError> {
 
 /// One process serves an embedded database; the lock goes with the process, however it ends.
 pub(super) fn lock(database: &Path) -> Result<File, CliError> {
-    let mut path = database.as_os_str().to_owned();
+    // The file, not the name: another name may lead to the same one.
+    let file = database.canonicalize().unwrap_or_else(|_| database.to_owned());
+    let mut path = file.into_os_string();
     path.push(".lock");
     let path = Path::new(&path);
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);

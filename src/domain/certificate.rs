@@ -83,13 +83,7 @@ impl Certificate {
         self.status = to;
         self.version += 1;
         if to == Status::PendingRevocation {
-            let earlier = self.revocation.take();
-            self.revocation = Some(Revocation {
-                reason,
-                requested_on: now,
-                revoked_on: earlier.as_ref().and_then(|revocation| revocation.revoked_on),
-                crl_number: earlier.and_then(|revocation| revocation.crl_number),
-            });
+            self.revocation = Some(Revocation { reason, requested_on: now, revoked_on: None, crl_number: None });
         }
         self
     }

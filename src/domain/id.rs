@@ -84,7 +84,7 @@ mod parse {
     }
 
     pub fn dashed(text: &str) -> Option<Uuid> {
-        let dashed = text.len() == 36;
+        let dashed = text.len() == 36 && !text.bytes().any(|byte| byte.is_ascii_uppercase());
         dashed.then(|| Uuid::try_parse(text).ok())?
     }
 }
@@ -112,6 +112,7 @@ mod tests {
         assert_eq!(ZoneId::parse(hex).unwrap().to_string(), hex);
         assert_eq!(CertificateId::parse(dashed).unwrap().to_string(), dashed);
         assert!(ZoneId::parse(dashed).is_none());
+        assert!(CertificateId::parse(&dashed.to_uppercase()).is_none());
         assert!(CertificateId::parse(hex).is_none());
     }
 

@@ -15,6 +15,9 @@ const BACKDATING: TimeDelta = TimeDelta::minutes(5);
 /// The most subject alternative names a certificate may carry.
 pub const MAX_SUBJECT_ALTERNATIVE_NAMES: usize = 1000;
 
+/// And how long they may be together: TLS servers read only so much of a handshake, and lists hold a thousand of them.
+pub const MAX_SUBJECT_ALTERNATIVE_NAME_OCTETS: usize = 32 * 1024;
+
 /// What a caller asks to be signed.
 #[derive(Clone, Debug)]
 pub struct IssueRequest {
@@ -232,6 +235,13 @@ fn decide_names(
         } else if !names.contains(name) {
             names.push(name.clone());
         }
+    }
+    let octets: usize = names.iter().map(|name| name.value().len()).sum();
+    if octets > MAX_SUBJECT_ALTERNATIVE_NAME_OCTETS {
+        violations.push(Violation::new(
+            "/subject_alternative_names",
+            format!("the subject alternative names may have {MAX_SUBJECT_ALTERNATIVE_NAME_OCTETS} octets together; these have {octets}"),
+        ));
     }
     if names.len() > MAX_SUBJECT_ALTERNATIVE_NAMES {
         violations.push(Violation::new(

@@ -1,6 +1,7 @@
 //! Who is calling: reading credentials from headers, and turning them into permits (wire contract, 1.10).
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 
 use actix_web::dev::Payload;
@@ -109,10 +110,13 @@ fn service(request: &HttpRequest) -> Result<&web::Data<Service>, ApiError> {
     request.app_data::<web::Data<Service>>().ok_or_else(ApiError::internal)
 }
 
+/// The caller's address. Behind a proxy it is the last element of the last `X-Forwarded-For`: the one that our own proxy
+/// added. Those before it, and the header `Forwarded`, are whatever the caller sent.
 fn source(request: &HttpRequest) -> String {
     let behind_proxy = request.app_data::<BehindProxy>().is_some_and(|proxy| proxy.0);
-    if behind_proxy && let Some(address) = request.connection_info().realip_remote_addr() {
-        return address.chars().take(64).collect();
-    }
-    request.peer_addr().map(|address| address.ip().to_string()).unwrap_or_default()
+    let forwarded = behind_proxy.then(|| request.headers().get_all("x-forwarded-for").last()).flatten();
+    let forwarded =
+        forwarded.and_then(|header| header.to_str().ok()?.rsplit(',').next()?.trim().parse::<IpAddr>().ok());
+    let peer = request.peer_addr().map(|address| address.ip());
+    forwarded.or(peer).map(|address| address.to_string()).unwrap_or_default()
 }

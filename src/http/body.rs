@@ -1,6 +1,8 @@
 //! Request bodies: read by what the route expects, not by their label, since wrangler posts JSON as `text/plain` and
 //! the Python SDK labels an empty DELETE as JSON.
 
+use std::time::Duration;
+
 use actix_web::web::{self, BytesMut};
 use futures_util::StreamExt;
 use serde_json::{Map, Value};
@@ -10,11 +12,18 @@ use crate::domain::violation::Violation;
 use super::MAX_BODY;
 use super::error::ApiError;
 
+/// Against those who trickle bytes to hold connections.
+const MAX_DURATION: Duration = Duration::from_secs(30);
 /// A body past the limit is still drained up to this, so that its sender reads the answer instead of a broken pipe.
 const MAX_DRAINED: usize = 16 * MAX_BODY;
 
 /// Reads the whole body, at most [`MAX_BODY`] bytes.
-pub async fn read(mut payload: web::Payload) -> Result<Vec<u8>, ApiError> {
+pub async fn read(payload: web::Payload) -> Result<Vec<u8>, ApiError> {
+    let read = tokio::time::timeout(MAX_DURATION, read_within(payload)).await;
+    read.unwrap_or_else(|_| Err(ApiError::body_too_slow()))
+}
+
+async fn read_within(mut payload: web::Payload) -> Result<Vec<u8>, ApiError> {
     let mut body = BytesMut::new();
     let mut length = 0;
     while let Some(chunk) = payload.next().await {

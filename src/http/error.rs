@@ -7,12 +7,15 @@ use actix_web::http::header::{ALLOW, RETRY_AFTER};
 use actix_web::{HttpResponse, ResponseError};
 
 use crate::domain::violation::Violation;
-use crate::service::ServiceError;
+use crate::service::access::Permit;
+use crate::service::{Service, ServiceError};
 
 use super::envelope::{ChainedFault, Failure, Fault, FaultSource};
 
 /// How soon a caller should try again when we are overloaded, in seconds.
 const RETRY_SECONDS: u32 = 1;
+
+const MAX_FAULTS: usize = 100;
 
 /// A failure as the caller sees it.
 #[derive(Debug)]
@@ -28,8 +31,9 @@ impl ApiError {
         Self { status, faults: vec![fault(code, message.into())], allow: None }
     }
 
+    /// At most a hundred faults are told: whoever has more will ask again.
     pub fn invalid(violations: Vec<Violation>) -> Self {
-        let faults = violations.into_iter().map(|violation| Fault {
+        let faults = violations.into_iter().take(MAX_FAULTS).map(|violation| Fault {
             source: (!violation.pointer.is_empty()).then_some(FaultSource { pointer: violation.pointer }),
             ..fault(1400, violation.message)
         });
@@ -47,6 +51,10 @@ impl ApiError {
 
     pub fn body_too_large(max: usize) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, 1400, format!("the request body is larger than {max} bytes"))
+    }
+
+    pub fn body_too_slow() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, 1400, "the request body did not arrive in time")
     }
 
     pub fn no_credentials() -> Self {
@@ -88,6 +96,14 @@ impl ApiError {
             1101,
             "an internal fault; the log has it under this answer's x-request-id",
         )
+    }
+}
+
+impl ApiError {
+    /// A panic leaves no chance to set the header, so the text names the request.
+    pub fn panicked(request_id: &str) -> Self {
+        let message = format!("an internal fault; the log has it under the request id {request_id}");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, 1101, message)
     }
 }
 
@@ -142,4 +158,12 @@ impl ResponseError for ApiError {
 
 fn fault(code: u16, message: String) -> Fault {
     Fault { code, message, source: None, error_chain: Vec::new() }
+}
+
+/// Hands on what was read of a permitted request; a fault is recorded first.
+pub async fn recorded<T, P: Permit>(service: &Service, permit: &P, read: Result<T, ApiError>) -> Result<T, ApiError> {
+    if let Err(fault) = &read {
+        service.record_fault(permit, "", &fault.to_string()).await;
+    }
+    read
 }

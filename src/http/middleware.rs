@@ -6,6 +6,7 @@ use std::time::Instant;
 use actix_web::Error;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
 use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
 };
@@ -26,7 +27,7 @@ pub async fn around(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let id = uuid::Uuid::new_v4().simple().to_string();
     let span = tracing::info_span!("request", %id, method = %request.method(), path = %request.path());
-    let method = request.method().to_string();
+    let method = method_label(request.method());
     let started = Instant::now();
 
     let called = AssertUnwindSafe(next.call(request)).catch_unwind().instrument(span.clone()).await;
@@ -35,7 +36,7 @@ pub async fn around(
         Ok(called) => called?.map_into_boxed_body(),
         Err(_) => {
             span.in_scope(|| tracing::error!("a handler panicked"));
-            return Err(ApiError::internal().into());
+            return Err(ApiError::panicked(&id).into());
         }
     };
 
@@ -44,7 +45,7 @@ pub async fn around(
     // The pattern, not the path: strangers must not be able to make up label values.
     let route = response.request().match_pattern().unwrap_or_else(|| "unknown".into());
     span.in_scope(|| tracing::debug!(status, microseconds = elapsed.as_micros(), "answered"));
-    let labels = [("method", method), ("route", route), ("status", status.to_string())];
+    let labels = [("method", method.to_owned()), ("route", route), ("status", status.to_string())];
     metrics::histogram!("countersign_http_request_seconds", &labels).record(elapsed);
 
     let headers = response.headers_mut();
@@ -57,4 +58,18 @@ pub async fn around(
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     Ok(response)
+}
+
+/// Methods that strangers make up share one label, as unknown paths do.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
 }

@@ -31,6 +31,9 @@ use crate::service::Service;
 const SHUTDOWN_TIMEOUT: u64 = 30;
 /// How long a client may take to send a request's head: against those who trickle bytes to hold connections.
 const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// For each core. Stays under the number of files a process may have open on most systems, so that connections that are
+/// only held never keep the database from opening its own.
+const MAX_CONNECTIONS: usize = 4096;
 /// The longest body any route reads, in bytes.
 pub const MAX_BODY: usize = 1024 * 1024;
 
@@ -71,7 +74,8 @@ pub fn serve(listener: TcpListener, service: Arc<Service>, options: HttpOptions)
     let server = HttpServer::new(app)
         .disable_signals()
         .shutdown_timeout(SHUTDOWN_TIMEOUT)
-        .client_request_timeout(REQUEST_HEAD_TIMEOUT);
+        .client_request_timeout(REQUEST_HEAD_TIMEOUT)
+        .max_connections(MAX_CONNECTIONS);
     let server = match tls {
         Some(config) => server.listen_rustls_0_23(listener, config)?,
         None => server.listen(listener)?,

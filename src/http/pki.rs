@@ -3,10 +3,11 @@
 
 use actix_web::http::header::{CACHE_CONTROL, ETAG, EntityTag, Header, IfNoneMatch, LAST_MODIFIED};
 use actix_web::{HttpRequest, HttpResponse, route, web};
+use bytes::Bytes;
 
-use crate::domain::authority::Crl;
 use crate::domain::id::AuthorityId;
 use crate::service::Service;
+use crate::service::pki::PublishedCrl;
 use crate::x509::pem;
 
 use super::envelope::Refusals;
@@ -120,7 +121,7 @@ pub async fn revocation_list(
     service: web::Data<Service>,
 ) -> Result<HttpResponse, ApiError> {
     let crl = service.public_crl(AuthorityId::parse(&id)).await?;
-    Ok(published(&request, &service, DER_CRL, "crl", &crl, |der| der.to_vec()))
+    Ok(published(&request, &service, DER_CRL, "crl", &crl, PublishedCrl::der))
 }
 
 /// The authority's last CRL in PEM, as nginx and HAProxy read it.
@@ -140,7 +141,7 @@ pub async fn revocation_list_pem(
     service: web::Data<Service>,
 ) -> Result<HttpResponse, ApiError> {
     let crl = service.public_crl(AuthorityId::parse(&id)).await?;
-    Ok(published(&request, &service, PEM, "pem", &crl, |der| pem::encode("X509 CRL", der).into_bytes()))
+    Ok(published(&request, &service, PEM, "pem", &crl, PublishedCrl::pem))
 }
 
 fn unchanging(request: &HttpRequest, content_type: &str, tag: &str, body: Vec<u8>) -> HttpResponse {
@@ -161,8 +162,8 @@ fn published(
     service: &Service,
     content_type: &str,
     form: &str,
-    crl: &Crl,
-    write: impl FnOnce(&[u8]) -> Vec<u8>,
+    crl: &PublishedCrl,
+    form_of: impl FnOnce(&PublishedCrl) -> Bytes,
 ) -> HttpResponse {
     let tag = EntityTag::new_strong(format!("{}-{}-{form}", crl.authority, crl.number));
     let left = (crl.next_update - service.clock().now()).num_seconds();
@@ -176,7 +177,7 @@ fn published(
     if is_known(request, &tag) {
         return response.finish();
     }
-    response.content_type(content_type).body(write(&crl.der))
+    response.content_type(content_type).body(form_of(crl))
 }
 
 fn is_known(request: &HttpRequest, tag: &EntityTag) -> bool {

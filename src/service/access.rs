@@ -5,6 +5,9 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use chrono::{DateTime, Utc};
 
 use crate::domain::audit::{Action, Actor, ActorKind, AuditEvent, AuditResult};
 use crate::domain::id::{AccountId, AuditEventId, ZoneId};
@@ -78,6 +81,40 @@ pub struct AccountPermit<A: Act> {
     act: PhantomData<A>,
 }
 
+/// What every permit tells of itself.
+pub trait Permit {
+    type Act: Act;
+
+    fn caller(&self) -> &Caller;
+
+    /// The zone it is for; none for what belongs to an account.
+    fn zone_id(&self) -> Option<ZoneId>;
+}
+
+impl<A: Act> Permit for ZonePermit<A> {
+    type Act = A;
+
+    fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    fn zone_id(&self) -> Option<ZoneId> {
+        Some(self.zone())
+    }
+}
+
+impl<A: Act> Permit for AccountPermit<A> {
+    type Act = A;
+
+    fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    fn zone_id(&self) -> Option<ZoneId> {
+        None
+    }
+}
+
 impl Caller {
     pub fn token(&self) -> &Token {
         &self.token
@@ -127,6 +164,9 @@ impl Service {
     pub async fn authenticate(&self, value: &str, source: String) -> Result<Option<Caller>, ServiceError> {
         let now = self.clock.now();
         let token = self.token_of(value).await?.filter(|token| token.status(now) == TokenStatus::Active);
+        if token.is_none() {
+            self.refused_callers.note(now, &source);
+        }
         Ok(token.map(|token| Caller { token, source }))
     }
 
@@ -169,16 +209,30 @@ impl Service {
         Err(ServiceError::Forbidden)
     }
 
-    /// Records an act that an allowed caller tried and that was refused for its content.
-    pub(super) async fn record_refusal(
+    /// Records a refusal, if that is what came of a permitted act; then hands the outcome on.
+    pub(super) async fn recorded<T, P: Permit>(
         &self,
-        caller: &Caller,
-        zone: Option<ZoneId>,
-        action: Action,
-        subject: String,
-        detail: &str,
-    ) {
-        let event = self.event(caller.actor(), caller.account(), zone, action, subject);
+        permit: &P,
+        subject: &str,
+        outcome: Result<T, ServiceError>,
+    ) -> Result<T, ServiceError> {
+        if let Err(refusal @ (ServiceError::Invalid(_) | ServiceError::NotFound(_) | ServiceError::Forbidden)) =
+            &outcome
+        {
+            self.record_fault(permit, subject, &refusal.to_string()).await;
+        }
+        outcome
+    }
+
+    /// Records that a permitted act came to nothing, because what was sent could not be read or was refused.
+    pub async fn record_fault<P: Permit>(&self, permit: &P, subject: &str, detail: &str) {
+        if let Some(action) = P::Act::ACTION {
+            self.record_refusal(permit.caller(), permit.zone_id(), action, subject, detail).await;
+        }
+    }
+
+    async fn record_refusal(&self, caller: &Caller, zone: Option<ZoneId>, action: Action, subject: &str, detail: &str) {
+        let event = self.event(caller.actor(), caller.account(), zone, action, shortened(subject));
         let event = AuditEvent { result: AuditResult::Refused, detail: shortened(detail), ..event };
         if let Err(error) = self.store.record(event).await {
             tracing::error!(%error, action = action.as_str(), "a refusal could not be recorded");
@@ -211,7 +265,25 @@ impl Service {
     async fn record_denial<A: Act>(&self, caller: &Caller, place: &str) {
         if let Some(action) = A::ACTION {
             let detail = format!("{place}: the token lacks {}", A::PERMISSION);
-            self.record_refusal(caller, None, action, String::new(), &detail).await;
+            self.record_refusal(caller, None, action, "", &detail).await;
+        }
+    }
+}
+
+/// Tells the log of callers whose tokens are unknown or over, at most once a second, so that they cannot fill it.
+#[derive(Default)]
+pub(super) struct RefusedCallers {
+    /// Unix seconds.
+    told_at: AtomicI64,
+    since: AtomicU64,
+}
+
+impl RefusedCallers {
+    fn note(&self, now: DateTime<Utc>, source: &str) {
+        let count = self.since.fetch_add(1, Ordering::Relaxed) + 1;
+        if self.told_at.swap(now.timestamp(), Ordering::Relaxed) != now.timestamp() {
+            self.since.store(0, Ordering::Relaxed);
+            tracing::warn!(count, last = source, "callers with an unknown or expired token were refused");
         }
     }
 }

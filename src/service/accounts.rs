@@ -45,8 +45,8 @@ impl Service {
         if self.is_operator(permit.caller()).await? {
             return Ok(permit);
         }
-        let detail = "only a token with every permission in the first account makes accounts";
-        self.record_refusal(permit.caller(), None, Action::CreateAccount, String::new(), detail).await;
+        let detail = "only a token with every permission in the operator's account makes accounts";
+        self.record_fault(&permit, "", detail).await;
         Err(ServiceError::Forbidden)
     }
 
@@ -56,13 +56,27 @@ impl Service {
         permit: &AccountPermit<CreateAccount>,
         name: &str,
     ) -> Result<NewAccount, ServiceError> {
+        let outcome = self.create_account_or_refuse(permit, name).await;
+        self.recorded(permit, "", outcome).await
+    }
+
+    async fn create_account_or_refuse(
+        &self,
+        permit: &AccountPermit<CreateAccount>,
+        name: &str,
+    ) -> Result<NewAccount, ServiceError> {
         let name = name.trim();
         if name.is_empty() || name.chars().count() > MAX_NAME_LENGTH || name.chars().any(char::is_control) {
             let message = format!("name must be 1 to {MAX_NAME_LENGTH} printable characters");
-            return Err(self.refuse_account(permit, message).await);
+            return Err(ServiceError::invalid("/name", message));
         }
         let now = self.clock.now();
-        let account = Account { id: AccountId::new(self.random.opaque_id()?), name: name.to_owned(), created_on: now };
+        let account = Account {
+            id: AccountId::new(self.random.opaque_id()?),
+            name: name.to_owned(),
+            is_operator: false,
+            created_on: now,
+        };
         let (root, _) = self.make_root_authority(account.id, self.options.root_key_type, now).await?;
         let value = self.random.token_value()?;
         let token = self.administrator(account.id, &value)?;
@@ -76,7 +90,7 @@ impl Service {
             return Ok(NewAccount { account, token: value });
         }
         let message = format!("there is an account named {:?} already", account.name);
-        Err(self.refuse_account(permit, message).await)
+        Err(ServiceError::invalid("/name", message))
     }
 
     /// A token that may do everything in one account.
@@ -100,13 +114,8 @@ impl Service {
 
     async fn is_operator(&self, caller: &Caller) -> Result<bool, ServiceError> {
         let grants = &caller.token().grants;
-        let first = self.store.first_account().await?;
-        let in_first = first.is_some_and(|first| first.id == grants.account);
-        Ok(in_first && grants.reach == Reach::Account && grants.permissions.len() == Permission::ALL.len())
-    }
-
-    async fn refuse_account(&self, permit: &AccountPermit<CreateAccount>, message: String) -> ServiceError {
-        self.record_refusal(permit.caller(), None, Action::CreateAccount, String::new(), &message).await;
-        ServiceError::invalid("/name", message)
+        let operator = self.store.operator_account().await?;
+        let is_in_it = operator.is_some_and(|operator| operator.id == grants.account);
+        Ok(is_in_it && grants.reach == Reach::Account && grants.permissions.len() == Permission::ALL.len())
     }
 }

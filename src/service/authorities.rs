@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use zeroize::Zeroizing;
 
 use crate::domain::authority::{Authority, AuthorityState};
 use crate::domain::id::{AccountId, AuthorityId};
@@ -89,7 +90,7 @@ impl Service {
         now: DateTime<Utc>,
     ) -> Result<(NewAuthority, Arc<Signer>), ServiceError> {
         let draft =
-            self.draft(account, None, format!("Root CA for account {account}"), key_type, now, ROOT_LIFETIME)?;
+            self.draft(account, None, format!("Root CA for account {account}"), key_type, now, ROOT_LIFETIME).await?;
         let issuer = Issuer {
             subject: draft.subject.der.clone(),
             ski: draft.signer.public_key().ski.to_vec(),
@@ -125,14 +126,22 @@ impl Service {
         now: DateTime<Utc>,
     ) -> Result<NewAuthority, ServiceError> {
         let name = format!("Managed CA for zone {}", zone.id);
-        let mut draft = self.draft(zone.account.id, Some(zone), name, key_type, now, ISSUING_LIFETIME)?;
+        let mut draft = self.draft(zone.account.id, Some(zone), name, key_type, now, ISSUING_LIFETIME).await?;
         draft.not_after = draft.not_after.min(root.not_after);
         let issuer = self.issuer(root)?;
         let signed = self.sign_authority(&draft, issuer, Some(0), root_signer).await?;
         Ok(self.finish(draft, signed, Some(root.id)).await?.0)
     }
 
-    fn draft(
+    /// One at a time and off the async threads: an RSA key takes a large part of a second.
+    async fn generate(&self, key_type: AuthorityKeyType) -> Result<(Signer, Zeroizing<Vec<u8>>), ServiceError> {
+        let turn = self.key_generation.acquire().await;
+        let _turn = turn.map_err(|error| ServiceError::Internal(error.to_string()))?;
+        let generated = tokio::task::spawn_blocking(move || Signer::generate(key_type)).await;
+        Ok(generated.map_err(|error| ServiceError::Internal(error.to_string()))??)
+    }
+
+    async fn draft(
         &self,
         account: AccountId,
         zone: Option<&Zone>,
@@ -142,7 +151,7 @@ impl Service {
         lifetime: TimeDelta,
     ) -> Result<Draft, ServiceError> {
         let not_before = policy::not_before(now) - AUTHORITY_BACKDATING;
-        let (signer, pkcs8) = Signer::generate(key_type)?;
+        let (signer, pkcs8) = self.generate(key_type).await?;
         let id = AuthorityId::new(self.random.ordered_id(now));
         Ok(Draft {
             id,

@@ -42,6 +42,16 @@ impl Service {
         id: Option<CertificateId>,
         reason: Option<RevocationReason>,
     ) -> Result<Certificate, ServiceError> {
+        let outcome = self.revoke_or_refuse(permit, id, reason).await;
+        self.recorded(permit, &written(id), outcome).await
+    }
+
+    async fn revoke_or_refuse(
+        &self,
+        permit: &ZonePermit<RevokeCertificate>,
+        id: Option<CertificateId>,
+        reason: Option<RevocationReason>,
+    ) -> Result<Certificate, ServiceError> {
         let certificate = self.find(permit, id).await?;
         let hold_is_allowed = self.profiles.find(&certificate.profile).is_none_or(|profile| profile.allow_hold);
         let reason = match reason {
@@ -65,8 +75,11 @@ impl Service {
         permit: &ZonePermit<ReactivateCertificate>,
         id: Option<CertificateId>,
     ) -> Result<Certificate, ServiceError> {
-        let certificate = self.find(permit, id).await?;
-        self.change(permit, certificate, Change::Reactivate).await
+        let outcome = match self.find(permit, id).await {
+            Ok(certificate) => self.change(permit, certificate, Change::Reactivate).await,
+            Err(error) => Err(error),
+        };
+        self.recorded(permit, &written(id), outcome).await
     }
 
     /// A PATCH that asks for nothing: the certificate as it is.
@@ -95,10 +108,7 @@ impl Service {
                 Outcome::Unchanged => return Ok(certificate),
                 Outcome::Moves { to, reason } => (to, reason),
                 Outcome::Refused(refusal) => {
-                    let message = explain(refusal, &certificate);
-                    let zone = Some(permit.zone());
-                    self.record_refusal(permit.caller(), zone, action, id.to_string(), &message).await;
-                    return Err(ServiceError::invalid("", message));
+                    return Err(ServiceError::invalid("", explain(refusal, &certificate)));
                 }
             };
             let mut event =
@@ -135,4 +145,9 @@ fn explain(refusal: Refusal, certificate: &Certificate) -> String {
             certificate.not_after.format("%Y-%m-%dT%H:%M:%SZ")
         ),
     }
+}
+
+/// The id for the audit log; one that no certificate can have is not repeated there.
+fn written(id: Option<CertificateId>) -> String {
+    id.map(|id| id.to_string()).unwrap_or_default()
 }

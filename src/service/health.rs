@@ -11,6 +11,9 @@ use super::Service;
 /// A worker that has not been round for this long is reported as stuck.
 const WORKER_SILENCE: TimeDelta = TimeDelta::seconds(30);
 
+/// Transitions that wait longer than this are reported.
+const TRANSITION_PATIENCE: TimeDelta = TimeDelta::minutes(1);
+
 #[derive(Default)]
 pub(super) struct Health {
     /// When the worker last finished a round, in Unix milliseconds.
@@ -31,7 +34,7 @@ impl Service {
         vec![
             Part { name: "database", fault: self.database_fault().await },
             Part { name: "keys", fault: self.keys_fault().await },
-            Part { name: "worker", fault: self.worker_fault() },
+            Part { name: "worker", fault: self.worker_fault().await },
         ]
     }
 
@@ -46,18 +49,24 @@ impl Service {
         Some("the database does not answer")
     }
 
-    /// Opens the first account's root key, unless it is open already.
+    /// Opens the operator's root key, unless it is open already.
     async fn keys_fault(&self) -> Option<&'static str> {
         const FAULT: &str = "the authorities' keys cannot be opened";
-        let Ok(Some(account)) = self.store.first_account().await else { return Some(FAULT) };
+        let Ok(Some(account)) = self.store.operator_account().await else { return Some(FAULT) };
         let Ok(roots) = self.store.roots(account.id).await else { return Some(FAULT) };
         let root = roots.iter().find(|root| root.state == AuthorityState::Active)?;
         self.keyring.signer(&self.store, root).await.err().map(|_| FAULT)
     }
 
-    fn worker_fault(&self) -> Option<&'static str> {
+    async fn worker_fault(&self) -> Option<&'static str> {
+        let now = self.clock.now();
         let seen_at = self.health.worker_seen_at.load(Ordering::Relaxed);
-        let silence = self.clock.now().timestamp_millis() - seen_at;
-        (silence > WORKER_SILENCE.num_milliseconds()).then_some("the worker has not been round for 30 seconds")
+        // Either way: a clock that was set back must not make a stuck worker look young.
+        if (now.timestamp_millis() - seen_at).abs() > WORKER_SILENCE.num_milliseconds() {
+            return Some("the worker has not been round for 30 seconds");
+        }
+        let (_, oldest) = self.store.waiting_transitions().await.unwrap_or_default();
+        let is_late = oldest.is_some_and(|oldest| now - oldest > TRANSITION_PATIENCE);
+        is_late.then_some("a requested revocation or reactivation has waited for more than a minute")
     }
 }

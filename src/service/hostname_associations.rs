@@ -28,7 +28,7 @@ impl Service {
     ) -> Result<Vec<String>, ServiceError> {
         let violations = check(&hostnames);
         if !violations.is_empty() {
-            return Err(ServiceError::Invalid(violations));
+            return self.recorded(permit, "", Err(ServiceError::Invalid(violations))).await;
         }
         let zone = permit.zone();
         let mut event = self.event(

@@ -61,13 +61,10 @@ impl Service {
         input: IssueInput,
     ) -> Result<Issued, ServiceError> {
         let outcome = self.issue_or_refuse(permit, input).await;
-        if let Err(ServiceError::Invalid(violations)) = &outcome {
-            let detail = violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-            let zone = Some(permit.zone());
-            self.record_refusal(permit.caller(), zone, Action::IssueCertificate, String::new(), &detail).await;
+        if let Err(ServiceError::Invalid(_)) = &outcome {
             metrics::counter!("countersign_issuance_refused_total").increment(1);
         }
-        outcome
+        self.recorded(permit, "", outcome).await
     }
 
     /// Clears away idempotency keys that no repeated request can meet any more.

@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::clock::Clock;
 use crate::config::MasterKeySource;
@@ -56,7 +56,11 @@ pub struct Service {
     options: Options,
     tokens: Cache<[u8; 32], crate::domain::token::Token>,
     issuers: Cache<crate::domain::id::ZoneId, issuers::ZoneIssuer>,
+    crls: pki::Crls,
     health: health::Health,
+    refused_callers: access::RefusedCallers,
+    /// Making keys is slow work: one at a time, so that nobody occupies the machine with it.
+    key_generation: Semaphore,
     /// Wakes the worker: a transition waits.
     work: Arc<Notify>,
 }

@@ -1,5 +1,11 @@
 //! What relying parties fetch: CA certificates, bundles and CRLs. Public, so nothing here takes a permit.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+
 use crate::domain::authority::{Authority, Crl};
 use crate::domain::id::AuthorityId;
 use crate::x509::{pem, pkcs7};
@@ -49,10 +55,67 @@ impl Service {
         Ok(Bundle::of(&chain))
     }
 
-    /// The last CRL of an authority, always from the store: nobody may see a status that its CRL does not show.
-    pub async fn public_crl(&self, id: Option<AuthorityId>) -> Result<Crl, ServiceError> {
+    /// The last CRL of an authority. Which one that is comes from the store at each call: nobody may see a status that
+    /// its CRL does not show. The bytes are shared by all who fetch them.
+    pub async fn public_crl(&self, id: Option<AuthorityId>) -> Result<Arc<PublishedCrl>, ServiceError> {
         const NOUN: &str = "CRL";
         let id = id.ok_or(ServiceError::NotFound(NOUN))?;
-        self.store.latest_crl(id).await?.ok_or(ServiceError::NotFound(NOUN))
+        let publication = self.store.publication(id).await?.ok_or(ServiceError::NotFound(NOUN))?;
+        if let Some(known) = self.crls.find(id, publication.number) {
+            return Ok(known);
+        }
+        let crl = self.store.latest_crl(id).await?.ok_or(ServiceError::NotFound(NOUN))?;
+        Ok(self.crls.keep(crl))
+    }
+}
+
+/// A CRL in the two forms it is fetched in.
+#[derive(Debug)]
+pub struct PublishedCrl {
+    pub authority: AuthorityId,
+    pub number: i64,
+    pub this_update: DateTime<Utc>,
+    pub next_update: DateTime<Utc>,
+    der: Bytes,
+    pem: OnceLock<Bytes>,
+}
+
+impl PublishedCrl {
+    pub fn der(&self) -> Bytes {
+        self.der.clone()
+    }
+
+    pub fn pem(&self) -> Bytes {
+        self.pem.get_or_init(|| pem::encode("X509 CRL", &self.der).into()).clone()
+    }
+}
+
+/// The last CRL of each authority that somebody asked for.
+#[derive(Default)]
+pub(super) struct Crls(Mutex<HashMap<AuthorityId, Arc<PublishedCrl>>>);
+
+impl Crls {
+    const CAPACITY: usize = 1000;
+
+    fn find(&self, authority: AuthorityId, number: i64) -> Option<Arc<PublishedCrl>> {
+        let crls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        crls.get(&authority).filter(|crl| crl.number == number).cloned()
+    }
+
+    fn keep(&self, crl: Crl) -> Arc<PublishedCrl> {
+        let published = Arc::new(PublishedCrl {
+            authority: crl.authority,
+            number: crl.number,
+            this_update: crl.this_update,
+            next_update: crl.next_update,
+            der: crl.der.into(),
+            pem: OnceLock::new(),
+        });
+        let mut crls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if crls.len() >= Self::CAPACITY {
+            crls.clear();
+        }
+        crls.insert(crl.authority, Arc::clone(&published));
+        published
     }
 }

@@ -12,7 +12,7 @@ use crate::domain::serial::SerialNumber;
 use crate::domain::status::{Status, settled};
 use crate::domain::transition::Transition;
 use crate::keys::signer::Signer;
-use crate::store::{Lease, Publication, PublishOutcome, PublishedRevocation};
+use crate::store::{CarriedOut, Lease, Publication, PublishOutcome, PublishedRevocation};
 use crate::x509;
 use crate::x509::crl::{CrlPlan, RevokedEntry};
 
@@ -22,6 +22,8 @@ use super::{Service, ServiceError};
 pub const LEASE: TimeDelta = TimeDelta::seconds(10);
 /// The most transitions that one CRL carries out, so that its transaction holds nobody up for long.
 const MAX_TRANSITIONS: i64 = 1000;
+/// How far ahead of the clock a CRL may be dated: what clocks are corrected by in ordinary operation.
+const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
 const FIRST_RETRY: TimeDelta = TimeDelta::milliseconds(500);
 const LAST_RETRY: TimeDelta = TimeDelta::minutes(1);
 
@@ -40,7 +42,7 @@ impl Service {
         let now = self.clock.now();
         let mut due = Vec::new();
         for authority in self.store.authorities_with_transitions().await? {
-            if self.store.publication(authority).await?.is_some_and(|publication| publication.retry_at <= now) {
+            if self.store.publication(authority).await?.is_some_and(|publication| may_be_tried(&publication, now)) {
                 due.push(authority);
             }
         }
@@ -57,7 +59,8 @@ impl Service {
         }
         let is_due = |publication: &Publication| {
             let validity = publication.next_update - publication.this_update;
-            publication.retry_at <= now && publication.this_update + validity / 2 <= now
+            let is_old = publication.this_update + validity / 2 <= now || is_far_ahead(publication.this_update, now);
+            is_old && may_be_tried(publication, now)
         };
         Ok(publications
             .iter()
@@ -99,13 +102,18 @@ impl Service {
         }
         let last = self.store.publication(lease.authority).await?.ok_or_else(missing)?;
         let transitions = self.store.transitions(lease.authority, MAX_TRANSITIONS).await?;
-        let listed = self.store.revocations(lease.authority, last.this_update).await?;
+        // Both: after a clock that ran ahead is put right, what left the list too early comes back.
+        let listed_past_end = last.this_update.min(self.clock.now());
+        let listed = self.store.revocations(lease.authority, listed_past_end).await?;
         let entries = next_entries(listed, &transitions);
+        let carried_out = transitions.into_iter().map(|transition| self.carried_out(&authority, &entries, transition));
+        let carried_out = carried_out.collect();
 
         let signer = self.keyring.signer(&self.store, &authority).await?;
-        let crl = self.sign_crl(&authority, &signer, last.number + 1, Some(last.this_update), entries).await?;
+        let crl = self
+            .sign_crl(&authority, &signer, last.number + 1, Some(last.this_update), entries.into_values().collect())
+            .await?;
         let number = crl.number;
-        let carried_out = transitions.into_iter().map(|transition| self.with_event(&authority, transition)).collect();
         let event = self.crl_event(&authority, number);
         match self.store.publish(lease, crl, carried_out, event).await? {
             PublishOutcome::Published { finished } => {
@@ -118,17 +126,25 @@ impl Service {
         }
     }
 
-    /// Signs a CRL over these entries. It is never dated before the one it follows, whatever the clock says.
+    /// Signs a CRL over these entries. It is not dated before the one it follows, unless that one was dated by a clock
+    /// that ran far ahead: relying parties would not take such dates for a long time.
     pub(super) async fn sign_crl(
         &self,
         authority: &Authority,
         signer: &Signer,
         number: i64,
-        not_before: Option<DateTime<Utc>>,
+        previous: Option<DateTime<Utc>>,
         entries: Vec<RevokedEntry>,
     ) -> Result<Crl, ServiceError> {
         let now = whole_seconds(self.clock.now());
-        let this_update = not_before.map_or(now, |earliest| earliest.max(now));
+        let this_update = match previous {
+            Some(previous) if is_far_ahead(previous, now) => {
+                tracing::error!(authority = %authority.id, %previous, %now, "the last CRL was dated by a clock that ran ahead");
+                now
+            }
+            Some(previous) => previous.max(now),
+            None => now,
+        };
         let next_update = this_update + self.options.crl_validity;
         let plan = CrlPlan {
             issuer_subject: x509::certificate::read(&authority.certificate)?.subject.der,
@@ -145,14 +161,20 @@ impl Service {
         Ok(Crl { authority: authority.id, number, this_update, next_update, der: signed.der().to_vec() })
     }
 
-    fn with_event(&self, authority: &Authority, transition: Transition) -> (Transition, AuditEvent) {
+    fn carried_out(
+        &self,
+        authority: &Authority,
+        entries: &BTreeMap<SerialNumber, RevokedEntry>,
+        transition: Transition,
+    ) -> CarriedOut {
         let action = match settled(transition.status) {
             Status::Revoked => Action::FinishRevocation,
             _ => Action::FinishReactivation,
         };
         let subject = transition.certificate.to_string();
         let event = self.event(Actor::system(), authority.account, Some(transition.zone), action, subject);
-        (transition, event)
+        let revoked_on = entries.get(&transition.serial).map(|entry| entry.revoked_on);
+        CarriedOut { transition, revoked_on, event }
     }
 
     fn crl_event(&self, authority: &Authority, number: i64) -> AuditEvent {
@@ -175,7 +197,7 @@ impl Service {
 }
 
 /// What the next CRL lists: what the last one did, changed by what was asked for since.
-fn next_entries(listed: Vec<PublishedRevocation>, transitions: &[Transition]) -> Vec<RevokedEntry> {
+fn next_entries(listed: Vec<PublishedRevocation>, transitions: &[Transition]) -> BTreeMap<SerialNumber, RevokedEntry> {
     let listed = listed.into_iter().map(|revocation| {
         let entry = entry(&revocation.serial, revocation.revoked_on, revocation.reason);
         (revocation.serial, entry)
@@ -190,7 +212,7 @@ fn next_entries(listed: Vec<PublishedRevocation>, transitions: &[Transition]) ->
         let entry = entries.entry(transition.serial.clone()).or_insert(new);
         entry.reason = transition.reason;
     }
-    entries.into_values().collect()
+    entries
 }
 
 fn entry(
@@ -203,6 +225,15 @@ fn entry(
 
 fn whole_seconds(time: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp(time.timestamp(), 0).unwrap_or(time)
+}
+
+/// Whether the pause after a failure is over, or was set by a clock that ran ahead.
+fn may_be_tried(publication: &Publication, now: DateTime<Utc>) -> bool {
+    publication.retry_at <= now || publication.retry_at > now + LAST_RETRY
+}
+
+fn is_far_ahead(this_update: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    this_update > now + CLOCK_SKEW
 }
 
 /// Half a second, doubled with every attempt, at most a minute.
@@ -254,7 +285,7 @@ mod tests {
             asked(5, Status::PendingReactivation, CertificateHold),
         ];
         let entries = next_entries(before, &transitions);
-        let seen: Vec<_> = entries.iter().map(|e| (e.serial.as_bytes()[0], e.reason, e.revoked_on)).collect();
+        let seen: Vec<_> = entries.values().map(|e| (e.serial.as_bytes()[0], e.reason, e.revoked_on)).collect();
         assert_eq!(seen, [(2, KeyCompromise, at(1)), (3, KeyCompromise, at(1)), (4, CertificateHold, at(5))]);
     }
 

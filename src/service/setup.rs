@@ -1,14 +1,14 @@
 //! Starting: the master key, the profiles, and at the very first start everything else.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use zeroize::Zeroizing;
 
 use crate::clock::Clock;
@@ -20,10 +20,12 @@ use crate::domain::zone::Zone;
 use crate::keys::sealing::{MasterKey, Sealed};
 use crate::store::{self, MasterKeyCheck, Store, StoreError};
 
+use super::access::RefusedCallers;
 use super::blocked_keys::BlockedKeys;
 use super::cache::Cache;
 use super::health::Health;
 use super::keyring::Keyring;
+use super::pki::Crls;
 use super::profiles::Profiles;
 use super::random::Random;
 use super::{Options, Service, ServiceError};
@@ -82,7 +84,10 @@ impl Service {
             options,
             tokens: Cache::new(),
             issuers: Cache::new(),
+            crls: Crls::default(),
             health: Health::default(),
+            refused_callers: RefusedCallers::default(),
+            key_generation: Semaphore::new(1),
             work: Arc::new(Notify::new()),
             store,
             clock,
@@ -98,8 +103,12 @@ impl Service {
 
     async fn set_up(&self) -> Result<FirstStart, StartError> {
         let now = self.clock.now();
-        let account =
-            Account { id: AccountId::new(self.random.opaque_id()?), name: DEFAULT_ACCOUNT.to_owned(), created_on: now };
+        let account = Account {
+            id: AccountId::new(self.random.opaque_id()?),
+            name: DEFAULT_ACCOUNT.to_owned(),
+            is_operator: true,
+            created_on: now,
+        };
         let zone = Zone {
             id: ZoneId::new(self.random.opaque_id()?),
             account: account.clone(),
@@ -123,7 +132,7 @@ impl Service {
 
         // The file comes first: a crash in between is mended by the next start, a store without its token would not be.
         let token_file = self.options.data_dir.join(TOKEN_FILE);
-        write_secret(&token_file, &value, true)?;
+        write_secret(&token_file, &value)?;
         let first = store::FirstStart {
             master_key: self.keyring.check()?,
             account,
@@ -159,13 +168,16 @@ fn open_master_key(source: &MasterKeySource, store_is_empty: bool) -> Result<Mas
         MasterKeySource::File(path) => path,
     };
     match fs::read_to_string(path) {
-        Ok(text) => parse_master_key(&SecretString::from(text), &path.display().to_string()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && store_is_empty => {
+        Ok(text) => {
+            warn_if_open_to_others(path);
+            parse_master_key(&SecretString::from(text), &path.display().to_string())
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound && store_is_empty => {
             let key = MasterKey::generate().map_err(ServiceError::from)?;
-            write_secret(path, &key.to_text(), false)?;
+            write_secret(path, &key.to_text())?;
             Ok(key)
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(StartError::MasterKey(format!(
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StartError::MasterKey(format!(
             "the master key {} is missing, and the database holds keys that only it opens. Put the file back from your \
              backup, or name it with COUNTERSIGN_MASTER_KEY_FILE. A new key would not help: the old data cannot be opened \
              without the old one.",
@@ -196,18 +208,28 @@ fn verify_master_key(key: &MasterKey, check: &MasterKeyCheck) -> Result<(), Star
     ))
 }
 
-/// Writes a secret so that only the owner can read it, durably. An existing file is kept unless `replace`.
-fn write_secret(path: &Path, text: &str, replace: bool) -> Result<(), StartError> {
-    let written = || -> std::io::Result<()> {
-        if replace {
-            match fs::remove_file(path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
+/// Writes a secret so that only the owner can read it, durably and whole or not at all.
+fn write_secret(path: &Path, text: &str) -> Result<(), StartError> {
+    let written = || -> io::Result<()> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let unfinished = path.with_extension("unfinished");
+        match fs::remove_file(&unfinished) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
         writeln!(file, "{text}")?;
-        file.sync_all()
+        file.sync_all()?;
+        fs::rename(&unfinished, path)?;
+        File::open(folder)?.sync_all()
     };
     written().map_err(|error| StartError::File(format!("{} cannot be written: {error}", path.display())))
+}
+
+/// Says so when others than the owner can read a secret; the operator may have reasons (a group, a secret mount).
+fn warn_if_open_to_others(path: &Path) {
+    let mode = fs::metadata(path).map(|metadata| metadata.permissions().mode() & 0o777).unwrap_or_default();
+    if mode & 0o077 != 0 {
+        tracing::warn!(file = %path.display(), mode = format!("{mode:o}"), "the master key is open to others; chmod 600 it");
+    }
 }

@@ -38,14 +38,8 @@ impl Service {
         permit: &AccountPermit<CreateToken>,
         new: NewToken,
     ) -> Result<(Token, Zeroizing<String>), ServiceError> {
-        let token = match self.check_new_token(permit, new).await? {
-            Ok(token) => token,
-            Err(violations) => {
-                let detail = violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-                self.record_refusal(permit.caller(), None, Action::CreateToken, String::new(), &detail).await;
-                return Err(ServiceError::Invalid(violations));
-            }
-        };
+        let checked = self.check_new_token(permit, new).await;
+        let token = self.recorded(permit, "", checked).await?;
         let value = self.random.token_value()?;
         let event =
             self.event(permit.caller().actor(), permit.account(), None, Action::CreateToken, token.id.to_string());
@@ -70,7 +64,25 @@ impl Service {
         permit: &AccountPermit<DeleteToken>,
         id: Option<TokenId>,
     ) -> Result<TokenId, ServiceError> {
+        let outcome = self.delete_or_refuse(permit, id).await;
+        self.recorded(permit, &id.map(|id| id.to_string()).unwrap_or_default(), outcome).await
+    }
+
+    async fn delete_or_refuse(
+        &self,
+        permit: &AccountPermit<DeleteToken>,
+        id: Option<TokenId>,
+    ) -> Result<TokenId, ServiceError> {
         let id = id.ok_or(ServiceError::NotFound(NOUN))?;
+        let tokens = self.store.tokens(permit.account()).await?;
+        let token = tokens.iter().find(|token| token.id == id).ok_or(ServiceError::NotFound(NOUN))?;
+        if !permit.caller().token().grants.cover(&token.grants) {
+            return Err(ServiceError::invalid("", "a token can only be deleted by one that may do at least as much"));
+        }
+        if !tokens.iter().any(|other| other.id != id && keeps_the_door_open(other)) && keeps_the_door_open(token) {
+            let message = "this is the last token that can make others and never expires; make another one first";
+            return Err(ServiceError::invalid("", message));
+        }
         let event = self.event(permit.caller().actor(), permit.account(), None, Action::DeleteToken, id.to_string());
         let deleted = self.store.delete_token(permit.account(), id, event).await?;
         self.tokens.clear();
@@ -92,12 +104,7 @@ impl Service {
         }))
     }
 
-    /// The outer result is for faults of ours, the inner one for faults of the request.
-    async fn check_new_token(
-        &self,
-        permit: &AccountPermit<CreateToken>,
-        new: NewToken,
-    ) -> Result<Result<Token, Vec<Violation>>, ServiceError> {
+    async fn check_new_token(&self, permit: &AccountPermit<CreateToken>, new: NewToken) -> Result<Token, ServiceError> {
         let now = self.clock.now();
         let mut violations = Vec::new();
         let name = new.name.trim();
@@ -116,6 +123,7 @@ impl Service {
         {
             violations.push(Violation::new("/expires_on", "expires_on must be later than not_before"));
         }
+        violations.extend(outlives(permit.caller().token(), &new));
         violations.extend(self.check_zones(permit.caller(), new.zones.as_ref()).await?);
         let reach = new.zones.map_or(Reach::Account, Reach::Zones);
         let grants = Grants { account: permit.account(), permissions: new.permissions, reach };
@@ -123,16 +131,16 @@ impl Service {
             violations.push(Violation::new("/permissions", "a token can only be given what your own token may do"));
         }
         if !violations.is_empty() {
-            return Ok(Err(violations));
+            return Err(ServiceError::Invalid(violations));
         }
-        Ok(Ok(Token {
+        Ok(Token {
             id: TokenId::new(self.random.opaque_id()?),
             name: name.to_owned(),
             grants,
             created_on: now,
             not_before: new.not_before,
             expires_on: new.expires_on,
-        }))
+        })
     }
 
     async fn check_zones(
@@ -151,4 +159,31 @@ impl Service {
         let foreign = zones.iter().find(|zone| !own.contains(zone));
         Ok(foreign.map(|zone| Violation::new("/zones", format!("the account has no zone {zone}"))))
     }
+}
+
+/// A token must not live on in the ones it made.
+fn outlives(maker: &Token, new: &NewToken) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    if let Some(end) = maker.expires_on
+        && new.expires_on.is_none_or(|asked| asked > end)
+    {
+        let message =
+            format!("expires_on must not be later than your own token's, {}", end.format("%Y-%m-%dT%H:%M:%SZ"));
+        violations.push(Violation::new("/expires_on", message));
+    }
+    // Without one it is valid from now, when its maker is too.
+    if let (Some(start), Some(asked)) = (maker.not_before, new.not_before)
+        && asked < start
+    {
+        violations.push(Violation::new("/not_before", "not_before must not be earlier than your own token's"));
+    }
+    violations
+}
+
+/// Whether the account can be managed with this token alone, for good.
+fn keeps_the_door_open(token: &Token) -> bool {
+    let grants = &token.grants;
+    grants.permissions.contains(&Permission::WriteTokens)
+        && grants.reach == Reach::Account
+        && token.expires_on.is_none()
 }

@@ -5,7 +5,6 @@ use crate::domain::authority::AuthorityState;
 use crate::domain::id::ZoneId;
 use crate::domain::key::AuthorityKeyType;
 use crate::domain::permission::{Permission, Reach};
-use crate::domain::violation::Violation;
 use crate::domain::zone::{Zone, normalise_name};
 
 use super::access::{AccountPermit, Caller, CreateZone, ReadZones, ZonePermit};
@@ -39,12 +38,21 @@ impl Service {
 
     /// Makes a zone and its issuing authority under the account's root. A name that is taken is refused.
     pub async fn create_zone(&self, permit: &AccountPermit<CreateZone>, new: NewZone) -> Result<Zone, ServiceError> {
+        let outcome = self.create_or_refuse(permit, new).await;
+        self.recorded(permit, "", outcome).await
+    }
+
+    async fn create_or_refuse(&self, permit: &AccountPermit<CreateZone>, new: NewZone) -> Result<Zone, ServiceError> {
         let now = self.clock.now();
         let name = normalise_name(&new.name).map_err(|why| ServiceError::invalid("/name", why))?;
         let account = self.own_account(permit.caller()).await?;
         let roots = self.store.roots(account.id).await?;
         let root = roots.into_iter().rev().find(|root| root.state == AuthorityState::Active);
         let root = root.ok_or_else(|| ServiceError::Internal("the account has no active root authority".into()))?;
+
+        if self.store.zones(account.id).await?.iter().any(|zone| zone.name == name) {
+            return Err(name_is_taken(&name));
+        }
 
         let zone = Zone { id: ZoneId::new(self.random.opaque_id()?), account, name, created_on: now };
         let key_type = new.key_type.unwrap_or(self.options.issuing_key_type);
@@ -61,10 +69,13 @@ impl Service {
             ),
         ];
         if self.store.create_zone(zone.clone(), authority, events).await? {
-            return Ok(zone);
+            Ok(zone)
+        } else {
+            Err(name_is_taken(&zone.name))
         }
-        let taken = Violation::new("/name", format!("the account already has a zone named {:?}", zone.name));
-        self.record_refusal(permit.caller(), None, Action::CreateZone, String::new(), &taken.message).await;
-        Err(ServiceError::Invalid(vec![taken]))
     }
+}
+
+fn name_is_taken(name: &str) -> ServiceError {
+    ServiceError::invalid("/name", format!("the account already has a zone named {name:?}"))
 }

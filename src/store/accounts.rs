@@ -19,12 +19,18 @@ use super::{Store, audit, authorities, tokens};
 pub(super) struct AccountRow {
     id: Vec<u8>,
     name: String,
+    is_operator: bool,
     created_at: i64,
 }
 
 impl AccountRow {
     pub(super) fn into_domain(self) -> Result<Account, StoreError> {
-        Ok(Account { id: account_id(&self.id)?, name: self.name, created_on: time(self.created_at)? })
+        Ok(Account {
+            id: account_id(&self.id)?,
+            name: self.name,
+            is_operator: self.is_operator,
+            created_on: time(self.created_at)?,
+        })
     }
 }
 
@@ -70,10 +76,11 @@ impl Store {
         .await
     }
 
-    /// Whether the store has been set up: the account of the first start, if there is one.
-    pub async fn first_account(&self) -> Result<Option<Account>, StoreError> {
+    /// The account of the first start; none before that.
+    pub async fn operator_account(&self) -> Result<Option<Account>, StoreError> {
         self.read(|connection| {
-            let row = accounts::table.order(accounts::created_at).select(AccountRow::as_select()).first(connection);
+            let operator = accounts::table.filter(accounts::is_operator.eq(true));
+            let row = operator.select(AccountRow::as_select()).first(connection);
             row.optional()?.map(AccountRow::into_domain).transpose()
         })
         .await
@@ -86,6 +93,7 @@ pub(super) fn insert(connection: &mut Connection, account: &Account) -> Result<b
         .values((
             accounts::id.eq(account.id.as_bytes().as_slice()),
             accounts::name.eq(&account.name),
+            accounts::is_operator.eq(account.is_operator),
             accounts::created_at.eq(millis(account.created_on)),
         ))
         .on_conflict(accounts::name)

@@ -22,7 +22,7 @@ const WAIT_FOR_READER: Duration = Duration::from_secs(5);
 
 /// FULL, not NORMAL: in WAL mode NORMAL loses the last commits when the power goes (sqlite.org, "PRAGMA synchronous").
 const WRITER_PRAGMAS: &str = "
-    PRAGMA busy_timeout = 10000;
+    PRAGMA busy_timeout = 2000;
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
     PRAGMA foreign_keys = ON;

@@ -12,7 +12,7 @@ use crate::domain::authority::Crl;
 use crate::domain::id::{AuthorityId, CertificateId, ZoneId};
 use crate::domain::reason::RevocationReason;
 use crate::domain::serial::SerialNumber;
-use crate::domain::status::{Status, settled};
+use crate::domain::status::settled;
 use crate::domain::transition::Transition;
 
 use super::connection::Connection;
@@ -56,6 +56,15 @@ pub struct PublishedRevocation {
     pub reason: RevocationReason,
     pub revoked_on: DateTime<Utc>,
     pub not_after: DateTime<Utc>,
+}
+
+/// A transition that a CRL carries out.
+#[derive(Clone, Debug)]
+pub struct CarriedOut {
+    pub transition: Transition,
+    /// The revocationDate on the CRL; none when it is listed no more.
+    pub revoked_on: Option<DateTime<Utc>>,
+    pub event: AuditEvent,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,9 +145,11 @@ impl Store {
         until: DateTime<Utc>,
     ) -> Result<Option<Lease>, StoreError> {
         self.write(move |connection| {
-            let free_or_ours = publications::table.find(authority.as_bytes().as_slice()).filter(
-                publications::lease_until.lt(millis(now)).or(publications::lease_owner.eq(owner.as_bytes().as_slice())),
-            );
+            // A lease that reaches further than leases do was made before the clock was set back.
+            let is_over = publications::lease_until.lt(millis(now)).or(publications::lease_until.gt(millis(until)));
+            let free_or_ours = publications::table
+                .find(authority.as_bytes().as_slice())
+                .filter(is_over.or(publications::lease_owner.eq(owner.as_bytes().as_slice())));
             let fence: Option<i64> = diesel::update(free_or_ours)
                 .set((
                     publications::lease_owner.eq(Some(owner.as_bytes().as_slice())),
@@ -208,7 +219,7 @@ impl Store {
         &self,
         lease: Lease,
         crl: Crl,
-        carried_out: Vec<(Transition, AuditEvent)>,
+        carried_out: Vec<CarriedOut>,
         event: AuditEvent,
     ) -> Result<PublishOutcome, StoreError> {
         self.write(move |connection| {
@@ -218,10 +229,10 @@ impl Store {
             insert(connection, &crl)?;
             forget_old(connection, &crl)?;
             let mut finished = 0;
-            for (transition, event) in &carried_out {
-                relist(connection, transition)?;
-                if settle(connection, transition, &crl)? {
-                    audit::insert(connection, event)?;
+            for done in &carried_out {
+                relist(connection, done)?;
+                if settle(connection, done, &crl)? {
+                    audit::insert(connection, &done.event)?;
                     finished += 1;
                 }
             }
@@ -289,32 +300,33 @@ fn forget_old(connection: &mut Connection, crl: &Crl) -> Result<(), StoreError> 
 }
 
 /// Brings the list in line with what the CRL says, whether or not the transition still stands.
-fn relist(connection: &mut Connection, transition: &Transition) -> Result<(), StoreError> {
+fn relist(connection: &mut Connection, done: &CarriedOut) -> Result<(), StoreError> {
+    let transition = &done.transition;
     let key = (transition.authority.as_bytes().as_slice(), transition.serial.as_bytes());
-    if settled(transition.status) == Status::Active {
+    let Some(revoked_on) = done.revoked_on else {
         diesel::delete(revocations::table.find(key)).execute(connection)?;
         return Ok(());
-    }
-    // An entry that is there already (a hold that became final) keeps its date: that is when it stopped counting.
+    };
+    let as_listed = (revocations::reason.eq(transition.reason.code()), revocations::revoked_at.eq(millis(revoked_on)));
     diesel::insert_into(revocations::table)
         .values((
             revocations::authority_id.eq(key.0),
             revocations::serial.eq(key.1),
             revocations::certificate_id.eq(transition.certificate.as_bytes().as_slice()),
             revocations::zone_id.eq(transition.zone.as_bytes().as_slice()),
-            revocations::reason.eq(transition.reason.code()),
-            revocations::revoked_at.eq(millis(transition.requested_on)),
             revocations::not_after.eq(millis(transition.not_after)),
+            as_listed,
         ))
         .on_conflict((revocations::authority_id, revocations::serial))
         .do_update()
-        .set(revocations::reason.eq(transition.reason.code()))
+        .set(as_listed)
         .execute(connection)?;
     Ok(())
 }
 
 /// Gives the certificate its settled status and its receipt, and ends the transition, unless it was replaced.
-fn settle(connection: &mut Connection, transition: &Transition, crl: &Crl) -> Result<bool, StoreError> {
+fn settle(connection: &mut Connection, done: &CarriedOut, crl: &Crl) -> Result<bool, StoreError> {
+    let transition = &done.transition;
     let status = settled(transition.status);
     let as_requested = certificates::table
         .filter(certificates::zone_id.eq(transition.zone.as_bytes().as_slice()))
@@ -328,15 +340,11 @@ fn settle(connection: &mut Connection, transition: &Transition, crl: &Crl) -> Re
         certificates::receipt_crl_number.eq(Some(crl.number)),
         certificates::receipt_published_at.eq(Some(millis(crl.this_update))),
     );
-    let updated = if status == Status::Revoked {
-        let revoked_at: i64 = revocations::table
-            .find((transition.authority.as_bytes().as_slice(), transition.serial.as_bytes()))
-            .select(revocations::revoked_at)
-            .first(connection)?;
+    let updated = if let Some(revoked_on) = done.revoked_on {
         diesel::update(as_requested)
             .set((
                 receipt,
-                certificates::revoked_at.eq(Some(revoked_at)),
+                certificates::revoked_at.eq(Some(millis(revoked_on))),
                 certificates::revocation_crl_number.eq(Some(crl.number)),
             ))
             .execute(connection)?

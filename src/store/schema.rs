@@ -6,6 +6,7 @@ table! {
     accounts (id) {
         id -> Binary,
         name -> Text,
+        is_operator -> Bool,
         created_at -> BigInt,
     }
 }

@@ -115,6 +115,8 @@ fn move_to_pending(
                 pending,
                 certificates::revocation_reason.eq(Some(reason.code())),
                 certificates::revocation_requested_at.eq(Some(millis(now))),
+                certificates::revoked_at.eq(None::<i64>),
+                certificates::revocation_crl_number.eq(None::<i64>),
             ))
             .execute(connection)?,
         _ => diesel::update(as_it_was_read).set(pending).execute(connection)?,

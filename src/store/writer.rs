@@ -8,6 +8,8 @@
 //! its neighbours. Work may therefore run twice, and must depend on nothing but the database.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use diesel::connection::SimpleConnection;
@@ -25,17 +27,26 @@ const BATCH_LENGTH: usize = 512;
 #[derive(Clone)]
 pub(super) struct Writer {
     queue: mpsc::Sender<Box<dyn Work>>,
+    /// Whether the last batch was taken.
+    is_healthy: Arc<AtomicBool>,
 }
 
 impl Writer {
     /// Starts the thread that owns the connection.
     pub(super) fn start(connection: Connection) -> Result<Self, StoreError> {
         let (queue, waiting) = mpsc::channel(QUEUE_LENGTH);
+        let is_healthy = Arc::new(AtomicBool::new(true));
+        let health = Arc::clone(&is_healthy);
         thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || run(connection, waiting))
+            .spawn(move || run(connection, waiting, &health))
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        Ok(Self { queue })
+        Ok(Self { queue, is_healthy })
+    }
+
+    /// Whether the database took the last batch.
+    pub(super) fn is_healthy(&self) -> bool {
+        self.is_healthy.load(Ordering::Relaxed)
     }
 
     /// Queues a piece of work and waits until the transaction that holds it is durable.
@@ -90,36 +101,64 @@ where
     }
 }
 
-fn run(mut connection: Connection, mut waiting: mpsc::Receiver<Box<dyn Work>>) {
+fn run(mut connection: Connection, mut waiting: mpsc::Receiver<Box<dyn Work>>, is_healthy: &AtomicBool) {
     let mut batch = Vec::with_capacity(BATCH_LENGTH);
     while waiting.blocking_recv_many(&mut batch, BATCH_LENGTH) > 0 {
         metrics::histogram!("countersign_write_batch_size").record(batch.len() as f64);
-        commit_together(&mut connection, &mut batch);
+        let committed = commit_together(&mut connection, &mut batch);
+        is_healthy.store(committed, Ordering::Relaxed);
     }
 }
 
-fn commit_together(connection: &mut Connection, batch: &mut Vec<Box<dyn Work>>) {
+/// Runs the batch in one transaction, or piece by piece; whether the database took anything.
+fn commit_together(connection: &mut Connection, batch: &mut Vec<Box<dyn Work>>) -> bool {
     match in_transaction(connection, batch) {
-        Ok(()) => batch.drain(..).for_each(|work| work.answer(Ok(()))),
-        Err(error) if batch.len() == 1 => batch.drain(..).for_each(|work| work.answer(Err(error.clone()))),
-        Err(error) => {
+        Ok(()) => {
+            batch.drain(..).for_each(|work| work.answer(Ok(())));
+            true
+        }
+        Err(Failure { before_work: false, error }) if batch.len() > 1 => {
             tracing::warn!(%error, pieces = batch.len(), "a batch of writes failed; replaying it piece by piece");
-            for mut work in batch.drain(..) {
-                let result = in_transaction(connection, std::slice::from_mut(&mut work));
-                work.answer(result);
-            }
+            replay(connection, batch)
+        }
+        // Where not even a transaction could be begun, each piece would only wait as long again.
+        Err(Failure { error, .. }) => {
+            batch.drain(..).for_each(|work| work.answer(Err(error.clone())));
+            false
         }
     }
 }
 
-fn in_transaction(connection: &mut Connection, batch: &mut [Box<dyn Work>]) -> Result<(), StoreError> {
-    connection.batch_execute("BEGIN IMMEDIATE")?;
-    let result = batch.iter_mut().try_for_each(|work| work.run(connection));
-    let result = result.and_then(|()| Ok(connection.batch_execute("COMMIT")?));
-    if let Err(error) = &result {
-        tracing::debug!(%error, "rolling back");
+fn replay(connection: &mut Connection, batch: &mut Vec<Box<dyn Work>>) -> bool {
+    let mut committed = false;
+    let mut stuck: Option<StoreError> = None;
+    for mut work in batch.drain(..) {
+        if let Some(error) = &stuck {
+            work.answer(Err(error.clone()));
+            continue;
+        }
+        let result = in_transaction(connection, std::slice::from_mut(&mut work));
+        committed |= result.is_ok();
+        stuck = result.as_ref().err().filter(|failure| failure.before_work).map(|failure| failure.error.clone());
+        work.answer(result.map_err(|failure| failure.error));
+    }
+    committed
+}
+
+struct Failure {
+    /// The transaction could not even be begun.
+    before_work: bool,
+    error: StoreError,
+}
+
+fn in_transaction(connection: &mut Connection, batch: &mut [Box<dyn Work>]) -> Result<(), Failure> {
+    let begun = connection.batch_execute("BEGIN IMMEDIATE");
+    begun.map_err(|error| Failure { before_work: true, error: error.into() })?;
+    let worked = batch.iter_mut().try_for_each(|work| work.run(connection));
+    let result = worked.and_then(|()| Ok(connection.batch_execute("COMMIT")?));
+    result.map_err(|error| {
         // Fails when SQLite has rolled back by itself, as it does after some I/O errors.
         let _ = connection.batch_execute("ROLLBACK");
-    }
-    result
+        Failure { before_work: false, error }
+    })
 }

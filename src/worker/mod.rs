@@ -102,7 +102,7 @@ impl Worker {
 
     async fn keep_house(&mut self) -> Result<(), ServiceError> {
         let now = self.service.clock().now();
-        if self.housekeeping_at.is_some_and(|last| now - last < HOUSEKEEPING) {
+        if self.housekeeping_at.is_some_and(|last| (now - last).abs() < HOUSEKEEPING) {
             return Ok(());
         }
         self.service.forget_idempotency_keys().await?;

@@ -93,7 +93,7 @@ impl Installation {
 
     pub async fn crl(&self, authority: AuthorityId) -> CrlFacts {
         let crl = self.service.public_crl(Some(authority)).await.unwrap();
-        countersign::x509::crl::read(&crl.der).unwrap()
+        countersign::x509::crl::read(&crl.der()).unwrap()
     }
 
     /// SQL past the store, for faults that no caller can make.

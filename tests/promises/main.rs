@@ -10,3 +10,5 @@ mod audit;
 mod faults;
 mod isolation;
 mod publication;
+mod requests;
+mod tokens;

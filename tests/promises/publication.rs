@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use countersign::domain::id::CertificateId;
 use countersign::domain::reason::RevocationReason::{CertificateHold, KeyCompromise};
 use countersign::domain::status::Status;
@@ -236,13 +237,67 @@ async fn an_expired_hold_is_not_reactivated() {
 }
 
 #[tokio::test]
-async fn crls_are_never_dated_back_when_the_clock_is_set_back() {
+async fn crls_are_not_dated_back_when_the_clock_is_corrected_a_little() {
     let installation = Installation::new().await;
     let certificate = installation.issue("device").await;
     let before = installation.crl(certificate.authority).await;
-    installation.clock.set(installation.now() - chrono::TimeDelta::hours(1));
+    installation.clock.set(installation.now() - TimeDelta::minutes(2));
     installation.revoke(certificate.id, None).await;
     installation.publish(certificate.authority).await.unwrap();
     let after = installation.crl(certificate.authority).await;
     assert!(after.number > before.number && after.this_update >= before.this_update);
+}
+
+#[tokio::test]
+async fn a_clock_that_ran_ahead_takes_nobody_off_the_crl_for_good() {
+    let installation = Installation::new().await;
+    let certificate = installation.try_issue("device", 30).await.unwrap();
+    installation.revoke(certificate.id, Some(KeyCompromise)).await;
+    installation.publish(certificate.authority).await.unwrap();
+    let right = installation.now();
+
+    installation.clock.advance(DAY * 60);
+    for _ in 0..2 {
+        installation.publish(certificate.authority).await.unwrap();
+    }
+    assert!(!is_listed(&installation.crl(certificate.authority).await, &certificate), "its end lay behind");
+
+    installation.clock.set(right);
+    let due = installation.service.authorities_to_refresh().await.unwrap();
+    assert!(due.contains(&certificate.authority), "a CRL from the future is replaced at once");
+    installation.publish(certificate.authority).await.unwrap();
+    let crl = installation.crl(certificate.authority).await;
+    assert!(is_listed(&crl, &certificate));
+    assert_eq!(crl.this_update, right);
+    assert_eq!(crl.number, 5);
+}
+
+#[tokio::test]
+async fn a_pause_set_by_a_clock_that_ran_ahead_is_not_kept() {
+    let installation = Installation::new().await;
+    let certificate = installation.issue("device").await;
+    installation.revoke(certificate.id, None).await;
+    installation.tamper("UPDATE authorities SET state = 2 WHERE zone_id IS NOT NULL");
+    assert!(installation.publish(certificate.authority).await.is_err());
+    installation.tamper("UPDATE authorities SET state = 0");
+    installation.clock.set(installation.now() - TimeDelta::days(1));
+    assert_eq!(installation.service.authorities_to_publish().await.unwrap(), [certificate.authority]);
+}
+
+#[tokio::test]
+async fn api_and_crl_name_the_same_date_also_past_the_end() {
+    let installation = Installation::new().await;
+    let certificate = installation.try_issue("short", 1).await.unwrap();
+    installation.revoke(certificate.id, None).await;
+    installation.publish(certificate.authority).await.unwrap();
+    installation.clock.advance(DAY * 3);
+    for _ in 0..2 {
+        installation.publish(certificate.authority).await.unwrap();
+    }
+    installation.revoke(certificate.id, Some(KeyCompromise)).await;
+    installation.publish(certificate.authority).await.unwrap();
+    let revoked_on = installation.show(certificate.id).await.revocation.unwrap().revoked_on;
+    let crl = installation.crl(certificate.authority).await;
+    let entry = crl.entries.iter().find(|entry| entry.serial == certificate.serial).unwrap();
+    assert_eq!(Some(entry.revoked_on), revoked_on);
 }

@@ -14,12 +14,16 @@ pub const ADMIN: &str = "test-token-test-token-test-token-test-token";
 pub struct Server {
     pub url: String,
     pub client: reqwest::Client,
-    _folder: TempDir,
+    pub folder: TempDir,
     process: Child,
 }
 
 impl Server {
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    pub async fn start_with(settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut process = Command::new(env!("CARGO_BIN_EXE_countersign"))
@@ -27,6 +31,7 @@ impl Server {
             .current_dir(folder.path())
             .env("COUNTERSIGN_LISTEN", format!("127.0.0.1:{port}"))
             .env("COUNTERSIGN_BOOTSTRAP_TOKEN", ADMIN)
+            .envs(settings.iter().copied())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -35,7 +40,7 @@ impl Server {
         // Read to the end, so that the server never blocks on a full pipe.
         std::thread::spawn(move || log.lines().map_while(Result::ok).for_each(drop));
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let server = Self { url: format!("http://127.0.0.1:{port}"), client, _folder: folder, process };
+        let server = Self { url: format!("http://127.0.0.1:{port}"), client, folder, process };
         server.wait_until_ready().await;
         server
     }

@@ -4,6 +4,8 @@
 CREATE TABLE accounts (
     id BYTEA NOT NULL PRIMARY KEY,
     name TEXT NOT NULL,
+    -- The account of the first start, whose administrators make other accounts.
+    is_operator BOOLEAN NOT NULL,
     created_at BIGINT NOT NULL
 );
 CREATE UNIQUE INDEX accounts_by_name ON accounts (name);

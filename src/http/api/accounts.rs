@@ -12,7 +12,7 @@ use super::timestamp;
 use crate::http::authentication::Authenticated;
 use crate::http::body::{self, Fields, string};
 use crate::http::envelope::{self, Refusals, Success, SuccessPage};
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, recorded};
 use crate::http::parameters::{PageRequest, Parameters};
 
 #[derive(Serialize, ToSchema)]
@@ -103,10 +103,8 @@ pub async fn create(
     service: web::Data<Service>,
 ) -> Result<HttpResponse, ApiError> {
     let permit = service.permit_new_account(caller.0).await?;
-    let mut fields = Fields::parse(&body::read(payload).await?)?;
-    let name = fields.required("name", "a string", string);
-    fields.finish()?;
-    let made = service.create_account(&permit, &name.unwrap_or_default()).await?;
+    let name = recorded(&service, &permit, name(payload).await).await?;
+    let made = service.create_account(&permit, &name).await?;
     Ok(envelope::success(CreatedAccount { account: made.account.into(), token: made.token.to_string() }))
 }
 
@@ -131,4 +129,11 @@ pub async fn show(
     let id = AccountId::parse(request.match_info().query("account_id"));
     let id = id.ok_or_else(|| ApiError::no_route(request.path()))?;
     Ok(envelope::success(WireAccount::from(service.account(&caller.0, id).await?)))
+}
+
+async fn name(payload: web::Payload) -> Result<String, ApiError> {
+    let mut fields = Fields::parse(&body::read(payload).await?)?;
+    let name = fields.required("name", "a string", string);
+    fields.finish()?;
+    Ok(name.unwrap_or_default())
 }

@@ -19,7 +19,7 @@ use super::wire_certificate::ClientCertificate;
 use crate::http::authentication::InZone;
 use crate::http::body::{self, Fields, integer, string};
 use crate::http::envelope::{self, Note, Refusals, Success, SuccessPage};
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, recorded};
 use crate::http::parameters::{PageRequest, Parameters};
 
 /// What to sign. Keys that are not listed here are ignored.
@@ -118,9 +118,7 @@ pub async fn create(
     payload: web::Payload,
     service: web::Data<Service>,
 ) -> Result<HttpResponse, ApiError> {
-    let body = body::read(payload).await?;
-    let mut input = issue_input(&body)?;
-    input.idempotency = idempotency(&request, &body)?;
+    let input = recorded(&service, &permit.0, issue_input(&request, payload).await).await?;
     let issued = service.issue(&permit.0, input).await?;
     let notes = issued.messages.into_iter().map(Note::about_request).collect();
     Ok(envelope::success_with(ClientCertificate::from(issued.certificate), notes))
@@ -168,9 +166,8 @@ pub async fn edit(
     payload: web::Payload,
     service: web::Data<Service>,
 ) -> Result<HttpResponse, ApiError> {
-    let body = body::read(payload).await?;
     let id = certificate_id(&request);
-    let certificate = if asks_to_reactivate(&body)? {
+    let certificate = if recorded(&service, &permit.0, asks_to_reactivate(payload).await).await? {
         service.reactivate(&permit.0, id).await?
     } else {
         service.leave_as_it_is(&permit.0, id).await?
@@ -200,9 +197,7 @@ pub async fn delete(
     request: HttpRequest,
     service: web::Data<Service>,
 ) -> Result<HttpResponse, ApiError> {
-    let names = RevocationReason::names().collect::<Vec<_>>().join(", ");
-    let parameters = Parameters::of(&request);
-    let reason = parameters.parsed("reason", &format!("one of {names}"), RevocationReason::parse)?;
+    let reason = recorded(&service, &permit.0, reason(&request)).await?;
     let certificate = service.revoke(&permit.0, certificate_id(&request), reason).await?;
     Ok(envelope::success(ClientCertificate::from(certificate)))
 }
@@ -228,8 +223,15 @@ fn filter(parameters: &Parameters) -> Result<CertificateFilter, ApiError> {
     })
 }
 
-fn issue_input(body: &[u8]) -> Result<IssueInput, ApiError> {
-    let mut fields = Fields::parse(body)?;
+fn reason(request: &HttpRequest) -> Result<Option<RevocationReason>, ApiError> {
+    let names = RevocationReason::names().collect::<Vec<_>>().join(", ");
+    Parameters::of(request).parsed("reason", &format!("one of {names}"), RevocationReason::parse)
+}
+
+async fn issue_input(request: &HttpRequest, payload: web::Payload) -> Result<IssueInput, ApiError> {
+    let body = body::read(payload).await?;
+    let idempotency = idempotency(request, &body)?;
+    let mut fields = Fields::parse(&body)?;
     let csr = fields.required("csr", "a certificate signing request in PEM, as a string", string);
     let validity_days = fields.required("validity_days", "a whole number of days", integer);
     let profile = fields.optional("profile", "a string", string);
@@ -238,7 +240,7 @@ fn issue_input(body: &[u8]) -> Result<IssueInput, ApiError> {
     });
     let subject_alternative_names = names(&mut fields, &asked.unwrap_or_default());
     let faults = fields.into_faults();
-    Ok(IssueInput { csr, validity_days, profile, subject_alternative_names, faults, idempotency: None })
+    Ok(IssueInput { csr, validity_days, profile, subject_alternative_names, faults, idempotency })
 }
 
 fn names(fields: &mut Fields, asked: &[Value]) -> Vec<SubjectAlternativeName> {
@@ -278,8 +280,8 @@ fn idempotency(request: &HttpRequest, body: &[u8]) -> Result<Option<Idempotency>
 }
 
 /// No body, `{}` and `reactivate: true` ask for it; `false`, null and bodies with only other keys ask for nothing.
-fn asks_to_reactivate(body: &[u8]) -> Result<bool, ApiError> {
-    let mut fields = Fields::parse_optional(body)?;
+async fn asks_to_reactivate(payload: web::Payload) -> Result<bool, ApiError> {
+    let mut fields = Fields::parse_optional(&body::read(payload).await?)?;
     if fields.is_empty() {
         return Ok(true);
     }

@@ -10,7 +10,7 @@ use crate::service::access::{ReadAuthorities, WriteAuthorities};
 use crate::http::authentication::InZone;
 use crate::http::body::{self, Fields, string, strings};
 use crate::http::envelope::{self, Refusals, Success};
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, recorded};
 use crate::http::parameters::Parameters;
 
 #[derive(Serialize, ToSchema)]
@@ -74,12 +74,18 @@ pub async fn replace(
     payload: web::Payload,
     service: web::Data<Service>,
 ) -> Result<HttpResponse, ApiError> {
+    let (id, hostnames) = recorded(&service, &permit.0, replacement(payload).await).await?;
+    let hostnames = service.associate_hostnames(&permit.0, id, hostnames).await?;
+    Ok(envelope::success(HostnameAssociations { hostnames }))
+}
+
+/// The CA that is meant, if another one is, and the new list.
+async fn replacement(payload: web::Payload) -> Result<(Option<String>, Vec<String>), ApiError> {
     let mut fields = Fields::parse(&body::read(payload).await?)?;
     let hostnames = fields.required("hostnames", "an array of host names", strings);
     let id = fields.optional("mtls_certificate_id", "a UUID", |value| string(value).and_then(|id| certificate_id(&id)));
     fields.finish()?;
-    let hostnames = service.associate_hostnames(&permit.0, id, hostnames.unwrap_or_default()).await?;
-    Ok(envelope::success(HostnameAssociations { hostnames }))
+    Ok((id, hostnames.unwrap_or_default()))
 }
 
 fn certificate_id(text: &str) -> Option<String> {

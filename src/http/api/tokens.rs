@@ -16,8 +16,10 @@ use super::timestamp;
 use crate::http::authentication::{InAccount, bearer, credential};
 use crate::http::body::{self, Fields, string, strings, time};
 use crate::http::envelope::{self, Note, Refusals, Success, SuccessPage};
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, recorded};
 use crate::http::parameters::{PageRequest, Parameters};
+
+const MAX_ZONES: usize = 1000;
 
 #[derive(Serialize, ToSchema)]
 pub struct WireToken {
@@ -111,7 +113,7 @@ pub async fn create(
     payload: web::Payload,
     service: web::Data<Service>,
 ) -> Result<HttpResponse, ApiError> {
-    let new = new_token(&body::read(payload).await?)?;
+    let new = recorded(&service, &permit.0, new_token(payload).await).await?;
     let (token, value) = service.create_token(&permit.0, new).await?;
     Ok(envelope::success(wire(&service, token, Some(value.to_string()))))
 }
@@ -249,14 +251,18 @@ fn token_id(request: &HttpRequest) -> Option<TokenId> {
     TokenId::parse(request.match_info().query("token_id"))
 }
 
-fn new_token(body: &[u8]) -> Result<NewToken, ApiError> {
-    let mut fields = Fields::parse(body)?;
+async fn new_token(payload: web::Payload) -> Result<NewToken, ApiError> {
+    let mut fields = Fields::parse(&body::read(payload).await?)?;
     let name = fields.required("name", "a string", string);
     let permissions = fields.required("permissions", "an array of permissions", strings).unwrap_or_default();
     let zones = fields.optional("zones", "an array of zone ids", strings);
     let not_before = fields.optional("not_before", "an RFC 3339 time", time);
     let expires_on = fields.optional("expires_on", "an RFC 3339 time", time);
 
+    if permissions.len() > Permission::ALL.len() || zones.as_ref().is_some_and(|zones| zones.len() > MAX_ZONES) {
+        let message = format!("a token has at most {} permissions and {MAX_ZONES} zones", Permission::ALL.len());
+        return Err(ApiError::bad_parameter(message));
+    }
     let known = Permission::ALL.map(Permission::as_str).join(", ");
     let mut parsed = Vec::new();
     for (index, word) in permissions.iter().enumerate() {

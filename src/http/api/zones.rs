@@ -16,7 +16,7 @@ use super::timestamp;
 use crate::http::authentication::{Authenticated, InZone};
 use crate::http::body::{self, Fields, string};
 use crate::http::envelope::{self, Refusals, Success, SuccessPage};
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, recorded};
 use crate::http::parameters::{PageRequest, Parameters};
 
 #[derive(Serialize, ToSchema)]
@@ -134,21 +134,15 @@ pub async fn create(
     payload: web::Payload,
     service: web::Data<Service>,
 ) -> Result<HttpResponse, ApiError> {
-    let account_of_token = caller.0.account();
-    // Authorised before the body is read, then again for the account that the body names.
-    service.permit_in_account::<CreateZone>(caller.0.clone(), account_of_token).await?;
-    let mut fields = Fields::parse(&body::read(payload).await?)?;
-    let name = fields.required("name", "a string", string);
-    let account = fields.optional("account", "an object with the id of an account", |value| {
-        value.get("id").and_then(Value::as_str).and_then(AccountId::parse)
-    });
-    let kinds = AuthorityKeyType::ALL.map(AuthorityKeyType::as_str).join(", ");
-    let key_type = fields.optional("authority", &format!("an object with a key_type of {kinds}"), |value| {
-        value.get("key_type").and_then(Value::as_str).and_then(AuthorityKeyType::parse)
-    });
-    fields.finish()?;
-    let permit = service.permit_in_account::<CreateZone>(caller.0, account.unwrap_or(account_of_token)).await?;
-    let zone = service.create_zone(&permit, NewZone { name: name.unwrap_or_default(), key_type }).await?;
+    let own = caller.0.account();
+    // Authorised before the body is read, then for the account that the body names.
+    let permit = service.permit_in_account::<CreateZone>(caller.0.clone(), own).await?;
+    let (account, new) = recorded(&service, &permit, new_zone(payload).await).await?;
+    let permit = match account {
+        Some(account) => service.permit_in_account(caller.0, account).await?,
+        None => permit,
+    };
+    let zone = service.create_zone(&permit, new).await?;
     Ok(envelope::success(WireZone::from(zone)))
 }
 
@@ -167,4 +161,19 @@ pub async fn create(
 #[get("/client/v4/zones/{zone_id}")]
 pub async fn show(permit: InZone<ReadZones>, service: web::Data<Service>) -> Result<HttpResponse, ApiError> {
     Ok(envelope::success(WireZone::from(service.zone(&permit.0).await?)))
+}
+
+/// The account that the body names, if it does, and the zone to make.
+async fn new_zone(payload: web::Payload) -> Result<(Option<AccountId>, NewZone), ApiError> {
+    let mut fields = Fields::parse(&body::read(payload).await?)?;
+    let name = fields.required("name", "a string", string);
+    let account = fields.optional("account", "an object with the id of an account", |value| {
+        value.get("id").and_then(Value::as_str).and_then(AccountId::parse)
+    });
+    let kinds = AuthorityKeyType::ALL.map(AuthorityKeyType::as_str).join(", ");
+    let key_type = fields.optional("authority", &format!("an object with a key_type of {kinds}"), |value| {
+        value.get("key_type").and_then(Value::as_str).and_then(AuthorityKeyType::parse)
+    });
+    fields.finish()?;
+    Ok((account, NewZone { name: name.unwrap_or_default(), key_type }))
 }

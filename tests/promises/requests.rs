@@ -1,0 +1,121 @@
+//! Promise 8 and 9 at the edge: refused requests leave their audit event, made-up input leaves nothing behind.
+
+use diesel::RunQueryDsl;
+use diesel::sql_types::BigInt;
+use diesel::{Connection, SqliteConnection};
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+use crate::harness::csr;
+use crate::server::{ADMIN, Server};
+
+fn count(server: &Server, condition: &str) -> i64 {
+    let path = server.folder.path().join("data/countersign.db");
+    let mut connection = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+    let sql = format!("(SELECT COUNT(*) FROM audit_events WHERE {condition})");
+    diesel::select(diesel::dsl::sql::<BigInt>(&sql)).get_result(&mut connection).unwrap()
+}
+
+async fn zone(server: &Server) -> String {
+    let zones = server.result("GET", "/client/v4/zones", None).await;
+    zones[0]["id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn every_refused_act_leaves_its_audit_event() {
+    let server = Server::start().await;
+    let zone = zone(&server).await;
+    let account = server.result("GET", "/client/v4/accounts", None).await[0]["id"].as_str().unwrap().to_owned();
+    let certificates = format!("/client/v4/zones/{zone}/client_certificates");
+    let unknown = "0d89c70d-ad9f-4843-b99f-6cc0252067e9";
+    for (method, path, body, action) in [
+        ("POST", certificates.clone(), "no JSON".to_owned(), "certificate.issue"),
+        ("POST", certificates.clone(), "[]".into(), "certificate.issue"),
+        ("POST", certificates.clone(), "x".repeat(1_100_000), "certificate.issue"),
+        ("POST", certificates.clone(), json!({"csr": "x", "validity_days": 1}).to_string(), "certificate.issue"),
+        ("DELETE", format!("{certificates}/{unknown}"), String::new(), "certificate.revoke"),
+        ("DELETE", format!("{certificates}/{unknown}?reason=whim"), String::new(), "certificate.revoke"),
+        ("PATCH", format!("{certificates}/{unknown}"), "{}".into(), "certificate.reactivate"),
+        ("PATCH", format!("{certificates}/{unknown}"), r#"{"reactivate": "yes"}"#.into(), "certificate.reactivate"),
+        ("POST", "/client/v4/zones".into(), r#"{"name": "-"}"#.into(), "zone.create"),
+        ("POST", "/client/v4/zones".into(), r#"{"name": 7}"#.into(), "zone.create"),
+        ("POST", "/client/v4/accounts".into(), r#"{"name": ""}"#.into(), "account.create"),
+        ("POST", "/client/v4/accounts".into(), "{}".into(), "account.create"),
+        (
+            "POST",
+            format!("/client/v4/accounts/{account}/tokens"),
+            r#"{"name": "x", "permissions": ["all"]}"#.into(),
+            "token.create",
+        ),
+        (
+            "POST",
+            format!("/client/v4/accounts/{account}/tokens"),
+            r#"{"name": "", "permissions": []}"#.into(),
+            "token.create",
+        ),
+        ("DELETE", format!("/client/v4/accounts/{account}/tokens/{}", "0".repeat(32)), String::new(), "token.delete"),
+        (
+            "PUT",
+            format!("/client/v4/zones/{zone}/certificate_authorities/hostname_associations"),
+            r#"{"hostnames": ["a b"]}"#.into(),
+            "hostnames.associate",
+        ),
+    ] {
+        let condition = format!("action = '{action}' AND result = 1");
+        let before = count(&server, &condition);
+        let request = server.client.request(method.parse().unwrap(), format!("{}{path}", server.url));
+        let answer = request.bearer_auth(ADMIN).body(body).send().await.unwrap();
+        assert!(answer.status().is_client_error(), "{method} {path}: {}", answer.status());
+        assert_eq!(count(&server, &condition), before + 1, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn made_up_methods_and_paths_add_nothing_to_the_metrics() {
+    let server = Server::start().await;
+    for number in 0..50 {
+        let method = Method::from_bytes(format!("METHOD{number}").as_bytes()).unwrap();
+        server.client.request(method, format!("{}/made-up-{number}", server.url)).send().await.unwrap();
+    }
+    let metrics = server.client.get(format!("{}/metrics", server.url)).send().await.unwrap().text().await.unwrap();
+    assert!(!metrics.contains("METHOD") && !metrics.contains("made-up"), "{metrics}");
+}
+
+#[tokio::test]
+async fn the_address_in_the_audit_log_is_the_one_that_our_proxy_added() {
+    let server = Server::start_with(&[("COUNTERSIGN_BEHIND_PROXY", "true")]).await;
+    let zone = zone(&server).await;
+    for (forwarded, expected) in [
+        ("6.6.6.6, 192.0.2.9", "192.0.2.9"),
+        ("192.0.2.10", "192.0.2.10"),
+        ("admin console (trusted)", "127.0.0.1"),
+        ("2001:db8::1", "2001:db8::1"),
+    ] {
+        let condition = format!("action = 'certificate.issue' AND result = 0 AND source = '{expected}'");
+        let before = count(&server, &condition);
+        let answer = server
+            .client
+            .post(format!("{}/client/v4/zones/{zone}/client_certificates", server.url))
+            .bearer_auth(ADMIN)
+            .header("forwarded", "for=7.7.7.7")
+            .header("x-forwarded-for", forwarded)
+            .json(&json!({"csr": csr("device"), "validity_days": 30}))
+            .send();
+        assert_eq!(answer.await.unwrap().status(), StatusCode::OK);
+        assert_eq!(count(&server, &condition), before + 1, "{forwarded}");
+    }
+}
+
+#[tokio::test]
+async fn names_that_are_too_long_together_are_refused() {
+    let server = Server::start().await;
+    let zone = zone(&server).await;
+    let long =
+        |number: usize| json!({"type": "uri", "value": format!("https://example.com/{number}/{}", "x".repeat(900))});
+    let names: Vec<_> = (0..100).map(long).collect();
+    let body = json!({"csr": csr("device"), "validity_days": 30, "subject_alternative_names": names});
+    let path = format!("/client/v4/zones/{zone}/client_certificates");
+    let (status, answer) = server.call(ADMIN, "POST", &path, Some(&body)).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert_eq!(answer["errors"][0]["source"]["pointer"], "/subject_alternative_names");
+}
