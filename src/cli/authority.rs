@@ -6,7 +6,7 @@ use super::client::{Call, Client};
 use super::connection::{Connection, ZoneChoice};
 use super::error::CliError;
 use super::objects::Authority;
-use super::{Context, output};
+use super::{Context, configure, export_key, output};
 use crate::domain::id::{AuthorityId, ZoneId};
 
 /// The certificate authorities of a zone
@@ -14,6 +14,7 @@ use crate::domain::id::{AuthorityId, ZoneId};
 pub enum Command {
     List(List),
     Show(Show),
+    ExportKey(export_key::Arguments),
 }
 
 /// List the authorities of a zone: issuing ones first, then the root
@@ -59,6 +60,10 @@ pub async fn run(command: Command, context: &Context) -> Result<(), CliError> {
     match command {
         Command::List(arguments) => list(arguments, context).await,
         Command::Show(arguments) => show(arguments, context).await,
+        Command::ExportKey(arguments) => {
+            let config = configure(&arguments.configuration, context)?;
+            export_key::run(arguments, config).await
+        }
     }
 }
 

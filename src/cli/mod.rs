@@ -12,6 +12,7 @@ mod doctor;
 mod envelope;
 mod error;
 mod escape;
+mod export_key;
 mod files;
 mod issue;
 mod list;
@@ -167,7 +168,7 @@ async fn call(command: Command, context: &Context) -> Result<(), CliError> {
     }
 }
 
-/// Reads the configuration and starts logging: what the two commands need that are a server.
+/// Reads the configuration and starts logging: what the commands need that work on the data itself.
 fn configure(flags: &ConfigurationFlags, context: &Context) -> Result<Config, CliError> {
     let environment = &context.environment;
     telemetry::start(|name| environment.get(name).map(str::to_owned)).map_err(CliError::usage)?;

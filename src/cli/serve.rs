@@ -91,14 +91,14 @@ pub(super) fn lock(database: &Path) -> Result<File, CliError> {
     }
 }
 
-async fn open(database: &Path) -> Result<Store, CliError> {
+pub(super) async fn open(database: &Path) -> Result<Store, CliError> {
     let path = database.to_owned();
     let opened = tokio::task::spawn_blocking(move || Store::open(&path)).await;
     let opened = opened.map_err(|error| CliError::failure(error.to_string()))?;
     opened.map_err(|error| CliError::failure(error.to_string()))
 }
 
-fn options(config: &Config, address: SocketAddr) -> Result<Options, CliError> {
+pub(super) fn options(config: &Config, address: SocketAddr) -> Result<Options, CliError> {
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     let crl_validity = chrono::TimeDelta::from_std(config.crl_validity);
     Ok(Options {

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use secrecy::SecretString;
 use zeroize::Zeroizing;
 
+use crate::domain::audit::{Action, Actor};
 use crate::domain::authority::{Authority, AuthorityState};
 use crate::domain::id::{AccountId, AuthorityId};
 use crate::domain::key::AuthorityKeyType;
@@ -71,6 +73,20 @@ impl Service {
             }
         }
         Ok(Bundle::of(&trusted))
+    }
+
+    /// An authority's private key as encrypted PKCS#8 in PEM: for whoever runs the service, never for a caller.
+    pub async fn export_key(
+        &self,
+        id: AuthorityId,
+        passphrase: SecretString,
+    ) -> Result<Zeroizing<String>, ServiceError> {
+        let authority = self.public_authority(Some(id)).await?;
+        let exported = self.keyring.export(&self.store, &authority, passphrase).await?;
+        let event =
+            self.event(Actor::system(), authority.account, authority.zone, Action::ExportAuthorityKey, id.to_string());
+        self.store.record(event).await?;
+        Ok(exported)
     }
 
     async fn chain(&self, permit: &ZonePermit<ReadAuthorities>) -> Result<Vec<Authority>, ServiceError> {

@@ -3,8 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use secrecy::SecretString;
+use zeroize::Zeroizing;
+
 use crate::domain::authority::Authority;
 use crate::domain::id::AuthorityId;
+use crate::keys;
 use crate::keys::sealing::{MasterKey, Sealed};
 use crate::keys::signer::Signer;
 use crate::store::{SealedKey, Store};
@@ -26,13 +30,29 @@ impl Keyring {
         if let Some(signer) = self.signers.read().unwrap_or_else(PoisonError::into_inner).get(&authority.id) {
             return Ok(Arc::clone(signer));
         }
-        let missing = || ServiceError::Internal(format!("authority {} has no key", authority.id));
-        let sealed = store.sealed_key(authority.id).await?.ok_or_else(missing)?;
-        let sealed = Sealed { version: sealed.version, bytes: sealed.bytes };
-        let pkcs8 = self.master_key.open(associated_data(authority.id).as_bytes(), &sealed)?;
+        let pkcs8 = self.open(store, authority).await?;
         let signer = Arc::new(Signer::from_pkcs8(authority.key_type, &pkcs8)?);
         let mut signers = self.signers.write().unwrap_or_else(PoisonError::into_inner);
         Ok(Arc::clone(signers.entry(authority.id).or_insert(signer)))
+    }
+
+    /// The key for the outside: encrypted PKCS#8 in PEM.
+    pub(super) async fn export(
+        &self,
+        store: &Store,
+        authority: &Authority,
+        passphrase: SecretString,
+    ) -> Result<Zeroizing<String>, ServiceError> {
+        let pkcs8 = self.open(store, authority).await?;
+        let encrypted = tokio::task::spawn_blocking(move || keys::pkcs8::encrypt(&pkcs8, &passphrase)).await;
+        Ok(encrypted.map_err(|error| ServiceError::Internal(error.to_string()))??)
+    }
+
+    async fn open(&self, store: &Store, authority: &Authority) -> Result<Zeroizing<Vec<u8>>, ServiceError> {
+        let missing = || ServiceError::Internal(format!("authority {} has no key", authority.id));
+        let sealed = store.sealed_key(authority.id).await?.ok_or_else(missing)?;
+        let sealed = Sealed { version: sealed.version, bytes: sealed.bytes };
+        Ok(self.master_key.open(associated_data(authority.id).as_bytes(), &sealed)?)
     }
 
     pub(super) fn master_key(&self) -> &MasterKey {

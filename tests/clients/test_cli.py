@@ -172,6 +172,23 @@ def test_authorities_are_listed_and_shown(cli):
     assert cli.json("authority", "show", authorities[0]["id"]) == authorities[0]
 
 
+def test_an_authority_key_is_exported_encrypted_and_recorded(cli):
+    server = cli.zone.server
+    (cli.folder / "passphrase").write_text("correct horse\n")
+    for authority in cli.zone.authorities():
+        out = cli.folder / f"{authority['type']}.key"
+        result = subprocess.run(
+            [server_module.BINARY, "authority", "export-key", authority["id"], "--out", str(out),
+             "--passphrase-file", str(cli.folder / "passphrase"), "--data-dir", str(server.data)],
+            env=server.environment(), capture_output=True, text=True, timeout=60, check=False)
+        assert result.returncode == 0, result.stderr
+        assert out.read_text().startswith("-----BEGIN ENCRYPTED PRIVATE KEY-----")
+        assert out.stat().st_mode & 0o777 == 0o600
+        public = run("openssl", "pkey", "-in", out, "-passin", "pass:correct horse", "-pubout")
+        (cli.folder / "ca.pem").write_text(authority["certificate"])
+        assert run("openssl", "x509", "-in", cli.folder / "ca.pem", "-noout", "-pubkey") == public
+
+
 def test_accounts_are_made_and_live_apart(cli):
     name = f"tenant {uuid.uuid4().hex[:8]}"
     made = cli.json("account", "create", name)
