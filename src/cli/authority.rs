@@ -1,12 +1,13 @@
 //! `countersign authority`
 
 use clap::{Args, Subcommand};
+use serde_json::Value;
 
 use super::client::{Call, Client};
 use super::connection::{Connection, ZoneChoice};
 use super::error::CliError;
 use super::objects::Authority;
-use super::{Context, configure, export_key, output};
+use super::{Context, configure, envelope, export_key, output};
 use crate::domain::id::{AuthorityId, ZoneId};
 
 /// The certificate authorities of a zone
@@ -42,7 +43,7 @@ pub struct List {
 #[command(verbatim_doc_comment)]
 pub struct Show {
     /// Its id [default: the one that signs now]
-    #[arg(value_name = "ID", value_parser = authority_id)]
+    #[arg(value_name = "ID", value_parser = id)]
     authority: Option<AuthorityId>,
 
     /// Print its certificate, in PEM
@@ -69,17 +70,17 @@ pub async fn run(command: Command, context: &Context) -> Result<(), CliError> {
 
 /// All the authorities of a zone.
 pub async fn all(client: &Client, zone: ZoneId) -> Result<Vec<Authority>, CliError> {
-    client.call(Call::get(path(zone))).await?.read()
+    envelope::read(&Value::Array(client.items(&path(zone)).await?))
 }
 
 async fn list(arguments: List, context: &Context) -> Result<(), CliError> {
     let client = arguments.connection.open(context)?;
     let zone = arguments.zone.resolve(&client, context).await?;
-    let answer = client.call(Call::get(path(zone))).await?;
+    let authorities = Value::Array(client.items(&path(zone)).await?);
     if arguments.connection.json {
-        return output::json(&answer.result);
+        return output::json(&authorities);
     }
-    let authorities: Vec<Authority> = answer.read()?;
+    let authorities: Vec<Authority> = envelope::read(&authorities)?;
     let rows = authorities.into_iter().map(|authority| {
         let crl =
             authority.crl.map_or_else(|| "none".to_owned(), |crl| format!("{} until {}", crl.number, crl.next_update));
@@ -142,7 +143,7 @@ fn path(zone: ZoneId) -> String {
     format!("/client/v4/zones/{zone}/certificate_authorities")
 }
 
-fn authority_id(text: &str) -> Result<AuthorityId, String> {
+pub fn id(text: &str) -> Result<AuthorityId, String> {
     AuthorityId::parse(text)
         .ok_or_else(|| "an authority's id is a UUID, which `countersign authority list` shows".into())
 }

@@ -9,10 +9,9 @@ use super::client::{Client, is_loopback};
 use super::error::CliError;
 use super::escape::shell_word;
 use super::{Context, resolve};
-use crate::config::{Flags, LocalServer};
+use crate::config::{Flags, LocalServer, TOKEN_FILE};
 use crate::domain::id::ZoneId;
 
-const TOKEN_FILE: &str = "admin.token";
 const DEFAULT_ZONE: &str = "default";
 
 #[derive(Args, Clone, Debug)]

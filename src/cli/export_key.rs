@@ -8,11 +8,12 @@ use clap::Args;
 use super::configuration::ConfigurationFlags;
 use super::error::CliError;
 use super::files::{self, Access};
-use super::{output, serve};
+use super::{authority, output, serve};
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseUrl};
 use crate::domain::id::AuthorityId;
-use crate::service::Service;
+use crate::service::{Random, Service};
+use crate::store::Store;
 
 /// Write an authority's private key to a file, as encrypted PKCS#8 that openssl reads
 ///
@@ -23,7 +24,7 @@ use crate::service::Service;
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
     /// The authority; `countersign authority list` shows the ids
-    #[arg(value_name = "ID", value_parser = authority_id)]
+    #[arg(value_name = "ID", value_parser = authority::id)]
     authority: AuthorityId,
 
     /// Where to write it; an existing file is not overwritten
@@ -47,9 +48,10 @@ pub async fn run(arguments: Arguments, config: Config) -> Result<(), CliError> {
     if !database.exists() {
         return Err(CliError::failure(format_args!("there is no database {}", database.display())));
     }
-    let store = serve::open(database).await?;
+    let store = Store::open_beside(database).map_err(CliError::failure)?;
     let options = serve::options(&config, config.listen)?;
-    let (service, _) = Service::start(store, Clock::system(), options).await.map_err(CliError::failure)?;
+    let opened = Service::open(store, Clock::system(), Random::system(), options).await;
+    let service = opened.map_err(CliError::failure)?;
     let key = service.export_key(arguments.authority, passphrase).await.map_err(CliError::failure)?;
     files::create(&arguments.out, key.as_bytes(), Access::Private)?;
     output::note(format_args!(
@@ -57,8 +59,4 @@ pub async fn run(arguments: Arguments, config: Config) -> Result<(), CliError> {
         arguments.out.display()
     ));
     Ok(())
-}
-
-fn authority_id(text: &str) -> Result<AuthorityId, String> {
-    AuthorityId::parse(text).ok_or_else(|| "write an authority's id, a UUID".to_owned())
 }

@@ -13,7 +13,7 @@ use super::{CliError, output};
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseUrl};
 use crate::http::{self, HttpOptions};
-use crate::service::{FirstStart, Options, Service};
+use crate::service::{FirstStart, Options, Random, Service};
 use crate::store::Store;
 use crate::worker;
 
@@ -37,7 +37,7 @@ pub async fn run(config: Config) -> Result<(), CliError> {
 
     let store = open(database).await?;
     let options = options(&config, address)?;
-    let started = Service::start(store, Clock::system(), options).await;
+    let started = Service::start(store, Clock::system(), Random::system(), options).await;
     let (service, first) = started.map_err(|error| CliError::failure(error.to_string()))?;
     service.take_over_leases().await.map_err(|error| CliError::failure(error.to_string()))?;
     if let Some(first) = first {
@@ -91,7 +91,7 @@ pub(super) fn lock(database: &Path) -> Result<File, CliError> {
     }
 }
 
-pub(super) async fn open(database: &Path) -> Result<Store, CliError> {
+async fn open(database: &Path) -> Result<Store, CliError> {
     let path = database.to_owned();
     let opened = tokio::task::spawn_blocking(move || Store::open(&path)).await;
     let opened = opened.map_err(|error| CliError::failure(error.to_string()))?;

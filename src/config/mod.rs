@@ -28,6 +28,9 @@ use settings::names;
 use sources::Values;
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::V4(std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 8080));
+/// The file in the data folder that holds the first token.
+pub const TOKEN_FILE: &str = "admin.token";
+
 const DEFAULT_DATA_DIR: &str = "data";
 const DEFAULT_CRL_VALIDITY: Duration = Duration::from_secs(7 * 86_400);
 /// Used when no other is named and it is there, which it is in a checkout and in the container.

@@ -17,6 +17,7 @@ pub mod reason;
 pub mod serial;
 pub mod status;
 pub mod subject_alternative_name;
+pub mod text;
 pub mod token;
 pub mod transition;
 pub mod violation;

@@ -18,17 +18,19 @@ pub const MAX_SUBJECT_ALTERNATIVE_NAMES: usize = 1000;
 /// And how long they may be together: TLS servers read only so much of a handshake, and lists hold a thousand of them.
 pub const MAX_SUBJECT_ALTERNATIVE_NAME_OCTETS: usize = 32 * 1024;
 
-/// What a caller asks to be signed.
+/// What a caller asks to be signed, as far as it could be read. What is missing was found wrong before.
 #[derive(Clone, Debug)]
 pub struct IssueRequest {
-    pub csr: CertificationRequest,
+    pub csr: Option<CertificationRequest>,
     /// In days; any number, the bounds are the policy's.
-    pub validity_days: i64,
+    pub validity_days: Option<i64>,
     /// Names asked for beside those of the CSR, in the order of the request.
     pub subject_alternative_names: Vec<SubjectAlternativeName>,
+    /// What was found wrong while reading.
+    pub faults: Vec<Violation>,
 }
 
-/// Decides a request under a profile. The error holds every violation, not the first.
+/// Decides a request under a profile. The error holds every violation, not the first, whatever else could not be read.
 pub fn decide(
     profile: &Profile,
     request: IssueRequest,
@@ -36,45 +38,44 @@ pub fn decide(
     serial: SerialNumber,
     now: DateTime<Utc>,
 ) -> Result<Plan, Vec<Violation>> {
-    let mut violations = Vec::new();
+    let mut violations = request.faults;
     let mut messages = Vec::new();
+    let not_before = not_before(now);
 
-    check_key_type(profile, &request.csr, &mut violations);
-    check_subject(profile, &request.csr.subject, &mut violations);
-    check_extensions(profile, &request.csr, &mut violations, &mut messages);
-    let names = decide_names(profile, &request, &mut violations, &mut messages);
-    if request.csr.subject.is_empty() && names.is_empty() {
+    if let Some(csr) = &request.csr {
+        check_key_type(profile, csr, &mut violations);
+        check_subject(profile, &csr.subject, &mut violations);
+        check_extensions(profile, csr, &mut violations, &mut messages);
+    }
+    let asked = &request.subject_alternative_names;
+    let names = decide_names(profile, request.csr.as_ref(), asked, &mut violations, &mut messages);
+    if request.csr.as_ref().is_some_and(|csr| csr.subject.is_empty()) && names.is_empty() {
         violations.push(Violation::csr(
             "the request names nobody: it has an empty subject and no subject alternative name that the profile allows",
         ));
     }
-    let not_before = not_before(now);
-    if let Err(violation) = check_validity(profile, request.validity_days, not_before, issuer.not_after) {
-        violations.push(violation);
+    if let Some(days) = request.validity_days {
+        violations.extend(check_validity(profile, days, not_before, issuer.not_after).err());
     }
-    if !violations.is_empty() {
+    let (Some(csr), Some(validity_days), true) = (request.csr, request.validity_days, violations.is_empty()) else {
         return Err(violations);
-    }
+    };
     if names.is_empty() {
         messages.push(
             "the certificate has no subject alternative name; some TLS libraries (Python's cryptography, for one) ask for one".into(),
         );
     }
 
-    let kept_extensions = request
-        .csr
-        .extensions
-        .into_iter()
-        .filter(|extension| profile.kept_extensions.contains(&extension.oid))
-        .collect();
+    let kept_extensions =
+        csr.extensions.into_iter().filter(|extension| profile.kept_extensions.contains(&extension.oid)).collect();
     Ok(Plan {
         profile: profile.name.clone(),
         issuer,
         serial,
-        subject: request.csr.subject,
-        public_key: request.csr.public_key,
+        subject: csr.subject,
+        public_key: csr.public_key,
         not_before,
-        not_after: not_before + TimeDelta::days(request.validity_days),
+        not_after: not_before + TimeDelta::days(validity_days),
         kind: PlanKind::Client {
             subject_alternative_names: names,
             key_usage: profile.key_usage.clone(),
@@ -92,8 +93,7 @@ pub fn not_before(now: DateTime<Utc>) -> DateTime<Utc> {
     past.duration_trunc(TimeDelta::minutes(1)).unwrap_or(past)
 }
 
-/// Checks the days asked for, alone: also called when the CSR could not be read, so that both faults are told.
-pub fn check_validity(
+fn check_validity(
     profile: &Profile,
     validity_days: i64,
     not_before: DateTime<Utc>,
@@ -198,26 +198,23 @@ fn check_extensions(
 
 fn decide_names(
     profile: &Profile,
-    request: &IssueRequest,
+    csr: Option<&CertificationRequest>,
+    asked: &[SubjectAlternativeName],
     violations: &mut Vec<Violation>,
     messages: &mut Vec<String>,
 ) -> Vec<SubjectAlternativeName> {
-    for kind in &request.csr.unsupported_names {
+    for kind in csr.iter().flat_map(|csr| &csr.unsupported_names) {
         messages.push(format!(
             "a subject alternative name of type {kind} was left out: only dns, email, uri and ip are copied"
         ));
     }
-    let addresses = subject_addresses(&request.csr.subject);
-    let from_subject = addresses.iter().map(|name| (name, "/csr".to_owned()));
-    let from_csr = request.csr.subject_alternative_names.iter().map(|name| (name, "/csr".to_owned()));
-    let from_body = request
-        .subject_alternative_names
-        .iter()
-        .enumerate()
-        .map(|(index, name)| (name, format!("/subject_alternative_names/{index}")));
+    let addresses = csr.map(|csr| subject_addresses(&csr.subject)).unwrap_or_default();
+    let of_csr = csr.iter().flat_map(|csr| &csr.subject_alternative_names).chain(&addresses);
+    let from_csr = of_csr.map(|name| (name, "/csr".to_owned()));
+    let from_body = asked.iter().enumerate().map(|(index, name)| (name, format!("/subject_alternative_names/{index}")));
 
     let mut names: Vec<SubjectAlternativeName> = Vec::new();
-    for (name, pointer) in from_csr.chain(from_subject).chain(from_body) {
+    for (name, pointer) in from_csr.chain(from_body) {
         let Some(patterns) = profile.subject_alternative_names.get(&name.kind()) else {
             messages.push(format!(
                 "the subject alternative name {name} was left out: profile {:?} copies none of its type",

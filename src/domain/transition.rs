@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::certificate::Certificate;
 use super::id::{AuthorityId, CertificateId, ZoneId};
 use super::reason::RevocationReason;
 use super::serial::SerialNumber;
@@ -21,4 +22,21 @@ pub struct Transition {
     pub reason: RevocationReason,
     pub requested_on: DateTime<Utc>,
     pub not_after: DateTime<Utc>,
+}
+
+impl Transition {
+    /// What the worker has to do about a certificate as it was just requested to be.
+    pub fn of(requested: &Certificate, reason: RevocationReason, now: DateTime<Utc>) -> Self {
+        Self {
+            certificate: requested.id,
+            zone: requested.zone,
+            authority: requested.authority,
+            serial: requested.serial.clone(),
+            status: requested.status,
+            version: requested.version,
+            reason,
+            requested_on: now,
+            not_after: requested.not_after,
+        }
+    }
 }

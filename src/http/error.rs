@@ -8,7 +8,7 @@ use actix_web::{HttpResponse, ResponseError};
 
 use crate::domain::violation::Violation;
 use crate::service::access::Permit;
-use crate::service::{Service, ServiceError};
+use crate::service::{Noun, Service, ServiceError};
 
 use super::envelope::{ChainedFault, Failure, Fault, FaultSource};
 
@@ -97,9 +97,7 @@ impl ApiError {
             "an internal fault; the log has it under this answer's x-request-id",
         )
     }
-}
 
-impl ApiError {
     /// A panic leaves no chance to set the header, so the text names the request.
     pub fn panicked(request_id: &str) -> Self {
         let message = format!("an internal fault; the log has it under the request id {request_id}");
@@ -112,7 +110,7 @@ impl From<ServiceError> for ApiError {
         match error {
             ServiceError::Invalid(violations) => Self::invalid(violations),
             ServiceError::Forbidden => Self::not_allowed(),
-            ServiceError::NotFound("certificate") => {
+            ServiceError::NotFound(Noun::Certificate) => {
                 Self::new(StatusCode::NOT_FOUND, 1415, "Invalid Certificate ID in request")
             }
             ServiceError::NotFound(noun) => Self::new(StatusCode::NOT_FOUND, 1416, format!("There is no such {noun}")),

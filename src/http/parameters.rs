@@ -3,6 +3,8 @@
 use actix_web::HttpRequest;
 use chrono::{DateTime, Utc};
 
+use crate::domain::text::parse_timestamp;
+use crate::domain::violation::Violation;
 use crate::store::Window;
 
 use super::body::whole_number;
@@ -13,42 +15,49 @@ const DEFAULT_PER_PAGE: i64 = 20;
 /// More is cut to this, and `result_info` says so (section 8, row 12).
 const MAX_PER_PAGE: i64 = 1000;
 
-/// The decoded query of a request. A name that is given twice counts once: the first.
-pub struct Parameters(Vec<(String, String)>);
+/// The decoded query of a request. A name that is given twice counts once: the first. Each fault is kept, and none
+/// ends the reading.
+pub struct Parameters {
+    pairs: Vec<(String, String)>,
+    faults: Vec<Violation>,
+}
 
 impl Parameters {
     pub fn of(request: &HttpRequest) -> Self {
         let query = url::form_urlencoded::parse(request.query_string().as_bytes());
-        Self(query.into_owned().collect())
+        Self { pairs: query.into_owned().collect(), faults: Vec::new() }
     }
 
     pub fn text(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// A parameter that `read` understands; `what` says what it should have been.
-    pub fn parsed<T>(
-        &self,
-        name: &str,
-        what: &str,
-        read: impl FnOnce(&str) -> Option<T>,
-    ) -> Result<Option<T>, ApiError> {
-        let Some(text) = self.text(name) else { return Ok(None) };
-        let shown: String = text.chars().take(60).collect();
-        let wrong = || ApiError::bad_parameter(format!("the query parameter {name} must be {what}, not {shown:?}"));
-        read(text).map(Some).ok_or_else(wrong)
+    pub fn parsed<T>(&mut self, name: &str, what: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        let text = self.text(name)?;
+        let parsed = read(text);
+        if parsed.is_none() {
+            let shown: String = text.chars().take(60).collect();
+            let message = format!("the query parameter {name} must be {what}, not {shown:?}");
+            self.faults.push(Violation::new("", message));
+        }
+        parsed
     }
 
-    pub fn time(&self, name: &str) -> Result<Option<DateTime<Utc>>, ApiError> {
-        self.parsed(name, "an RFC 3339 time such as 2027-01-31T00:00:00Z", |text| {
-            // A `+` of an offset that nobody percent-encoded arrives as a blank.
-            let time = DateTime::parse_from_rfc3339(&text.replace(' ', "+")).ok()?;
-            Some(time.to_utc())
+    pub fn time(&mut self, name: &str) -> Option<DateTime<Utc>> {
+        // A `+` of an offset that nobody percent-encoded arrives as a blank.
+        self.parsed(name, "a date or an RFC 3339 time such as 2027-01-31T00:00:00Z", |text| {
+            parse_timestamp(&text.replace(' ', "+"))
         })
     }
 
+    /// Ends the reading: any fault is an answer.
+    pub fn finish(self) -> Result<(), ApiError> {
+        if self.faults.is_empty() { Ok(()) } else { Err(ApiError::invalid(self.faults)) }
+    }
+
     /// A whole number of at least `min`; `1.0` is one, since SDKs type pages as floats.
-    fn number(&self, name: &str, min: i64) -> Result<Option<i64>, ApiError> {
+    fn number(&mut self, name: &str, min: i64) -> Option<i64> {
         self.parsed(name, &format!("a whole number from {min}"), |text| {
             let number = text.parse().ok().and_then(whole_number)?;
             (number >= min).then_some(number)
@@ -67,15 +76,15 @@ pub struct PageRequest {
 }
 
 impl PageRequest {
-    pub fn of(parameters: &Parameters) -> Result<Self, ApiError> {
-        let limit = parameters.number("limit", 0)?;
-        let per_page = parameters.number("per_page", 1)?;
-        Ok(Self {
-            page: parameters.number("page", 1)?.unwrap_or(1),
+    pub fn of(parameters: &mut Parameters) -> Self {
+        let limit = parameters.number("limit", 0);
+        let per_page = parameters.number("per_page", 1);
+        Self {
+            page: parameters.number("page", 1).unwrap_or(1),
             per_page: per_page.or(limit).unwrap_or(DEFAULT_PER_PAGE).clamp(1, MAX_PER_PAGE),
-            offset: parameters.number("offset", 0)?.unwrap_or(0),
+            offset: parameters.number("offset", 0).unwrap_or(0),
             limit,
-        })
+        }
     }
 
     /// The rows of this page, counted in the filtered list.
@@ -112,8 +121,10 @@ mod tests {
     use super::*;
 
     fn request(query: &str) -> Result<PageRequest, ApiError> {
-        let query = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-        PageRequest::of(&Parameters(query))
+        let pairs = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        let mut parameters = Parameters { pairs, faults: Vec::new() };
+        let page = PageRequest::of(&mut parameters);
+        parameters.finish().map(|()| page)
     }
 
     fn window(query: &str) -> (i64, i64) {

@@ -7,6 +7,7 @@ use crate::domain::account::Account;
 use crate::domain::audit::Action;
 use crate::domain::id::{AccountId, TokenId};
 use crate::domain::permission::{Grants, Permission, Reach};
+use crate::domain::text::label;
 use crate::domain::token::Token;
 use crate::store::NewToken;
 
@@ -34,8 +35,10 @@ impl Service {
 
     /// An account by id, if the caller may see it; unknown and foreign ones are refused alike.
     pub async fn account(&self, caller: &Caller, id: AccountId) -> Result<Account, ServiceError> {
-        let found = self.accounts(caller).await?.into_iter().find(|account| account.id == id);
-        found.ok_or(ServiceError::Forbidden)
+        if id != caller.account() && !self.is_operator(caller).await? {
+            return Err(ServiceError::Forbidden);
+        }
+        self.store.account(id).await?.ok_or(ServiceError::Forbidden)
     }
 
     /// Permits the making of accounts: to the operator alone.
@@ -65,11 +68,7 @@ impl Service {
         permit: &AccountPermit<CreateAccount>,
         name: &str,
     ) -> Result<NewAccount, ServiceError> {
-        let name = name.trim();
-        if name.is_empty() || name.chars().count() > MAX_NAME_LENGTH || name.chars().any(char::is_control) {
-            let message = format!("name must be 1 to {MAX_NAME_LENGTH} printable characters");
-            return Err(ServiceError::invalid("/name", message));
-        }
+        let name = label(name, MAX_NAME_LENGTH).map_err(|why| ServiceError::invalid("/name", why))?;
         let now = self.clock.now();
         let account = Account {
             id: AccountId::new(self.random.opaque_id()?),

@@ -8,19 +8,21 @@ use zeroize::Zeroizing;
 
 use crate::domain::audit::{Action, Actor};
 use crate::domain::authority::{Authority, AuthorityState};
-use crate::domain::id::{AccountId, AuthorityId};
+use crate::domain::id::{AccountId, AuthorityId, ZoneId};
 use crate::domain::key::AuthorityKeyType;
 use crate::domain::name::{AttributeType, Name};
 use crate::domain::plan::{Issuer, Plan, PlanKind};
 use crate::domain::policy;
+use crate::domain::violation::Violation;
 use crate::domain::zone::Zone;
 use crate::keys::signer::Signer;
-use crate::store::{NewAuthority, Publication};
+use crate::store::{NewAuthority, Publication, SealedKey};
 use crate::x509;
 use crate::x509::certificate::SignedCertificate;
 use crate::x509::{lint, tbs};
 
 use super::access::{ReadAuthorities, ZonePermit};
+use super::error::Noun;
 use super::pki::Bundle;
 use super::{Service, ServiceError};
 
@@ -54,7 +56,7 @@ impl Service {
         id: Option<AuthorityId>,
     ) -> Result<ShownAuthority, ServiceError> {
         let found = self.authorities(permit).await?.into_iter().find(|shown| Some(shown.authority.id) == id);
-        found.ok_or(ServiceError::NotFound("certificate authority"))
+        found.ok_or(ServiceError::NotFound(Noun::Authority))
     }
 
     /// The certificates that a relying party of the zone trusts: also of retired authorities, while anything they
@@ -125,18 +127,6 @@ impl Service {
         &self,
         zone: &Zone,
         root: &Authority,
-        key_type: AuthorityKeyType,
-        now: DateTime<Utc>,
-    ) -> Result<NewAuthority, ServiceError> {
-        let root_signer = self.keyring.signer(&self.store, root).await?;
-        self.make_issuing_authority_with(zone, root, &root_signer, key_type, now).await
-    }
-
-    /// The same for the first start, where the root is not stored yet.
-    pub(super) async fn make_issuing_authority_with(
-        &self,
-        zone: &Zone,
-        root: &Authority,
         root_signer: &Signer,
         key_type: AuthorityKeyType,
         now: DateTime<Utc>,
@@ -201,7 +191,7 @@ impl Service {
             not_after: draft.not_after,
             messages: Vec::new(),
         };
-        let linted = lint::lint(tbs::build(&plan)?).map_err(ServiceError::Invalid)?;
+        let linted = lint::lint(tbs::build(&plan)?).map_err(fault_of_ours)?;
         Ok(signer.sign_certificate(linted).await?)
     }
 
@@ -234,12 +224,18 @@ impl Service {
 struct Draft {
     id: AuthorityId,
     account: AccountId,
-    zone: Option<crate::domain::id::ZoneId>,
+    zone: Option<ZoneId>,
     subject: Name,
     name: String,
     key_type: AuthorityKeyType,
-    sealed_key: crate::store::SealedKey,
+    sealed_key: SealedKey,
     signer: Arc<Signer>,
     not_before: DateTime<Utc>,
     not_after: DateTime<Utc>,
+}
+
+/// Nobody asked for what stands in an authority's certificate but us.
+fn fault_of_ours(violations: Vec<Violation>) -> ServiceError {
+    let all = violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    ServiceError::Internal(format!("the lint stopped an authority: {all}"))
 }

@@ -5,9 +5,12 @@ use crate::domain::certificate::{Certificate, CertificateFilter};
 use crate::domain::id::CertificateId;
 use crate::domain::reason::RevocationReason;
 use crate::domain::status::{self, Change, Outcome, Refusal};
-use crate::store::{ChangeOutcome, Page, Window};
+use crate::domain::text::timestamp;
+use crate::domain::transition::Transition;
+use crate::store::{BlockedKey, ChangeOutcome, Page, Window};
 
 use super::access::{Act, ReactivateCertificate, ReadCertificates, RevokeCertificate, ZonePermit};
+use super::error::Noun;
 use super::{Service, ServiceError};
 
 /// How often a change is decided anew because somebody else changed the same certificate in between.
@@ -115,7 +118,17 @@ impl Service {
                 self.event(permit.caller().actor(), permit.account(), Some(permit.zone()), action, id.to_string());
             event.detail = format!("reason {reason}");
             let requested = certificate.clone().requested(to, reason, now);
-            if self.store.request_change(certificate, to, reason, now, event).await? == ChangeOutcome::Changed {
+            let transition = Transition::of(&requested, reason, now);
+            // Whoever has the key could ask for another certificate with it, so there is none in the whole account.
+            let blocked_key = (reason == RevocationReason::KeyCompromise).then(|| BlockedKey {
+                account: permit.account(),
+                spki_sha256: requested.spki_sha256.clone(),
+                reason,
+                blocked_on: now,
+            });
+            let changed =
+                self.store.request_change(certificate, requested.clone(), transition, blocked_key, event).await?;
+            if changed == ChangeOutcome::Changed {
                 self.work.notify_one();
                 return Ok(requested);
             }
@@ -129,9 +142,8 @@ impl Service {
         permit: &ZonePermit<A>,
         id: Option<CertificateId>,
     ) -> Result<Certificate, ServiceError> {
-        const NOUN: &str = "certificate";
-        let id = id.ok_or(ServiceError::NotFound(NOUN))?;
-        self.store.certificate(permit.zone(), id).await?.ok_or(ServiceError::NotFound(NOUN))
+        let id = id.ok_or(ServiceError::NotFound(Noun::Certificate))?;
+        self.store.certificate(permit.zone(), id).await?.ok_or(ServiceError::NotFound(Noun::Certificate))
     }
 }
 
@@ -140,10 +152,9 @@ fn explain(refusal: Refusal, certificate: &Certificate) -> String {
         Refusal::RevocationIsFinal(reason) => format!(
             "the certificate is revoked with the reason {reason}, which is final: only a certificateHold can be lifted (RFC 5280, 5.3.1)"
         ),
-        Refusal::HasExpired => format!(
-            "the certificate expired on {}; issue a new one instead",
-            certificate.not_after.format("%Y-%m-%dT%H:%M:%SZ")
-        ),
+        Refusal::HasExpired => {
+            format!("the certificate expired on {}; issue a new one instead", timestamp(certificate.not_after))
+        }
     }
 }
 

@@ -17,7 +17,7 @@ pub enum ServiceError {
     Forbidden,
     /// There is no such thing in the caller's zone or account.
     #[error("there is no such {0}")]
-    NotFound(&'static str),
+    NotFound(Noun),
     /// Too much is waiting, or the database is away. Trying again is right.
     #[error("temporarily unavailable: {0}")]
     Unavailable(String),
@@ -27,6 +27,26 @@ pub enum ServiceError {
     /// A fault of ours. The text is for the log.
     #[error("internal fault: {0}")]
     Internal(String),
+}
+
+/// What was not found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noun {
+    Authority,
+    Certificate,
+    Crl,
+    Token,
+}
+
+impl std::fmt::Display for Noun {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Authority => "certificate authority",
+            Self::Certificate => "certificate",
+            Self::Crl => "CRL",
+            Self::Token => "token",
+        })
+    }
 }
 
 impl ServiceError {

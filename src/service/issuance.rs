@@ -6,13 +6,13 @@ use crate::domain::audit::Action;
 use crate::domain::certificate::{Certificate, SubjectFields};
 use crate::domain::id::CertificateId;
 use crate::domain::name::{AttributeType, Name};
-use crate::domain::plan::{CertificationRequest, Plan, PlanKind};
+use crate::domain::plan::{Plan, PlanKind};
 use crate::domain::policy::{self, IssueRequest};
-use crate::domain::profile::{self, Profile};
+use crate::domain::profile;
 use crate::domain::status::Status;
 use crate::domain::subject_alternative_name::SubjectAlternativeName;
 use crate::domain::violation::Violation;
-use crate::store::{IdempotencyClaim, IssueOutcome, NewCertificate};
+use crate::store::{Claimed, IdempotencyClaim, IssueOutcome, NewCertificate};
 use crate::x509::certificate::SignedCertificate;
 use crate::x509::{csr, lint, tbs};
 
@@ -40,7 +40,7 @@ pub struct IssueInput {
 pub struct Idempotency {
     pub key: String,
     /// The request body: another one under the same key is refused.
-    pub body_sha256: [u8; 32],
+    pub body: Vec<u8>,
 }
 
 /// A certificate that may be released, and what was asked for and left out.
@@ -121,7 +121,7 @@ impl Service {
             }
             (IssueOutcome::Claimed(first), Some(claim)) => self.first_result(permit, &claim, first).await,
             (IssueOutcome::Claimed(_), None) => Err(ServiceError::Internal("a claim without a key".into())),
-            (IssueOutcome::KeyBlocked, _) => Err(key_is_blocked()),
+            (IssueOutcome::KeyBlocked, _) => Err(ServiceError::Invalid(vec![blocked_key()])),
         }
     }
 
@@ -132,47 +132,26 @@ impl Service {
         input: IssueInput,
         now: DateTime<Utc>,
     ) -> Result<Decided, ServiceError> {
-        let mut violations = input.faults;
+        let mut faults = input.faults;
+        let csr = input.csr.as_deref().and_then(|text| csr::parse(text).map_err(|found| faults.extend(found)).ok());
+        if csr.as_ref().is_some_and(|csr| self.blocked_keys.contain(&csr.public_key.spki_sha256)) {
+            faults.push(blocked_key());
+        }
         let name = input.profile.as_deref().unwrap_or(profile::DEFAULT);
-        let profile = self.profiles.find(name);
-        if profile.is_none() {
-            let known = self.profiles.names().join(", ");
-            violations.push(Violation::new("/profile", format!("there is no profile {name:?}; there is {known}")));
-        }
-        let request = input.csr.as_deref().map(csr::parse).transpose();
-        let request = request.unwrap_or_else(|faults| {
-            violations.extend(faults);
-            None
-        });
-        let issuer = permit.issuer().issuer.clone();
-
-        let (Some(profile), Some(validity_days), Some(request), true) =
-            (&profile, input.validity_days, request, violations.is_empty())
-        else {
-            if let (Some(profile), Some(validity_days)) = (&profile, input.validity_days) {
-                let not_before = policy::not_before(now);
-                violations.extend(policy::check_validity(profile, validity_days, not_before, issuer.not_after).err());
-            }
-            return Err(ServiceError::Invalid(violations));
+        let Some(profile) = self.profiles.find(name) else {
+            let known = self.profiles.described();
+            faults.push(Violation::new("/profile", format!("there is no profile {name:?}; there are: {known}")));
+            return Err(ServiceError::Invalid(faults));
         };
-        if self.blocked_keys.contain(&request.public_key.spki_sha256) {
-            return Err(key_is_blocked());
-        }
-        self.plan(profile, request, validity_days, input.subject_alternative_names, issuer, now)
-    }
-
-    fn plan(
-        &self,
-        profile: &Profile,
-        csr: CertificationRequest,
-        validity_days: i64,
-        subject_alternative_names: Vec<SubjectAlternativeName>,
-        issuer: crate::domain::plan::Issuer,
-        now: DateTime<Utc>,
-    ) -> Result<Decided, ServiceError> {
-        let csr_pem = csr.pem.clone();
-        let request = IssueRequest { csr, validity_days, subject_alternative_names };
-        let plan = policy::decide(profile, request, issuer, self.random.serial()?, now);
+        let csr_pem = csr.as_ref().map(|csr| csr.pem.clone()).unwrap_or_default();
+        let request = IssueRequest {
+            csr,
+            validity_days: input.validity_days,
+            subject_alternative_names: input.subject_alternative_names,
+            faults,
+        };
+        let issuer = permit.issuer().issuer.clone();
+        let plan = policy::decide(&profile, request, issuer, self.random.serial()?, now);
         Ok(Decided { plan: plan.map_err(ServiceError::Invalid)?, csr_pem })
     }
 
@@ -217,7 +196,7 @@ impl Service {
         &self,
         permit: &ZonePermit<IssueCertificate>,
         claim: &IdempotencyClaim,
-        first: crate::store::Claimed,
+        first: Claimed,
     ) -> Result<Issued, ServiceError> {
         if first.request_sha256 != claim.request_sha256 {
             return Err(ServiceError::invalid(
@@ -246,7 +225,7 @@ fn claim(
         return Err(ServiceError::invalid("", "the header Idempotency-Key must be 1 to 255 visible ASCII characters"));
     }
     let mut request = permit.zone().as_bytes().to_vec();
-    request.extend_from_slice(&idempotency.body_sha256);
+    request.extend_from_slice(&idempotency.body);
     Ok(IdempotencyClaim {
         token: permit.caller().token().id,
         key_sha256: sha256(idempotency.key.as_bytes()),
@@ -264,11 +243,8 @@ fn lint_failure(violations: Vec<Violation>) -> ServiceError {
     ServiceError::Internal(format!("the lint stopped a certificate: {all}"))
 }
 
-fn key_is_blocked() -> ServiceError {
-    ServiceError::invalid(
-        "/csr",
-        "the key is on the block list: it is known or reported to be compromised; make a new one",
-    )
+fn blocked_key() -> Violation {
+    Violation::csr("the key is on the block list: it is known or reported to be compromised; make a new one")
 }
 
 fn names(plan: &Plan) -> Vec<SubjectAlternativeName> {

@@ -33,17 +33,20 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::clock::Clock;
 use crate::config::MasterKeySource;
+use crate::domain::id::ZoneId;
 use crate::domain::key::AuthorityKeyType;
+use crate::domain::token::Token;
 use crate::store::Store;
 
-pub use error::ServiceError;
+pub use error::{Noun, ServiceError};
+pub use random::{NoRandomness, Random, RandomSource};
 pub use setup::{FirstStart, StartError};
 
 use blocked_keys::BlockedKeys;
 use cache::Cache;
+use issuers::ZoneIssuer;
 use keyring::Keyring;
 use profiles::Profiles;
-use random::Random;
 
 /// Everything the services stand on. One for the process, shared.
 pub struct Service {
@@ -54,8 +57,8 @@ pub struct Service {
     profiles: Profiles,
     blocked_keys: BlockedKeys,
     options: Options,
-    tokens: Cache<[u8; 32], crate::domain::token::Token>,
-    issuers: Cache<crate::domain::id::ZoneId, issuers::ZoneIssuer>,
+    tokens: Cache<[u8; 32], Token>,
+    issuers: Cache<ZoneId, ZoneIssuer>,
     crls: pki::Crls,
     health: health::Health,
     refused_callers: access::RefusedCallers,

@@ -10,6 +10,7 @@ use crate::domain::authority::{Authority, Crl};
 use crate::domain::id::AuthorityId;
 use crate::x509::{pem, pkcs7};
 
+use super::error::Noun;
 use super::{Service, ServiceError};
 
 /// Certificates of a chain, the signing one first.
@@ -41,9 +42,8 @@ impl Bundle {
 impl Service {
     /// An authority, for anybody.
     pub async fn public_authority(&self, id: Option<AuthorityId>) -> Result<Authority, ServiceError> {
-        const NOUN: &str = "authority";
-        let id = id.ok_or(ServiceError::NotFound(NOUN))?;
-        self.store.authority(id).await?.ok_or(ServiceError::NotFound(NOUN))
+        let id = id.ok_or(ServiceError::NotFound(Noun::Authority))?;
+        self.store.authority(id).await?.ok_or(ServiceError::NotFound(Noun::Authority))
     }
 
     /// An authority and those above it.
@@ -58,13 +58,12 @@ impl Service {
     /// The last CRL of an authority. Which one that is comes from the store at each call: nobody may see a status that
     /// its CRL does not show. The bytes are shared by all who fetch them.
     pub async fn public_crl(&self, id: Option<AuthorityId>) -> Result<Arc<PublishedCrl>, ServiceError> {
-        const NOUN: &str = "CRL";
-        let id = id.ok_or(ServiceError::NotFound(NOUN))?;
-        let publication = self.store.publication(id).await?.ok_or(ServiceError::NotFound(NOUN))?;
+        let id = id.ok_or(ServiceError::NotFound(Noun::Crl))?;
+        let publication = self.store.publication(id).await?.ok_or(ServiceError::NotFound(Noun::Crl))?;
         if let Some(known) = self.crls.find(id, publication.number) {
             return Ok(known);
         }
-        let crl = self.store.latest_crl(id).await?.ok_or(ServiceError::NotFound(NOUN))?;
+        let crl = self.store.latest_crl(id).await?.ok_or(ServiceError::NotFound(Noun::Crl))?;
         Ok(self.crls.keep(crl))
     }
 }

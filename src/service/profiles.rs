@@ -43,8 +43,10 @@ impl Profiles {
         self.0.get(name).cloned()
     }
 
-    pub(super) fn names(&self) -> Vec<&str> {
-        self.0.keys().map(String::as_str).collect()
+    /// All of them, for whoever named none of them.
+    pub(super) fn described(&self) -> String {
+        let described = self.0.values().map(|profile| format!("{} ({})", profile.name, profile.description));
+        described.collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -1,5 +1,7 @@
 //! Randomness: ids, serial numbers and token values, all from the system's generator.
 
+use std::sync::{Mutex, PoisonError};
+
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,21 +13,45 @@ use crate::domain::serial::SerialNumber;
 
 use super::ServiceError;
 
-/// The source of randomness. It can be replaced by one that a test knows or that fails.
-pub(super) struct Random {
-    source: Box<dyn SecureRandom + Send + Sync>,
+/// Where random bytes come from.
+pub trait RandomSource: Send + Sync {
+    /// Fills all of it, or tells that it cannot.
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), NoRandomness>;
+}
+
+/// The source gave nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoRandomness;
+
+/// Makes what must not be guessed, and ids.
+pub struct Random {
+    source: Box<dyn RandomSource>,
     /// Keeps UUIDs made within one millisecond in order, so that lists by id are lists by age.
-    order: std::sync::Mutex<ContextV7>,
+    order: Mutex<ContextV7>,
+}
+
+struct System(SystemRandom);
+
+impl RandomSource for System {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), NoRandomness> {
+        self.0.fill(bytes).map_err(|_| NoRandomness)
+    }
 }
 
 impl Random {
-    pub(super) fn system() -> Self {
-        Self { source: Box::new(SystemRandom::new()), order: std::sync::Mutex::new(ContextV7::new()) }
+    /// The system's generator.
+    pub fn system() -> Self {
+        Self::of(Box::new(System(SystemRandom::new())))
+    }
+
+    /// Another source: one that a test knows, or that fails.
+    pub fn of(source: Box<dyn RandomSource>) -> Self {
+        Self { source, order: Mutex::new(ContextV7::new()) }
     }
 
     /// A UUID of version 7 (RFC 9562): ordered by the time of its making.
     pub(super) fn ordered_id(&self, now: DateTime<Utc>) -> Uuid {
-        let order = self.order.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
         Uuid::new_v7(Timestamp::from_unix(&*order, seconds, now.timestamp_subsec_nanos()))
     }
@@ -52,7 +78,7 @@ impl Random {
     fn bytes<const LENGTH: usize>(&self) -> Result<[u8; LENGTH], ServiceError> {
         let mut bytes = [0; LENGTH];
         let filled = self.source.fill(&mut bytes);
-        filled.map_err(|_| ServiceError::Internal("the system gives no randomness".into()))?;
+        filled.map_err(|NoRandomness| ServiceError::Internal("the system gives no randomness".into()))?;
         Ok(bytes)
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, Semaphore};
 use zeroize::Zeroizing;
 
 use crate::clock::Clock;
-use crate::config::MasterKeySource;
+use crate::config::{self, MasterKeySource};
 use crate::domain::account::Account;
 use crate::domain::audit::{Action, Actor};
 use crate::domain::id::{AccountId, ZoneId};
@@ -32,7 +32,6 @@ use super::{Options, Service, ServiceError};
 
 const DEFAULT_ACCOUNT: &str = "default";
 const DEFAULT_ZONE: &str = "default";
-pub const TOKEN_FILE: &str = "admin.token";
 /// Sealed under the master key in every store: whoever opens it has the right one.
 const CHECK_TEXT: &[u8] = b"countersign master key check";
 const CHECK_ASSOCIATED_DATA: &[u8] = b"countersign master key";
@@ -67,17 +66,37 @@ impl Service {
     pub async fn start(
         store: Store,
         clock: Clock,
+        random: Random,
         options: Options,
     ) -> Result<(Arc<Self>, Option<FirstStart>), StartError> {
+        let check = store.master_key_check().await?;
+        let service = Self::assemble(store, clock, random, options, check.as_ref())?;
+        let first = if check.is_none() { Some(service.set_up().await?) } else { None };
+        Ok((Arc::new(service), first))
+    }
+
+    /// Opens the keys of a store that is set up; an empty one is refused.
+    pub async fn open(store: Store, clock: Clock, random: Random, options: Options) -> Result<Arc<Self>, StartError> {
+        let empty = || StartError::File("the database is empty: the first `countersign serve` sets it up".into());
+        let check = store.master_key_check().await?.ok_or_else(empty)?;
+        Ok(Arc::new(Self::assemble(store, clock, random, options, Some(&check))?))
+    }
+
+    fn assemble(
+        store: Store,
+        clock: Clock,
+        random: Random,
+        options: Options,
+        check: Option<&MasterKeyCheck>,
+    ) -> Result<Self, StartError> {
         let profiles = Profiles::load(options.profiles_dir.as_deref())?;
         let blocked_keys = options.blocked_keys_file.as_deref().map(BlockedKeys::load).transpose()?.unwrap_or_default();
-        let check = store.master_key_check().await?;
         let master_key = open_master_key(&options.master_key, check.is_none())?;
-        if let Some(check) = &check {
+        if let Some(check) = check {
             verify_master_key(&master_key, check)?;
         }
-        let service = Self {
-            random: Random::system(),
+        Ok(Self {
+            random,
             keyring: Keyring::new(master_key),
             profiles,
             blocked_keys,
@@ -91,9 +110,7 @@ impl Service {
             work: Arc::new(Notify::new()),
             store,
             clock,
-        };
-        let first = if check.is_none() { Some(service.set_up().await?) } else { None };
-        Ok((Arc::new(service), first))
+        })
     }
 
     /// Leases that a killed process of this data folder left are void: the folder's lock says we are alone.
@@ -117,7 +134,7 @@ impl Service {
         };
         let (root, root_signer) = self.make_root_authority(account.id, self.options.root_key_type, now).await?;
         let issuing = self
-            .make_issuing_authority_with(&zone, &root.authority, &root_signer, self.options.issuing_key_type, now)
+            .make_issuing_authority(&zone, &root.authority, &root_signer, self.options.issuing_key_type, now)
             .await?;
         let value = self.first_token_value()?;
         let token = self.administrator(account.id, &value)?;
@@ -131,7 +148,7 @@ impl Service {
         ];
 
         // The file comes first: a crash in between is mended by the next start, a store without its token would not be.
-        let token_file = self.options.data_dir.join(TOKEN_FILE);
+        let token_file = self.options.data_dir.join(config::TOKEN_FILE);
         write_secret(&token_file, &value)?;
         let first = store::FirstStart {
             master_key: self.keyring.check()?,

@@ -9,15 +9,16 @@ use zeroize::Zeroizing;
 use crate::domain::audit::Action;
 use crate::domain::id::{AccountId, TokenId, ZoneId};
 use crate::domain::permission::{Grants, Permission, Reach};
+use crate::domain::text::{label, timestamp};
 use crate::domain::token::{Token, TokenStatus};
 use crate::domain::violation::Violation;
 use crate::store::NewToken as StoredToken;
 
 use super::access::{AccountPermit, Caller, CreateToken, DeleteToken, ReadTokens};
+use super::error::Noun;
 use super::secrets::sha256;
 use super::{Service, ServiceError};
 
-const NOUN: &str = "token";
 const MAX_NAME_LENGTH: usize = 120;
 
 /// A token to be made.
@@ -54,8 +55,8 @@ impl Service {
     }
 
     pub async fn token(&self, permit: &AccountPermit<ReadTokens>, id: Option<TokenId>) -> Result<Token, ServiceError> {
-        let id = id.ok_or(ServiceError::NotFound(NOUN))?;
-        self.store.token(permit.account(), id).await?.ok_or(ServiceError::NotFound(NOUN))
+        let id = id.ok_or(ServiceError::NotFound(Noun::Token))?;
+        self.store.token(permit.account(), id).await?.ok_or(ServiceError::NotFound(Noun::Token))
     }
 
     /// Deletes a token; it stops working here at once, in other processes within a second.
@@ -73,20 +74,17 @@ impl Service {
         permit: &AccountPermit<DeleteToken>,
         id: Option<TokenId>,
     ) -> Result<TokenId, ServiceError> {
-        let id = id.ok_or(ServiceError::NotFound(NOUN))?;
-        let tokens = self.store.tokens(permit.account()).await?;
-        let token = tokens.iter().find(|token| token.id == id).ok_or(ServiceError::NotFound(NOUN))?;
-        if !permit.caller().token().grants.cover(&token.grants) {
-            return Err(ServiceError::invalid("", "a token can only be deleted by one that may do at least as much"));
-        }
-        if !tokens.iter().any(|other| other.id != id && keeps_the_door_open(other)) && keeps_the_door_open(token) {
-            let message = "this is the last token that can make others and never expires; make another one first";
-            return Err(ServiceError::invalid("", message));
-        }
+        let id = id.ok_or(ServiceError::NotFound(Noun::Token))?;
         let event = self.event(permit.caller().actor(), permit.account(), None, Action::DeleteToken, id.to_string());
-        let deleted = self.store.delete_token(permit.account(), id, event).await?;
+        let own = permit.caller().token().grants.clone();
+        // Judged in the transaction that deletes: two at once must not delete each other's way in.
+        let judge = move |tokens: &[Token], token: &Token| judge_deletion(&own, tokens, token);
+        let deleted = self.store.delete_token(permit.account(), id, event, judge).await?;
         self.tokens.clear();
-        if deleted { Ok(id) } else { Err(ServiceError::NotFound(NOUN)) }
+        match deleted.ok_or(ServiceError::NotFound(Noun::Token))? {
+            Ok(()) => Ok(id),
+            Err(why) => Err(ServiceError::invalid("", why)),
+        }
     }
 
     /// What a token's value is worth: the token, whatever its state, with that state.
@@ -107,11 +105,10 @@ impl Service {
     async fn check_new_token(&self, permit: &AccountPermit<CreateToken>, new: NewToken) -> Result<Token, ServiceError> {
         let now = self.clock.now();
         let mut violations = Vec::new();
-        let name = new.name.trim();
-        if name.is_empty() || name.chars().count() > MAX_NAME_LENGTH || name.chars().any(char::is_control) {
-            violations
-                .push(Violation::new("/name", format!("name must be 1 to {MAX_NAME_LENGTH} printable characters")));
-        }
+        let name = label(&new.name, MAX_NAME_LENGTH).unwrap_or_else(|why| {
+            violations.push(Violation::new("/name", why));
+            String::new()
+        });
         if new.permissions.is_empty() {
             violations.push(Violation::new("/permissions", "permissions must name at least one"));
         }
@@ -135,7 +132,7 @@ impl Service {
         }
         Ok(Token {
             id: TokenId::new(self.random.opaque_id()?),
-            name: name.to_owned(),
+            name,
             grants,
             created_on: now,
             not_before: new.not_before,
@@ -167,8 +164,7 @@ fn outlives(maker: &Token, new: &NewToken) -> Vec<Violation> {
     if let Some(end) = maker.expires_on
         && new.expires_on.is_none_or(|asked| asked > end)
     {
-        let message =
-            format!("expires_on must not be later than your own token's, {}", end.format("%Y-%m-%dT%H:%M:%SZ"));
+        let message = format!("expires_on must not be later than your own token's, {}", timestamp(end));
         violations.push(Violation::new("/expires_on", message));
     }
     // Without one it is valid from now, when its maker is too.
@@ -178,6 +174,18 @@ fn outlives(maker: &Token, new: &NewToken) -> Vec<Violation> {
         violations.push(Violation::new("/not_before", "not_before must not be earlier than your own token's"));
     }
     violations
+}
+
+/// Whether a token may be deleted by somebody with these grants, or why not.
+fn judge_deletion(own: &Grants, tokens: &[Token], token: &Token) -> Result<(), &'static str> {
+    if !own.cover(&token.grants) {
+        return Err("a token can only be deleted by one that may do at least as much");
+    }
+    let is_last = !tokens.iter().any(|other| other.id != token.id && keeps_the_door_open(other));
+    if is_last && keeps_the_door_open(token) {
+        return Err("this is the last token that can make others and never expires; make another one first");
+    }
+    Ok(())
 }
 
 /// Whether the account can be managed with this token alone, for good.

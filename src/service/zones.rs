@@ -56,7 +56,8 @@ impl Service {
 
         let zone = Zone { id: ZoneId::new(self.random.opaque_id()?), account, name, created_on: now };
         let key_type = new.key_type.unwrap_or(self.options.issuing_key_type);
-        let authority = self.make_issuing_authority(&zone, &root, key_type, now).await?;
+        let root_signer = self.keyring.signer(&self.store, &root).await?;
+        let authority = self.make_issuing_authority(&zone, &root, &root_signer, key_type, now).await?;
         let actor = || permit.caller().actor();
         let events = vec![
             self.event(actor(), zone.account.id, Some(zone.id), Action::CreateZone, zone.id.to_string()),

@@ -9,7 +9,9 @@ use crate::domain::id::{AuthorityId, CertificateId, ZoneId};
 use crate::domain::subject_alternative_name::{SubjectAlternativeName, SubjectAlternativeNameType};
 
 use super::connection::Connection;
-use super::convert::{authority_id, certificate_id, damaged, millis, reason, serial, status, time, zone_id};
+use super::convert::{
+    authority_id, certificate_id, damaged, from_json, millis, reason, serial, status, time, to_json, zone_id,
+};
 use super::error::StoreError;
 use super::schema::{authorities, certificates};
 use super::{Store, counters};
@@ -275,12 +277,4 @@ fn names_from_json(text: &str) -> Result<Vec<SubjectAlternativeName>, StoreError
         SubjectAlternativeName::parse(kind, value).ok()
     };
     names.iter().map(|stored| name(stored).ok_or_else(|| damaged("a subject alternative name"))).collect()
-}
-
-pub(super) fn to_json<T: Serialize>(value: &T) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|error| StoreError::Damaged(error.to_string()))
-}
-
-pub(super) fn from_json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, StoreError> {
-    serde_json::from_str(text).map_err(|error| StoreError::Damaged(error.to_string()))
 }

@@ -1,6 +1,7 @@
 //! Between rows and domain values: times as Unix milliseconds, ids as 16 bytes, small codes as enums.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::id::{AccountId, AuthorityId, CertificateId, TokenId, ZoneId};
@@ -56,4 +57,12 @@ pub(super) fn status(code: i16) -> Result<Status, StoreError> {
 
 pub(super) fn reason(code: i16) -> Result<RevocationReason, StoreError> {
     RevocationReason::from_code(code).ok_or_else(|| damaged("a revocation reason"))
+}
+
+pub(super) fn to_json<T: Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Damaged(error.to_string()))
+}
+
+pub(super) fn from_json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|error| StoreError::Damaged(error.to_string()))
 }

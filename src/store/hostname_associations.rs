@@ -6,10 +6,10 @@ use diesel::prelude::*;
 use crate::domain::audit::AuditEvent;
 use crate::domain::id::ZoneId;
 
-use super::convert::millis;
+use super::convert::{from_json, millis, to_json};
 use super::error::StoreError;
 use super::schema::hostname_associations;
-use super::{Store, audit, certificates};
+use super::{Store, audit};
 
 impl Store {
     /// The host names of a zone; `mtls_certificate` is empty for the zone's own managed authority.
@@ -20,7 +20,7 @@ impl Store {
                 .select(hostname_associations::hostnames)
                 .first(connection)
                 .optional()?;
-            row.map_or_else(|| Ok(Vec::new()), |text| certificates::from_json(&text))
+            row.map_or_else(|| Ok(Vec::new()), |text| from_json(&text))
         })
         .await
     }
@@ -36,7 +36,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.write(move |connection| {
             let list = (
-                hostname_associations::hostnames.eq(certificates::to_json(&hostnames)?),
+                hostname_associations::hostnames.eq(to_json(&hostnames)?),
                 hostname_associations::updated_at.eq(millis(now)),
             );
             diesel::insert_into(hostname_associations::table)

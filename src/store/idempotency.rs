@@ -5,11 +5,11 @@ use diesel::prelude::*;
 
 use crate::domain::id::{CertificateId, TokenId, ZoneId};
 
+use super::Store;
 use super::connection::Connection;
-use super::convert::{certificate_id, millis, zone_id};
+use super::convert::{certificate_id, from_json, millis, to_json, zone_id};
 use super::error::StoreError;
 use super::schema::idempotency_keys;
-use super::{Store, certificates};
 
 /// A caller's word that requests under this key are one and the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl ClaimedRow {
             request_sha256: self.request_sha256,
             zone: zone_id(&self.zone_id)?,
             certificate: certificate_id(&self.certificate_id)?,
-            messages: certificates::from_json(&self.messages)?,
+            messages: from_json(&self.messages)?,
         })
     }
 }
@@ -92,7 +92,7 @@ pub(super) fn insert(
         idempotency_keys::request_sha256.eq(claim.request_sha256.as_slice()),
         idempotency_keys::zone_id.eq(zone.as_bytes().as_slice()),
         idempotency_keys::certificate_id.eq(certificate.as_bytes().as_slice()),
-        idempotency_keys::messages.eq(certificates::to_json(&messages)?),
+        idempotency_keys::messages.eq(to_json(&messages)?),
         idempotency_keys::created_at.eq(millis(claim.created_on)),
     );
     diesel::insert_into(idempotency_keys::table)

@@ -1,18 +1,14 @@
 //! Recording an issued certificate: everything that belongs to it in one transaction.
 
 use chrono::{DateTime, Utc};
-use diesel::dsl::{exists, select};
-use diesel::prelude::*;
 
 use crate::domain::audit::AuditEvent;
 use crate::domain::id::AccountId;
 
 use super::certificates::NewCertificate;
-use super::connection::Connection;
 use super::error::StoreError;
 use super::idempotency::{Claimed, IdempotencyClaim};
-use super::schema::blocked_keys;
-use super::{Store, audit, certificates, idempotency};
+use super::{Store, audit, blocked_keys, certificates, idempotency};
 
 /// What became of a signed certificate.
 #[derive(Clone, Debug)]
@@ -38,7 +34,7 @@ impl Store {
     ) -> Result<IssueOutcome, StoreError> {
         self.write(move |connection| {
             let certificate = &new.certificate;
-            if is_blocked(connection, account, &certificate.spki_sha256)? {
+            if blocked_keys::contain(connection, account, &certificate.spki_sha256)? {
                 return Ok(IssueOutcome::KeyBlocked);
             }
             if let Some((claim, messages)) = &claim {
@@ -53,9 +49,4 @@ impl Store {
         })
         .await
     }
-}
-
-fn is_blocked(connection: &mut Connection, account: AccountId, spki_sha256: &[u8]) -> Result<bool, StoreError> {
-    let blocked = blocked_keys::table.find((account.as_bytes().as_slice(), spki_sha256));
-    Ok(select(exists(blocked)).get_result(connection)?)
 }

@@ -19,6 +19,16 @@ pub(super) fn run(connection: &mut Connection) -> Result<Vec<String>, StoreError
     Ok(applied.iter().map(ToString::to_string).collect())
 }
 
+/// Refuses a schema that is not this binary's, older or newer.
+pub(super) fn require_current(connection: &mut Connection) -> Result<(), StoreError> {
+    refuse_newer(connection)?;
+    if connection.has_pending_migration(SQLITE).map_err(|error| failed(&*error))? {
+        let message = "the database has an older schema than this version's: run `countersign migrate` first";
+        return Err(StoreError::Migration(message.into()));
+    }
+    Ok(())
+}
+
 fn refuse_newer(connection: &mut Connection) -> Result<(), StoreError> {
     let known: Vec<Box<dyn diesel::migration::Migration<Sqlite>>> =
         SQLITE.migrations().map_err(|error| failed(&*error))?;

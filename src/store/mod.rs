@@ -5,11 +5,12 @@
 //! a method of this module has returned from a write is durable.
 //!
 //! One file for each noun. Every query about what belongs to a zone has the zone's id in its WHERE. There is no policy
-//! here, and nothing that a revocation left behind is ever deleted.
+//! here. Certificates and audit events are never deleted; of CRLs the last ten of each authority are kept.
 
 mod accounts;
 mod audit;
 mod authorities;
+mod blocked_keys;
 mod certificates;
 mod connection;
 mod convert;
@@ -33,6 +34,7 @@ use std::path::Path;
 use diesel::connection::SimpleConnection;
 
 pub use authorities::{NewAuthority, SealedKey};
+pub use blocked_keys::BlockedKey;
 pub use certificates::{NewCertificate, Page, Window};
 pub use crls::{CarriedOut, Lease, Publication, PublishOutcome, PublishedRevocation};
 pub use error::StoreError;
@@ -66,6 +68,16 @@ impl Store {
             tracing::info!(%version, "migrated the database");
         }
         let readers = connection::open_readers(path, READERS)?;
+        Ok(Self { readers, writer: Writer::start(connection)? })
+    }
+
+    /// Opens a database file that a server may be using: nothing is migrated.
+    ///
+    /// Fails when its schema is not this version's.
+    pub fn open_beside(path: &Path) -> Result<Self, StoreError> {
+        let mut connection = connection::open_writer(path)?;
+        migrations::require_current(&mut connection)?;
+        let readers = connection::open_readers(path, 1)?;
         Ok(Self { readers, writer: Writer::start(connection)? })
     }
 

@@ -10,10 +10,10 @@ use crate::domain::permission::{Grants, Permission, Reach};
 use crate::domain::token::Token;
 
 use super::connection::Connection;
-use super::convert::{account_id, damaged, millis, time, token_id};
+use super::convert::{account_id, damaged, from_json, millis, time, to_json, token_id};
 use super::error::StoreError;
 use super::schema::tokens;
-use super::{Store, audit, certificates};
+use super::{Store, audit};
 
 /// A token to be stored. Its value is not here.
 #[derive(Clone)]
@@ -63,15 +63,7 @@ impl Store {
 
     /// All tokens of an account, oldest first.
     pub async fn tokens(&self, account: AccountId) -> Result<Vec<Token>, StoreError> {
-        self.read(move |connection| {
-            let rows: Vec<TokenRow> = tokens::table
-                .filter(tokens::account_id.eq(account.as_bytes().as_slice()))
-                .order((tokens::created_at, tokens::id))
-                .select(TokenRow::as_select())
-                .load(connection)?;
-            rows.into_iter().map(into_domain).collect()
-        })
-        .await
+        self.read(move |connection| of_account(connection, account)).await
     }
 
     pub async fn create_token(&self, new: NewToken, event: AuditEvent) -> Result<(), StoreError> {
@@ -82,20 +74,42 @@ impl Store {
         .await
     }
 
-    /// Deletes a token of an account; `false` when there is none of that id.
-    pub async fn delete_token(&self, account: AccountId, id: TokenId, event: AuditEvent) -> Result<bool, StoreError> {
+    /// Deletes a token of an account if `judge`, who sees all of the account's, lets it go; `None` when there is none of
+    /// that id.
+    pub async fn delete_token<J>(
+        &self,
+        account: AccountId,
+        id: TokenId,
+        event: AuditEvent,
+        judge: J,
+    ) -> Result<Option<Result<(), &'static str>>, StoreError>
+    where
+        J: Fn(&[Token], &Token) -> Result<(), &'static str> + Send + 'static,
+    {
         self.write(move |connection| {
+            let all = of_account(connection, account)?;
+            let Some(token) = all.iter().find(|token| token.id == id) else { return Ok(None) };
+            if let Err(why) = judge(&all, token) {
+                return Ok(Some(Err(why)));
+            }
             let token = tokens::table
                 .find(id.as_bytes().as_slice())
                 .filter(tokens::account_id.eq(account.as_bytes().as_slice()));
-            if diesel::delete(token).execute(connection)? == 0 {
-                return Ok(false);
-            }
+            diesel::delete(token).execute(connection)?;
             audit::insert(connection, &event)?;
-            Ok(true)
+            Ok(Some(Ok(())))
         })
         .await
     }
+}
+
+fn of_account(connection: &mut Connection, account: AccountId) -> Result<Vec<Token>, StoreError> {
+    let rows: Vec<TokenRow> = tokens::table
+        .filter(tokens::account_id.eq(account.as_bytes().as_slice()))
+        .order((tokens::created_at, tokens::id))
+        .select(TokenRow::as_select())
+        .load(connection)?;
+    rows.into_iter().map(into_domain).collect()
 }
 
 pub(super) fn insert(connection: &mut Connection, new: &NewToken) -> Result<(), StoreError> {
@@ -103,7 +117,7 @@ pub(super) fn insert(connection: &mut Connection, new: &NewToken) -> Result<(), 
     let permissions: Vec<_> = token.grants.permissions.iter().map(|permission| permission.as_str()).collect();
     let zones = match &token.grants.reach {
         Reach::Account => None,
-        Reach::Zones(zones) => Some(certificates::to_json(&zones.iter().map(ToString::to_string).collect::<Vec<_>>())?),
+        Reach::Zones(zones) => Some(to_json(&zones.iter().map(ToString::to_string).collect::<Vec<_>>())?),
     };
     diesel::insert_into(tokens::table)
         .values((
@@ -111,7 +125,7 @@ pub(super) fn insert(connection: &mut Connection, new: &NewToken) -> Result<(), 
             tokens::account_id.eq(token.grants.account.as_bytes().as_slice()),
             tokens::name.eq(&token.name),
             tokens::value_sha256.eq(new.value_sha256.as_slice()),
-            tokens::permissions.eq(certificates::to_json(&permissions)?),
+            tokens::permissions.eq(to_json(&permissions)?),
             tokens::zones.eq(zones),
             tokens::not_before.eq(token.not_before.map(millis)),
             tokens::expires_at.eq(token.expires_on.map(millis)),
@@ -122,13 +136,13 @@ pub(super) fn insert(connection: &mut Connection, new: &NewToken) -> Result<(), 
 }
 
 fn into_domain(row: TokenRow) -> Result<Token, StoreError> {
-    let words: Vec<String> = certificates::from_json(&row.permissions)?;
+    let words: Vec<String> = from_json(&row.permissions)?;
     let permission = |word: &String| Permission::parse(word).ok_or_else(|| damaged("a permission"));
     let permissions = words.iter().map(permission).collect::<Result<BTreeSet<_>, _>>()?;
     let reach = match &row.zones {
         None => Reach::Account,
         Some(text) => {
-            let ids: Vec<String> = certificates::from_json(text)?;
+            let ids: Vec<String> = from_json(text)?;
             let zone = |id: &String| ZoneId::parse(id).ok_or_else(|| damaged("a token's zone"));
             Reach::Zones(ids.iter().map(zone).collect::<Result<_, _>>()?)
         }

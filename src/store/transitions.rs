@@ -6,15 +6,14 @@ use diesel::prelude::*;
 use crate::domain::audit::AuditEvent;
 use crate::domain::certificate::Certificate;
 use crate::domain::id::AuthorityId;
-use crate::domain::reason::RevocationReason;
-use crate::domain::status::Status;
 use crate::domain::transition::Transition;
 
+use super::blocked_keys::BlockedKey;
 use super::connection::Connection;
 use super::convert::{authority_id, certificate_id, millis, reason, serial, status, time, zone_id};
 use super::error::StoreError;
 use super::schema::{certificates, transitions};
-use super::{Store, audit, counters};
+use super::{Store, audit, blocked_keys, counters};
 
 /// What became of a requested change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,21 +39,25 @@ struct TransitionRow {
 }
 
 impl Store {
-    /// Moves a certificate, as it was read, to a pending status, and queues the transition in place of an older one.
+    /// Stores what was asked of a certificate, if it still stands as it was read (`was`), and queues the transition in
+    /// place of an older one. With a `blocked_key` the account gets no further certificate for the same key.
     pub async fn request_change(
         &self,
-        certificate: Certificate,
-        to: Status,
-        reason: RevocationReason,
-        now: DateTime<Utc>,
+        was: Certificate,
+        requested: Certificate,
+        transition: Transition,
+        blocked_key: Option<BlockedKey>,
         event: AuditEvent,
     ) -> Result<ChangeOutcome, StoreError> {
         self.write(move |connection| {
-            if !move_to_pending(connection, &certificate, to, reason, now)? {
+            if !move_to_pending(connection, &was, &requested)? {
                 return Ok(ChangeOutcome::Overtaken);
             }
-            counters::shift(connection, certificate.zone, certificate.status, to)?;
-            enqueue(connection, &certificate, to, reason, now)?;
+            counters::shift(connection, was.zone, was.status, requested.status)?;
+            enqueue(connection, &transition)?;
+            if let Some(key) = &blocked_key {
+                blocked_keys::insert(connection, key)?;
+            }
             audit::insert(connection, &event)?;
             Ok(ChangeOutcome::Changed)
         })
@@ -98,52 +101,42 @@ impl Store {
 
 fn move_to_pending(
     connection: &mut Connection,
-    certificate: &Certificate,
-    to: Status,
-    reason: RevocationReason,
-    now: DateTime<Utc>,
+    was: &Certificate,
+    requested: &Certificate,
 ) -> Result<bool, StoreError> {
     let as_it_was_read = certificates::table
-        .filter(certificates::zone_id.eq(certificate.zone.as_bytes().as_slice()))
-        .filter(certificates::id.eq(certificate.id.as_bytes().as_slice()))
-        .filter(certificates::status.eq(certificate.status.code()))
-        .filter(certificates::version.eq(certificate.version));
-    let pending = (certificates::status.eq(to.code()), certificates::version.eq(certificates::version + 1));
-    let updated = match to {
-        Status::PendingRevocation => diesel::update(as_it_was_read)
-            .set((
-                pending,
-                certificates::revocation_reason.eq(Some(reason.code())),
-                certificates::revocation_requested_at.eq(Some(millis(now))),
-                certificates::revoked_at.eq(None::<i64>),
-                certificates::revocation_crl_number.eq(None::<i64>),
-            ))
-            .execute(connection)?,
-        _ => diesel::update(as_it_was_read).set(pending).execute(connection)?,
-    };
+        .filter(certificates::zone_id.eq(was.zone.as_bytes().as_slice()))
+        .filter(certificates::id.eq(was.id.as_bytes().as_slice()))
+        .filter(certificates::status.eq(was.status.code()))
+        .filter(certificates::version.eq(was.version));
+    let revocation = requested.revocation.as_ref();
+    let updated = diesel::update(as_it_was_read)
+        .set((
+            certificates::status.eq(requested.status.code()),
+            certificates::version.eq(requested.version),
+            certificates::revocation_reason.eq(revocation.map(|revocation| revocation.reason.code())),
+            certificates::revocation_requested_at.eq(revocation.map(|revocation| millis(revocation.requested_on))),
+            certificates::revoked_at.eq(revocation.and_then(|revocation| revocation.revoked_on).map(millis)),
+            certificates::revocation_crl_number.eq(revocation.and_then(|revocation| revocation.crl_number)),
+        ))
+        .execute(connection)?;
     Ok(updated == 1)
 }
 
-fn enqueue(
-    connection: &mut Connection,
-    certificate: &Certificate,
-    to: Status,
-    reason: RevocationReason,
-    now: DateTime<Utc>,
-) -> Result<(), StoreError> {
+fn enqueue(connection: &mut Connection, transition: &Transition) -> Result<(), StoreError> {
     let request = (
-        transitions::status.eq(to.code()),
-        transitions::version.eq(certificate.version + 1),
-        transitions::reason.eq(reason.code()),
-        transitions::requested_at.eq(millis(now)),
+        transitions::status.eq(transition.status.code()),
+        transitions::version.eq(transition.version),
+        transitions::reason.eq(transition.reason.code()),
+        transitions::requested_at.eq(millis(transition.requested_on)),
     );
     diesel::insert_into(transitions::table)
         .values((
-            transitions::certificate_id.eq(certificate.id.as_bytes().as_slice()),
-            transitions::zone_id.eq(certificate.zone.as_bytes().as_slice()),
-            transitions::authority_id.eq(certificate.authority.as_bytes().as_slice()),
-            transitions::serial.eq(certificate.serial.as_bytes()),
-            transitions::not_after.eq(millis(certificate.not_after)),
+            transitions::certificate_id.eq(transition.certificate.as_bytes().as_slice()),
+            transitions::zone_id.eq(transition.zone.as_bytes().as_slice()),
+            transitions::authority_id.eq(transition.authority.as_bytes().as_slice()),
+            transitions::serial.eq(transition.serial.as_bytes()),
+            transitions::not_after.eq(millis(transition.not_after)),
             request,
         ))
         .on_conflict(transitions::certificate_id)

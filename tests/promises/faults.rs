@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use countersign::service::{Service, ServiceError};
+use countersign::domain::reason::RevocationReason;
+use countersign::domain::subject_alternative_name::SubjectAlternativeName;
+use countersign::domain::violation::Violation;
+use countersign::service::issuance::IssueInput;
+use countersign::service::{NoRandomness, Random, RandomSource, Service, ServiceError};
 use futures_util::future::join_all;
 
 use crate::harness::{Installation, csr};
@@ -59,11 +63,60 @@ async fn keys_moved_to_another_record_do_not_open() {
     assert!(matches!(issued, Err(ServiceError::Signing(_))), "{issued:?}");
 }
 
-async fn issue_with(installation: &Installation, service: &Service) -> Result<(), ServiceError> {
-    let input = countersign::service::issuance::IssueInput {
-        csr: Some(csr("device")),
-        validity_days: Some(30),
-        ..Default::default()
+/// A generator that gives nothing.
+struct Broken;
+
+impl RandomSource for Broken {
+    fn fill(&self, _: &mut [u8]) -> Result<(), NoRandomness> {
+        Err(NoRandomness)
+    }
+}
+
+#[tokio::test]
+async fn without_randomness_nothing_is_issued() {
+    let installation = Installation::new().await;
+    let broken = installation.service_with(Random::of(Box::new(Broken))).await;
+    let issued = issue_with(&installation, &broken).await;
+    assert!(matches!(issued, Err(ServiceError::Internal(_))), "{issued:?}");
+    assert_eq!(installation.count("SELECT COUNT(*) FROM certificates"), 0);
+}
+
+#[tokio::test]
+async fn a_compromised_key_gets_no_further_certificate() {
+    let installation = Installation::new().await;
+    let csr = csr("device");
+    let input = || IssueInput { csr: Some(csr.clone()), validity_days: Some(30), ..IssueInput::default() };
+    let certificate = installation.service.issue(&installation.permit().await, input()).await.unwrap().certificate;
+    installation.revoke(certificate.id, Some(RevocationReason::Superseded)).await;
+    let again = installation.service.issue(&installation.permit().await, input()).await.unwrap().certificate;
+    installation.revoke(again.id, Some(RevocationReason::KeyCompromise)).await;
+
+    let refused = installation.service.issue(&installation.permit().await, input()).await;
+    let Err(ServiceError::Invalid(why)) = refused else { panic!("{refused:?}") };
+    assert!(why[0].pointer == "/csr" && why[0].message.contains("block list"), "{why:?}");
+    assert_eq!(installation.count("SELECT COUNT(*) FROM certificates"), 2);
+    assert!(installation.try_issue("another key", 30).await.is_ok());
+}
+
+#[tokio::test]
+async fn all_faults_are_told_at_once_whatever_could_not_be_read() {
+    let installation = Installation::new().await;
+    let input = IssueInput {
+        csr: Some("no CSR".into()),
+        validity_days: Some(0),
+        profile: None,
+        subject_alternative_names: vec![SubjectAlternativeName::Dns("not a name".into())],
+        faults: vec![Violation::new("/elsewhere", "found while reading")],
+        idempotency: None,
     };
+    let refused = installation.service.issue(&installation.permit().await, input).await;
+    let Err(ServiceError::Invalid(why)) = refused else { panic!("{refused:?}") };
+    let mut pointers: Vec<_> = why.iter().map(|violation| violation.pointer.as_str()).collect();
+    pointers.sort_unstable();
+    assert_eq!(pointers, ["/csr", "/elsewhere", "/subject_alternative_names/0", "/validity_days"]);
+}
+
+async fn issue_with(installation: &Installation, service: &Service) -> Result<(), ServiceError> {
+    let input = IssueInput { csr: Some(csr("device")), validity_days: Some(30), ..IssueInput::default() };
     service.issue(&installation.permit().await, input).await.map(drop)
 }

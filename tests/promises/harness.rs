@@ -15,7 +15,7 @@ use countersign::keys::client_key::{ClientKey, ClientKeyKind};
 use countersign::service::access::{Act, ZonePermit};
 use countersign::service::issuance::IssueInput;
 use countersign::service::publication::Published;
-use countersign::service::{Options, Service, ServiceError};
+use countersign::service::{Options, Random, Service, ServiceError};
 use countersign::store::Store;
 use countersign::x509::crl::CrlFacts;
 use diesel::connection::SimpleConnection;
@@ -39,16 +39,22 @@ impl Installation {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::fixed(DateTime::from_timestamp(1_800_000_000, 0).unwrap());
         let store = Store::open(&folder.path().join("test.db")).unwrap();
-        let (service, first) = Service::start(store, clock.clone(), options(folder.path().into())).await.unwrap();
+        let (service, first) =
+            Service::start(store, clock.clone(), Random::system(), options(folder.path().into())).await.unwrap();
         let first = first.expect("an empty store is set up");
         Self { service, clock, zone: first.zone.id, token: first.token.to_string(), folder }
     }
 
     /// A second process on the same database.
     pub async fn second_service(&self) -> Arc<Service> {
+        self.service_with(Random::system()).await
+    }
+
+    /// A second process with a source of randomness of its own.
+    pub async fn service_with(&self, random: Random) -> Arc<Service> {
         let store = Store::open(&self.database()).unwrap();
         let (service, first) =
-            Service::start(store, self.clock.clone(), options(self.folder.path().into())).await.unwrap();
+            Service::start(store, self.clock.clone(), random, options(self.folder.path().into())).await.unwrap();
         assert!(first.is_none(), "only the first start sets up");
         service
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::finding::Report;
 use crate::cli::Context;
-use crate::config::{Config, DatabaseUrl, Flags, MasterKeySource};
+use crate::config::{Config, DatabaseUrl, Flags, MasterKeySource, TOKEN_FILE};
 
 const OTHERS: u32 = 0o077;
 const OTHERS_WRITE: u32 = 0o022;
@@ -46,9 +46,9 @@ fn check_files(report: &mut Report, config: &Config) {
         report.warn("database", format!("{} is not there yet", database.display()), "the first start makes it");
     }
     check_master_key(report, &config.master_key, has_data);
-    let token = config.data_dir.join("admin.token");
+    let token = config.data_dir.join(TOKEN_FILE);
     if token.exists() {
-        check_private(report, "admin.token", &token);
+        check_private(report, TOKEN_FILE, &token);
     }
 }
 

@@ -6,9 +6,9 @@ use utoipa::ToSchema;
 
 use crate::domain::account::Account;
 use crate::domain::id::AccountId;
+use crate::domain::text::timestamp;
 use crate::service::Service;
 
-use super::timestamp;
 use crate::http::authentication::Authenticated;
 use crate::http::body::{self, Fields, string};
 use crate::http::envelope::{self, Refusals, Success, SuccessPage};
@@ -76,10 +76,11 @@ pub async fn list(
     request: HttpRequest,
     service: web::Data<Service>,
 ) -> Result<HttpResponse, ApiError> {
-    let parameters = Parameters::of(&request);
-    let page = PageRequest::of(&parameters)?;
+    let mut parameters = Parameters::of(&request);
+    let page = PageRequest::of(&mut parameters);
     let mut accounts = service.accounts(&caller.0).await?;
     accounts.retain(|account| parameters.text("name").is_none_or(|name| account.name == name));
+    parameters.finish()?;
     let (accounts, info) = page.of_list(accounts);
     Ok(envelope::page(accounts.into_iter().map(WireAccount::from).collect(), info))
 }

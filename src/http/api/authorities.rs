@@ -5,12 +5,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::id::AuthorityId;
+use crate::domain::text::timestamp;
 use crate::service::Service;
 use crate::service::access::ReadAuthorities;
 use crate::service::authorities::ShownAuthority;
 use crate::x509::{self, pem};
 
-use super::timestamp;
 use crate::http::authentication::InZone;
 use crate::http::envelope::{self, Refusals, Success, SuccessPage};
 use crate::http::error::ApiError;
@@ -94,7 +94,9 @@ pub async fn list(
     request: HttpRequest,
     service: web::Data<Service>,
 ) -> Result<HttpResponse, ApiError> {
-    let page = PageRequest::of(&Parameters::of(&request))?;
+    let mut parameters = Parameters::of(&request);
+    let page = PageRequest::of(&mut parameters);
+    parameters.finish()?;
     let (authorities, info) = page.of_list(service.authorities(&permit.0).await?);
     let authorities: Result<Vec<_>, _> = authorities.into_iter().map(|shown| wire(&service, shown)).collect();
     Ok(envelope::page(authorities?, info))
@@ -148,8 +150,9 @@ pub async fn bundle(
     request: HttpRequest,
     service: web::Data<Service>,
 ) -> Result<HttpResponse, ApiError> {
-    let parameters = Parameters::of(&request);
-    let format = parameters.parsed("format", "pem, der or pkcs7", Format::parse)?.unwrap_or(Format::Pem);
+    let mut parameters = Parameters::of(&request);
+    let format = parameters.parsed("format", "pem, der or pkcs7", Format::parse).unwrap_or(Format::Pem);
+    parameters.finish()?;
     let bundle = service.bundle(&permit.0).await?;
     Ok(match format {
         Format::Pem => HttpResponse::Ok().content_type("application/x-pem-file").body(bundle.pem()),

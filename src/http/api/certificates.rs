@@ -1,7 +1,6 @@
 //! Client certificates: the five operations of the wire contract, sections 1.1 to 1.5.
 
 use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, web};
-use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::Value;
 use utoipa::ToSchema;
 
@@ -88,9 +87,11 @@ pub async fn list(
     request: HttpRequest,
     service: web::Data<Service>,
 ) -> Result<HttpResponse, ApiError> {
-    let parameters = Parameters::of(&request);
-    let page = PageRequest::of(&parameters)?;
-    let found = service.certificates(&permit.0, filter(&parameters)?, page.window()).await?;
+    let mut parameters = Parameters::of(&request);
+    let page = PageRequest::of(&mut parameters);
+    let filter = filter(&mut parameters);
+    parameters.finish()?;
+    let found = service.certificates(&permit.0, filter, page.window()).await?;
     let info = page.info(found.items.len(), found.total);
     Ok(envelope::page(found.items.into_iter().map(ClientCertificate::from).collect(), info))
 }
@@ -207,25 +208,27 @@ fn certificate_id(request: &HttpRequest) -> Option<CertificateId> {
     CertificateId::parse(request.match_info().query("client_certificate_id"))
 }
 
-fn filter(parameters: &Parameters) -> Result<CertificateFilter, ApiError> {
+fn filter(parameters: &mut Parameters) -> CertificateFilter {
     let words = "all, active, pending_reactivation, pending_revocation or revoked";
     let status = parameters.parsed("status", words, |text| {
         if text.eq_ignore_ascii_case("all") { Some(None) } else { Status::parse(text).map(Some) }
-    })?;
+    });
     let fingerprint = |text: &str| hex::decode(text.replace(':', "")).ok().filter(|bytes| bytes.len() == 32);
-    Ok(CertificateFilter {
+    CertificateFilter {
         status: status.flatten(),
         common_name: parameters.text("common_name").map(str::to_owned),
-        serial: parameters.parsed("serial_number", "a serial number in decimal or hex", SerialNumber::parse)?,
-        fingerprint_sha256: parameters.parsed("fingerprint_sha256", "64 hex digits", fingerprint)?,
-        expires_before: parameters.time("expires_before")?,
-        expires_after: parameters.time("expires_after")?,
-    })
+        serial: parameters.parsed("serial_number", "a serial number in decimal or hex", SerialNumber::parse),
+        fingerprint_sha256: parameters.parsed("fingerprint_sha256", "64 hex digits", fingerprint),
+        expires_before: parameters.time("expires_before"),
+        expires_after: parameters.time("expires_after"),
+    }
 }
 
 fn reason(request: &HttpRequest) -> Result<Option<RevocationReason>, ApiError> {
     let names = RevocationReason::names().collect::<Vec<_>>().join(", ");
-    Parameters::of(request).parsed("reason", &format!("one of {names}"), RevocationReason::parse)
+    let mut parameters = Parameters::of(request);
+    let reason = parameters.parsed("reason", &format!("one of {names}"), RevocationReason::parse);
+    parameters.finish().map(|()| reason)
 }
 
 async fn issue_input(request: &HttpRequest, payload: web::Payload) -> Result<IssueInput, ApiError> {
@@ -274,9 +277,7 @@ fn idempotency(request: &HttpRequest, body: &[u8]) -> Result<Option<Idempotency>
     let Some(key) = request.headers().get("idempotency-key") else { return Ok(None) };
     let wrong = || ApiError::bad_parameter("the header Idempotency-Key must be 1 to 255 visible ASCII characters");
     let key = key.to_str().map_err(|_| wrong())?.to_owned();
-    let mut body_sha256 = [0; 32];
-    body_sha256.copy_from_slice(digest(&SHA256, body).as_ref());
-    Ok(Some(Idempotency { key, body_sha256 }))
+    Ok(Some(Idempotency { key, body: body.to_vec() }))
 }
 
 /// No body, `{}` and `reactivate: true` ask for it; `false`, null and bodies with only other keys ask for nothing.

@@ -49,8 +49,9 @@ pub async fn list(
     request: HttpRequest,
     service: web::Data<Service>,
 ) -> Result<HttpResponse, ApiError> {
-    let parameters = Parameters::of(&request);
-    let id = parameters.parsed("mtls_certificate_id", "a UUID", certificate_id)?;
+    let mut parameters = Parameters::of(&request);
+    let id = parameters.parsed("mtls_certificate_id", "a UUID", certificate_id);
+    parameters.finish()?;
     let hostnames = service.hostnames(&permit.0, id).await?;
     Ok(envelope::success(HostnameAssociations { hostnames }))
 }

@@ -7,12 +7,12 @@ use utoipa::ToSchema;
 
 use crate::domain::id::{AccountId, TokenId, ZoneId};
 use crate::domain::permission::{Permission, Reach};
+use crate::domain::text::timestamp;
 use crate::domain::token::{Token, TokenStatus};
 use crate::service::Service;
 use crate::service::access::{CreateToken, DeleteToken, ReadTokens};
 use crate::service::tokens::NewToken;
 
-use super::timestamp;
 use crate::http::authentication::{InAccount, bearer, credential};
 use crate::http::body::{self, Fields, string, strings, time};
 use crate::http::envelope::{self, Note, Refusals, Success, SuccessPage};
@@ -136,7 +136,9 @@ pub async fn list(
     request: HttpRequest,
     service: web::Data<Service>,
 ) -> Result<HttpResponse, ApiError> {
-    let page = PageRequest::of(&Parameters::of(&request))?;
+    let mut parameters = Parameters::of(&request);
+    let page = PageRequest::of(&mut parameters);
+    parameters.finish()?;
     let (tokens, info) = page.of_list(service.tokens(&permit.0).await?);
     Ok(envelope::page(tokens.into_iter().map(|token| wire(&service, token, None)).collect(), info))
 }

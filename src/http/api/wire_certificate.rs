@@ -5,9 +5,8 @@ use utoipa::ToSchema;
 
 use crate::domain::certificate::{Certificate, Receipt, Revocation};
 use crate::domain::subject_alternative_name::SubjectAlternativeName;
+use crate::domain::text::timestamp;
 use crate::x509::pem;
-
-use super::timestamp;
 
 #[derive(Serialize, ToSchema)]
 pub struct ClientCertificate {

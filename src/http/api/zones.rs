@@ -7,12 +7,12 @@ use utoipa::ToSchema;
 
 use crate::domain::id::AccountId;
 use crate::domain::key::AuthorityKeyType;
+use crate::domain::text::timestamp;
 use crate::domain::zone::Zone;
 use crate::service::Service;
 use crate::service::access::{CreateZone, ReadZones};
 use crate::service::zones::NewZone;
 
-use super::timestamp;
 use crate::http::authentication::{Authenticated, InZone};
 use crate::http::body::{self, Fields, string};
 use crate::http::envelope::{self, Refusals, Success, SuccessPage};
@@ -107,11 +107,12 @@ pub async fn list(
     request: HttpRequest,
     service: web::Data<Service>,
 ) -> Result<HttpResponse, ApiError> {
-    let parameters = Parameters::of(&request);
-    let page = PageRequest::of(&parameters)?;
+    let mut parameters = Parameters::of(&request);
+    let page = PageRequest::of(&mut parameters);
     let mut zones = service.zones(&caller.0).await?;
     zones.retain(|zone| parameters.text("name").is_none_or(|name| zone.name.eq_ignore_ascii_case(name)));
     zones.retain(|zone| parameters.text("account.id").is_none_or(|id| zone.account.id.to_string() == id));
+    parameters.finish()?;
     let (zones, info) = page.of_list(zones);
     Ok(envelope::page(zones.into_iter().map(WireZone::from).collect(), info))
 }

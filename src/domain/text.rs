@@ -1,0 +1,50 @@
+//! Small texts of the wire: times, and names that people give to things.
+
+use chrono::{DateTime, Utc};
+
+/// RFC 3339 in UTC with whole seconds: the contract's form of every time.
+pub fn timestamp(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// Reads a time: RFC 3339, or a date alone, which is its midnight in UTC.
+pub fn parse_timestamp(text: &str) -> Option<DateTime<Utc>> {
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        return Some(time.to_utc());
+    }
+    let date = chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
+    Some(date.and_hms_opt(0, 0, 0)?.and_utc())
+}
+
+/// The name without blanks around it, if it has 1 to `max` characters and none that control a terminal.
+pub fn label(name: &str, max: usize) -> Result<String, String> {
+    let name = name.trim();
+    if name.is_empty() || name.chars().count() > max || name.chars().any(char::is_control) {
+        return Err(format!("name must be 1 to {max} printable characters"));
+    }
+    Ok(name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_they_are_written() {
+        let time = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        assert_eq!(parse_timestamp(&timestamp(time)), Some(time));
+        assert_eq!(timestamp(parse_timestamp("2027-01-31").unwrap()), "2027-01-31T00:00:00Z");
+        assert_eq!(timestamp(parse_timestamp("2027-01-31T01:00:00+01:00").unwrap()), "2027-01-31T00:00:00Z");
+        for wrong in ["", "tomorrow", "2027-02-30", "2027-01-31T00:00", "20270131"] {
+            assert_eq!(parse_timestamp(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn labels_are_printable_and_bounded() {
+        assert_eq!(label(" a name ", 6), Ok("a name".into()));
+        for wrong in ["", "  ", "a\nb", "1234567"] {
+            assert!(label(wrong, 6).is_err(), "{wrong:?}");
+        }
+    }
+}
