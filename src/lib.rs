@@ -33,9 +33,10 @@
 //!   `service::access` makes.
 //! * No reply before the commit: a write returns after its transaction is durable (`store::writer`).
 //! * No `revoked` before the CRL that says so: statuses settle only in `store::crls`, in the CRL's own transaction.
-//! * No query about a zone's things without the zone's id in its WHERE.
+//! * No query about a zone's things without the zone's id in its WHERE; what goes by authority (CRLs, the worker) names
+//!   the authority, which belongs to one zone.
 //! * No private key that can be printed or serialised; at rest they are sealed under the master key.
-//! * No wall clock outside [`clock`], no randomness outside `service::random` and `keys`.
+//! * No wall clock outside [`clock`], no secret, id or serial number made outside `service::random` and `keys`.
 
 pub mod cli;
 pub mod clock;

@@ -1,5 +1,6 @@
 //! The command line: one file per verb. A verb reads its options, calls the service over HTTP and prints; the rules are
-//! the server's. `serve` and `migrate` are the two that do not call a server but are one.
+//! the server's. `serve`, `migrate` and `authority export-key` work on the data
+//! itself instead.
 
 mod account;
 mod authority;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::client::{Call, Client};
+use super::client::{Call, Client, ClientError};
 use super::envelope;
 use super::error::CliError;
 use super::escape::escape;
@@ -15,9 +15,17 @@ pub async fn zone(client: &Client, given: &str) -> Result<ZoneId, CliError> {
     if let Some(id) = ZoneId::parse(given) {
         return Ok(id);
     }
-    let answer = client.call(Call::get("/client/v4/zones").query("name", given)).await?;
+    let answer = client.call(Call::get("/client/v4/zones").query("name", given)).await;
+    let answer = answer.map_err(|error| match error {
+        ClientError::Refused { status: 403, .. } => CliError::failure(format_args!(
+            "the token may not look up the zone {:?} by its name: give the zone's id with --zone, or take a token that may \
+             zones:read too",
+            escape(given)
+        )),
+        other => other.into(),
+    })?;
     let zones: Vec<Zone> = answer.read()?;
-    let mut named = zones.iter().filter(|zone| zone.name == given);
+    let mut named = zones.iter().filter(|zone| zone.name.eq_ignore_ascii_case(given));
     match (named.next(), named.next()) {
         (Some(zone), None) => {
             ZoneId::parse(&zone.id).ok_or_else(|| CliError::failure("the server gave a zone id that is none"))

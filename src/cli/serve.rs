@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::{CliError, output};
 use crate::clock::Clock;
-use crate::config::{Config, DatabaseUrl};
+use crate::config::{Config, DatabaseUrl, local_url};
 use crate::http::{self, HttpOptions};
 use crate::service::{FirstStart, Options, Random, Service};
 use crate::store::Store;
@@ -99,10 +99,9 @@ async fn open(database: &Path) -> Result<Store, CliError> {
 }
 
 pub(super) fn options(config: &Config, address: SocketAddr) -> Result<Options, CliError> {
-    let scheme = if config.tls.is_some() { "https" } else { "http" };
     let crl_validity = chrono::TimeDelta::from_std(config.crl_validity);
     Ok(Options {
-        public_url: config.public_url.clone().unwrap_or_else(|| format!("{scheme}://{address}")),
+        public_url: config.public_url.clone().unwrap_or_else(|| local_url(Some(address), None, config.tls.is_some())),
         crl_validity: crl_validity.map_err(|error| CliError::failure(error.to_string()))?,
         root_key_type: config.root_key_type,
         issuing_key_type: config.issuing_key_type,
@@ -117,10 +116,10 @@ pub(super) fn options(config: &Config, address: SocketAddr) -> Result<Options, C
 /// What the first start prints, and no later one: the token, once, and a line to paste.
 fn announce(first: &FirstStart, config: &Config, address: SocketAddr) {
     let program = std::env::args().next().unwrap_or_else(|| "countersign".into());
-    let scheme = if config.tls.is_some() { "https" } else { "http" };
     let mut issue = format!("{} issue --common-name my-first-device", quoted(&program));
-    if address != SocketAddr::from(([127, 0, 0, 1], 8080)) || config.tls.is_some() {
-        issue.push_str(&format!(" --url {scheme}://{address}"));
+    let url = local_url(Some(address), config.public_url.clone(), config.tls.is_some());
+    if url != "http://127.0.0.1:8080" {
+        issue.push_str(&format!(" --url {}", quoted(&url)));
     }
     if config.data_dir != Path::new("data") {
         issue.push_str(&format!(" --data-dir {}", quoted(&config.data_dir.display().to_string())));

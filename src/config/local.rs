@@ -23,13 +23,13 @@ impl LocalServer {
         let public_url = text("public_url").and_then(|text| values::public_url(text).ok());
         let speaks_tls = text("tls_cert").is_some();
         let data_dir = text("data_dir").unwrap_or(DEFAULT_DATA_DIR);
-        Self { url: url(listen, public_url, speaks_tls), data_dir: PathBuf::from(data_dir) }
+        Self { url: local_url(listen, public_url, speaks_tls), data_dir: PathBuf::from(data_dir) }
     }
 }
 
 /// With TLS the public address goes first, because its host is the one in the certificate; without, the listen address
 /// does, because the public one may belong to a proxy that this machine does not reach.
-fn url(listen: Option<SocketAddr>, public_url: Option<String>, speaks_tls: bool) -> String {
+pub fn local_url(listen: Option<SocketAddr>, public_url: Option<String>, speaks_tls: bool) -> String {
     match (listen, public_url) {
         (_, Some(public_url)) if speaks_tls => public_url,
         (None, Some(public_url)) => public_url,

@@ -18,7 +18,7 @@ use secrecy::SecretString;
 
 use crate::domain::key::AuthorityKeyType;
 
-pub use local::LocalServer;
+pub use local::{LocalServer, local_url};
 pub use problems::{Problem, Problems};
 pub use settings::{Kind, SETTINGS, Setting, table};
 pub use sources::{Environment, Flags};

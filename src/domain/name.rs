@@ -73,15 +73,6 @@ impl AttributeType {
         ATTRIBUTES.iter().find(|entry| entry.1 == oid).map(|entry| entry.0)
     }
 
-    /// Reads the key that profiles use, such as `common_name`.
-    pub fn from_key(key: &str) -> Option<Self> {
-        ATTRIBUTES.iter().find(|entry| entry.2 == key).map(|entry| entry.0)
-    }
-
-    pub fn keys() -> impl Iterator<Item = &'static str> {
-        ATTRIBUTES.iter().map(|entry| entry.2)
-    }
-
     pub fn oid(self) -> &'static str {
         self.entry().1
     }
@@ -158,7 +149,7 @@ mod tests {
         for (index, entry) in ATTRIBUTES.iter().enumerate() {
             assert_eq!(entry.0 as usize, index);
             assert_eq!(AttributeType::from_oid(entry.1), Some(entry.0));
-            assert_eq!(AttributeType::from_key(entry.2), Some(entry.0));
+            assert_eq!(entry.0.key(), entry.2);
         }
     }
 

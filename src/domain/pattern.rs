@@ -3,18 +3,12 @@
 /// A pattern, matched in time linear in the text for each `*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
-    text: String,
     pieces: Vec<String>,
 }
 
 impl Pattern {
     pub fn new(text: &str) -> Self {
-        let pieces = text.to_lowercase().split('*').map(str::to_owned).collect();
-        Self { text: text.to_owned(), pieces }
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.text
+        Self { pieces: text.to_lowercase().split('*').map(str::to_owned).collect() }
     }
 
     pub fn matches(&self, text: &str) -> bool {

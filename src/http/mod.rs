@@ -41,7 +41,7 @@ pub const MAX_BODY: usize = 1024 * 1024;
 #[derive(Clone, Debug)]
 pub struct HttpOptions {
     pub tls: Option<TlsFiles>,
-    /// Take the caller's address from `X-Forwarded-For` or `Forwarded`.
+    /// Take the caller's address from the last element of `X-Forwarded-For`.
     pub behind_proxy: bool,
 }
 

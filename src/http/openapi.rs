@@ -10,7 +10,7 @@ use super::routes;
 
 const DESCRIPTION: &str = "A self-hosted certificate authority for client certificates, with the API that Cloudflare \
 published for its zones' client certificates. Every answer under /client/v4 is an envelope: success, errors, messages, \
-result. Lists have result_info; a page past the end is an empty list. On 429 and 503, Retry-After says when to try again. \
+result. Lists have result_info; a page past the end is an empty list. On 503, Retry-After says when to try again. \
 The extension x-permission names what a token needs.";
 
 /// The document as pretty JSON.

@@ -2,12 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::domain::policy::MAX_SUBJECT_ALTERNATIVE_NAMES;
 use crate::domain::subject_alternative_name::SubjectAlternativeName;
 
 use super::der::{self, SEQUENCE, Tlv, context, context_constructed, write};
 
 /// The bound on names of one request, so that no request makes megabytes of certificate.
-pub const MAX_NAMES: usize = 1000;
+pub const MAX_NAMES: usize = MAX_SUBJECT_ALTERNATIVE_NAMES;
 
 const RFC822_NAME: u8 = context(1);
 const DNS_NAME: u8 = context(2);

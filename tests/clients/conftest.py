@@ -76,4 +76,4 @@ def own_zone(server):
 
 @pytest.fixture
 def request_pem():
-    return csr.by_openssl()
+    return csr.fresh()

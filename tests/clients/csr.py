@@ -60,6 +60,13 @@ def by_openssl(kind="p256", subject="/CN=device-0001", digest=None, sans=None, e
         return openssl("req", "-new", "-utf8", "-key", key, "-subj", subject, *options).stdout.decode()
 
 
+def fresh():
+    """A request with a key of its own: for tests that report a key as compromised, which no other test may share."""
+    return openssl(
+        "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "/dev/null",
+        "-subj", "/CN=device-0001").stdout.decode()
+
+
 def by_hand(subject, *attributes, version=0, signed=None):
     """A P-256 request with any subject and attributes; `signed` replaces the bytes that are signed."""
     key = serialization.load_pem_private_key(key_pem("p256"), None)

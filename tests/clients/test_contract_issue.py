@@ -62,7 +62,7 @@ def test_every_field_follows_from_the_certificate(zone, days):
     assert certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest == ski
     assert made["fingerprint_sha256"] == certificate.fingerprint(hashes.SHA256()).hex()
     assert made["serial_number"] == str(certificate.serial_number)
-    assert made["serial_number_hex"] == f"{certificate.serial_number:x}"
+    assert made["serial_number_hex"] == f"{certificate.serial_number:040x}"
     assert 64 < certificate.serial_number.bit_length() <= 159
     assert moment(made["issued_on"]) == certificate.not_valid_before_utc
     assert moment(made["expires_on"]) == certificate.not_valid_after_utc

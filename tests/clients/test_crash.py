@@ -107,6 +107,20 @@ def test_twenty_kills_under_load_lose_nothing(own_zone, tmp_path):
     revoked = {int(c["serial_number"]) for c in everything if c["status"] == "revoked"}
     assert listed_serials(own_zone.crl()) == revoked
 
+    for certificate in everything:
+        if certificate["receipt"]:
+            assert certificate["receipt"]["status"] == certificate["status"]
+            assert certificate["receipt"]["crl_number"] <= crl_number(own_zone.crl())
+    # As many CRLs as the log says, without a gap; and no transition carried out more often than it was asked for.
+    log = server.database().execute
+    published = log("SELECT COUNT(*) FROM audit_events WHERE action = 'crl.publish' AND subject = ?", [load.issuing])
+    assert crl_number(own_zone.crl()) == 1 + published.fetchone()[0]
+    for asked, done in (("certificate.revoke", "certificate.revoked"), ("certificate.reactivate", "certificate.reactivated")):
+        more = log(
+            "SELECT subject FROM audit_events WHERE result = 0 AND action IN (?, ?) GROUP BY subject "
+            "HAVING SUM(action = ?) > SUM(action = ?)", [asked, done, done, asked])
+        assert more.fetchall() == []
+
     chain = Chain(tmp_path, own_zone)
     leaves = [chain.write(f"{c['id']}.pem", c["certificate"]) for c in everything]
     for start in range(0, len(leaves), 200):

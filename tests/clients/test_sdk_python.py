@@ -157,3 +157,9 @@ def test_the_asynchronous_client_does_the_same(zone):
                 await certificates.get(UNKNOWN_ID, zone_id=zone.zone)
 
     asyncio.run(life())
+
+
+def test_the_two_variables_of_the_sdk_are_enough(zone, monkeypatch):
+    monkeypatch.setenv("CLOUDFLARE_BASE_URL", f"{zone.server.url}/client/v4")
+    monkeypatch.setenv("CLOUDFLARE_API_TOKEN", zone.server.token)
+    assert Cloudflare(max_retries=0).zones.get(zone_id=zone.zone).id == zone.zone
