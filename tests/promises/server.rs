@@ -40,13 +40,16 @@ impl Server {
         // Read to the end, so that the server never blocks on a full pipe.
         std::thread::spawn(move || log.lines().map_while(Result::ok).for_each(drop));
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let server = Self { url: format!("http://127.0.0.1:{port}"), client, folder, process };
+        let mut server = Self { url: format!("http://127.0.0.1:{port}"), client, folder, process };
         server.wait_until_ready().await;
         server
     }
 
-    async fn wait_until_ready(&self) {
+    async fn wait_until_ready(&mut self) {
         for _ in 0..600 {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                panic!("the server ended with {status} before it was ready");
+            }
             if let Ok(answer) = self.client.get(format!("{}/readyz", self.url)).send().await
                 && answer.status() == StatusCode::OK
             {
