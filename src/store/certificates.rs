@@ -1,6 +1,7 @@
 //! Certificates: reading them, one and many. Writing them is in `issuance`, changing them in `transitions` and `crls`.
 
 use chrono::{DateTime, Utc};
+use diesel::Connection as _;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -81,26 +82,8 @@ impl Store {
         filter: CertificateFilter,
         window: Window,
     ) -> Result<Page<Certificate>, StoreError> {
-        self.read(move |connection| {
-            let total = if filter.is_by_status_only() {
-                counters::total(connection, zone, filter.status)?
-            } else {
-                filtered(zone, &filter).count().get_result(connection)?
-            };
-            if window.length == 0 || window.offset >= total {
-                return Ok(Page { items: Vec::new(), total });
-            }
-            let rows: Vec<(CertificateRow, String)> = filtered(zone, &filter)
-                .inner_join(authorities::table)
-                .order(certificates::id)
-                .offset(window.offset)
-                .limit(window.length)
-                .select((CertificateRow::as_select(), authorities::name))
-                .load(connection)?;
-            let items = rows.into_iter().map(into_domain).collect::<Result<_, _>>()?;
-            Ok(Page { items, total })
-        })
-        .await
+        // One snapshot: a page counted from the end must not shift under a certificate issued meanwhile.
+        self.read(move |connection| connection.transaction(|connection| page(connection, zone, &filter, window))).await
     }
 
     /// The end of the latest certificate that an authority signed: how long it must go on publishing.
@@ -158,6 +141,52 @@ pub(super) fn insert(connection: &mut Connection, new: &NewCertificate) -> Resul
         ))
         .execute(connection)?;
     counters::add(connection, certificate.zone, certificate.status)
+}
+
+fn page(
+    connection: &mut Connection,
+    zone: ZoneId,
+    filter: &CertificateFilter,
+    window: Window,
+) -> Result<Page<Certificate>, StoreError> {
+    let total = if filter.is_by_status_only() {
+        counters::total(connection, zone, filter.status)?
+    } else {
+        filtered(zone, filter).count().get_result(connection)?
+    };
+    let ids = ids_of_page(connection, zone, filter, window, total)?;
+    let rows: Vec<(CertificateRow, String)> = certificates::table
+        .inner_join(authorities::table)
+        .filter(certificates::zone_id.eq(zone.as_bytes().as_slice()))
+        .filter(certificates::id.eq_any(ids))
+        .order(certificates::id)
+        .select((CertificateRow::as_select(), authorities::name))
+        .load(connection)?;
+    let items = rows.into_iter().map(into_domain).collect::<Result<_, _>>()?;
+    Ok(Page { items, total })
+}
+
+/// Finds the page in the indexes alone, from whichever end of the list is nearer: the large rows before it are never
+/// touched.
+fn ids_of_page(
+    connection: &mut Connection,
+    zone: ZoneId,
+    filter: &CertificateFilter,
+    window: Window,
+    total: i64,
+) -> Result<Vec<Vec<u8>>, StoreError> {
+    let left = total.saturating_sub(window.offset);
+    let length = window.length.min(left);
+    if length <= 0 {
+        return Ok(Vec::new());
+    }
+    let ids = filtered(zone, filter).select(certificates::id).limit(length);
+    let ids = if window.offset > total / 2 {
+        ids.order(certificates::id.desc()).offset(left - length)
+    } else {
+        ids.order(certificates::id).offset(window.offset)
+    };
+    Ok(ids.load(connection)?)
 }
 
 type Filtered<'a> = certificates::BoxedQuery<'a, diesel::sqlite::Sqlite>;

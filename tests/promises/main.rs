@@ -9,6 +9,7 @@ mod server;
 mod audit;
 mod faults;
 mod isolation;
+mod lists;
 mod publication;
 mod requests;
 mod tokens;
