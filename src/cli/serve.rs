@@ -17,14 +17,14 @@ use crate::service::{FirstStart, Options, Random, Service};
 use crate::store::Store;
 use crate::worker;
 
-/// Two cores' worth of connections, and the database.
 const MAX_OPEN_FILES: u64 = 16_384;
+/// What every system grants.
+const MIN_OPEN_FILES: u64 = 256;
+const RESERVED_FILES: u64 = 128;
 
 /// Serves until SIGTERM or SIGINT, then finishes what is in flight.
 pub async fn run(config: Config) -> Result<(), CliError> {
     let DatabaseUrl::Sqlite(database) = &config.database;
-    // As many connections as the system lets us have; with fewer the server runs all the same.
-    let _ = rlimit::increase_nofile_limit(MAX_OPEN_FILES);
     create_private_folder(&config.data_dir)?;
     if let Some(folder) = database.parent() {
         create_private_folder(folder)?;
@@ -46,7 +46,8 @@ pub async fn run(config: Config) -> Result<(), CliError> {
 
     let (stop, stopped) = watch::channel(false);
     let worker = worker::start(service.clone(), stopped);
-    let http_options = HttpOptions { tls: config.tls.clone(), behind_proxy: config.behind_proxy };
+    let http_options =
+        HttpOptions { tls: config.tls.clone(), behind_proxy: config.behind_proxy, max_connections: max_connections() };
     let (server, handle) = http::serve(listener, service.clone(), http_options)
         .map_err(|error| CliError::failure(format!("cannot serve on {address}: {error}")))?;
     let server = tokio::spawn(server);
@@ -61,6 +62,13 @@ pub async fn run(config: Config) -> Result<(), CliError> {
     let _ = worker.await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// As many as the system lets us have files for, but for those that the database and the logs need: connections that are
+/// only held must never keep these from being opened.
+fn max_connections() -> usize {
+    let files = rlimit::increase_nofile_limit(MAX_OPEN_FILES).unwrap_or(MIN_OPEN_FILES);
+    usize::try_from(files.saturating_sub(RESERVED_FILES)).unwrap_or(usize::MAX)
 }
 
 /// The folder is made for its owner alone: it holds the master key and the first token.

@@ -29,11 +29,9 @@ use crate::service::Service;
 
 /// How long a graceful stop waits for requests that are in flight, in seconds.
 const SHUTDOWN_TIMEOUT: u64 = 30;
-/// How long a client may take to send a request's head: against those who trickle bytes to hold connections.
+/// How long a client may take to send the head of a connection's first request. actix watches only that one: later heads
+/// may trickle in, which [`HttpOptions::max_connections`] bounds and a proxy in front can end.
 const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// For each core. Stays under the number of files a process may have open on most systems, so that connections that are
-/// only held never keep the database from opening its own.
-const MAX_CONNECTIONS: usize = 4096;
 /// The longest body any route reads, in bytes.
 pub const MAX_BODY: usize = 1024 * 1024;
 
@@ -43,6 +41,8 @@ pub struct HttpOptions {
     pub tls: Option<TlsFiles>,
     /// Take the caller's address from the last element of `X-Forwarded-For`.
     pub behind_proxy: bool,
+    /// How many connections may be open at once; those beyond wait to be accepted.
+    pub max_connections: usize,
 }
 
 /// Binds the address. Separate from [`serve`], so that a taken port is told before anything else is started, and so
@@ -71,11 +71,13 @@ pub fn serve(listener: TcpListener, service: Arc<Service>, options: HttpOptions)
             .configure(openapi::configure)
             .default_service(web::to(routes::unknown))
     };
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let server = HttpServer::new(app)
         .disable_signals()
         .shutdown_timeout(SHUTDOWN_TIMEOUT)
         .client_request_timeout(REQUEST_HEAD_TIMEOUT)
-        .max_connections(MAX_CONNECTIONS);
+        .workers(workers)
+        .max_connections((options.max_connections / workers).max(1));
     let server = match tls {
         Some(config) => server.listen_rustls_0_23(listener, config)?,
         None => server.listen(listener)?,

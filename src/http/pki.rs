@@ -1,9 +1,13 @@
 //! The public PKI addresses that certificates point to: CA certificates, bundles and CRLs. Cacheable, without
 //! credentials.
 
+use std::io;
+
+use actix_web::body::SizedStream;
 use actix_web::http::header::{CACHE_CONTROL, ETAG, EntityTag, Header, IfNoneMatch, LAST_MODIFIED};
 use actix_web::{HttpRequest, HttpResponse, route, web};
 use bytes::Bytes;
+use futures_util::{Stream, stream};
 
 use crate::domain::id::AuthorityId;
 use crate::service::Service;
@@ -22,6 +26,8 @@ const PEM: &str = "application/x-pem-file";
 const CERTIFICATE_MAX_AGE: i64 = 86_400;
 /// A cache may hold a CRL for this long, in seconds: revocations must show, whatever nextUpdate promises.
 const CRL_MAX_AGE: i64 = 10;
+/// How much of a CRL a connection holds at a time, in octets.
+const PIECE: usize = 64 * 1024;
 
 /// The authority's certificate in DER: where the caIssuers address of certificates leads (RFC 5280, 4.2.2.1).
 #[utoipa::path(
@@ -177,7 +183,7 @@ fn published(
     if is_known(request, &tag) {
         return response.finish();
     }
-    response.content_type(content_type).body(form_of(crl))
+    response.content_type(content_type).body(in_pieces(form_of(crl)))
 }
 
 fn is_known(request: &HttpRequest, tag: &EntityTag) -> bool {
@@ -186,4 +192,12 @@ fn is_known(request: &HttpRequest, tag: &EntityTag) -> bool {
         Ok(IfNoneMatch::Items(known)) => known.iter().any(|known| known.weak_eq(tag)),
         Err(_) => false,
     }
+}
+
+/// A body that is handed over piece by piece as the client takes it. In one piece, the connection would copy it whole:
+/// clients that ask for a large CRL and do not read would each hold one in memory.
+fn in_pieces(bytes: Bytes) -> SizedStream<impl Stream<Item = io::Result<Bytes>>> {
+    let length = bytes.len();
+    let pieces = (0..length).step_by(PIECE).map(move |start| Ok(bytes.slice(start..length.min(start + PIECE))));
+    SizedStream::new(length as u64, stream::iter(pieces))
 }

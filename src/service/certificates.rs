@@ -1,5 +1,7 @@
 //! The life of certificates after issuance: listing, showing, revoking, reactivating.
 
+use chrono::{DateTime, Utc};
+
 use crate::domain::audit::Action;
 use crate::domain::certificate::{Certificate, CertificateFilter};
 use crate::domain::id::CertificateId;
@@ -108,7 +110,10 @@ impl Service {
         for _ in 0..MAX_DECISIONS {
             let now = self.clock.now();
             let (to, reason) = match status::change(certificate.standing(now), change) {
-                Outcome::Unchanged => return Ok(certificate),
+                Outcome::Unchanged => {
+                    self.note_compromise(permit, &certificate, change).await?;
+                    return Ok(certificate);
+                }
                 Outcome::Moves { to, reason } => (to, reason),
                 Outcome::Refused(refusal) => {
                     return Err(ServiceError::invalid("", explain(refusal, &certificate)));
@@ -119,13 +124,8 @@ impl Service {
             event.detail = format!("reason {reason}");
             let requested = certificate.clone().requested(to, reason, now);
             let transition = Transition::of(&requested, reason, now);
-            // Whoever has the key could ask for another certificate with it, so there is none in the whole account.
-            let blocked_key = (reason == RevocationReason::KeyCompromise).then(|| BlockedKey {
-                account: permit.account(),
-                spki_sha256: requested.spki_sha256.clone(),
-                reason,
-                blocked_on: now,
-            });
+            let is_compromised = reason == RevocationReason::KeyCompromise;
+            let blocked_key = is_compromised.then(|| blocked_key(permit, &requested, now));
             let changed =
                 self.store.request_change(certificate, requested.clone(), transition, blocked_key, event).await?;
             if changed == ChangeOutcome::Changed {
@@ -135,6 +135,26 @@ impl Service {
             certificate = self.find(permit, Some(id)).await?;
         }
         Err(ServiceError::Unavailable("the certificate is being changed by many at once".into()))
+    }
+
+    /// A compromise that is reported after another final reason changes no CRL, but the key is blocked all the same.
+    async fn note_compromise<A: Act>(
+        &self,
+        permit: &ZonePermit<A>,
+        certificate: &Certificate,
+        change: Change,
+    ) -> Result<(), ServiceError> {
+        let recorded = certificate.revocation.as_ref().map(|revocation| revocation.reason);
+        if change != Change::Revoke(RevocationReason::KeyCompromise)
+            || recorded == Some(RevocationReason::KeyCompromise)
+        {
+            return Ok(());
+        }
+        let subject = certificate.id.to_string();
+        let zone = Some(permit.zone());
+        let mut event = self.event(permit.caller().actor(), permit.account(), zone, Action::RevokeCertificate, subject);
+        event.detail = "the key is blocked; the recorded reason stays".into();
+        Ok(self.store.block_key(blocked_key(permit, certificate, self.clock.now()), event).await?)
     }
 
     async fn find<A: Act>(
@@ -161,4 +181,14 @@ fn explain(refusal: Refusal, certificate: &Certificate) -> String {
 /// The id for the audit log; one that no certificate can have is not repeated there.
 fn written(id: Option<CertificateId>) -> String {
     id.map(|id| id.to_string()).unwrap_or_default()
+}
+
+/// Whoever has the key could ask for another certificate with it, so there is none in the whole account.
+fn blocked_key<A: Act>(permit: &ZonePermit<A>, certificate: &Certificate, now: DateTime<Utc>) -> BlockedKey {
+    BlockedKey {
+        account: permit.account(),
+        spki_sha256: certificate.spki_sha256.clone(),
+        reason: RevocationReason::KeyCompromise,
+        blocked_on: now,
+    }
 }

@@ -77,8 +77,9 @@ impl Service {
         let id = id.ok_or(ServiceError::NotFound(Noun::Token))?;
         let event = self.event(permit.caller().actor(), permit.account(), None, Action::DeleteToken, id.to_string());
         let own = permit.caller().token().grants.clone();
+        let now = self.clock.now();
         // Judged in the transaction that deletes: two at once must not delete each other's way in.
-        let judge = move |tokens: &[Token], token: &Token| judge_deletion(&own, tokens, token);
+        let judge = move |tokens: &[Token], token: &Token| judge_deletion(&own, tokens, token, now);
         let deleted = self.store.delete_token(permit.account(), id, event, judge).await?;
         self.tokens.clear();
         match deleted.ok_or(ServiceError::NotFound(Noun::Token))? {
@@ -177,21 +178,22 @@ fn outlives(maker: &Token, new: &NewToken) -> Vec<Violation> {
 }
 
 /// Whether a token may be deleted by somebody with these grants, or why not.
-fn judge_deletion(own: &Grants, tokens: &[Token], token: &Token) -> Result<(), &'static str> {
+fn judge_deletion(own: &Grants, tokens: &[Token], token: &Token, now: DateTime<Utc>) -> Result<(), &'static str> {
     if !own.cover(&token.grants) {
         return Err("a token can only be deleted by one that may do at least as much");
     }
-    let is_last = !tokens.iter().any(|other| other.id != token.id && keeps_the_door_open(other));
-    if is_last && keeps_the_door_open(token) {
-        return Err("this is the last token that can make others and never expires; make another one first");
+    let is_last = !tokens.iter().any(|other| other.id != token.id && opens_every_door(other, now));
+    if is_last && opens_every_door(token, now) {
+        return Err("this is the last token that may do everything and never expires; make another one first");
     }
     Ok(())
 }
 
-/// Whether the account can be managed with this token alone, for good.
-fn keeps_the_door_open(token: &Token) -> bool {
+/// Whether everything in the account can be done with this token, now and for good.
+fn opens_every_door(token: &Token, now: DateTime<Utc>) -> bool {
     let grants = &token.grants;
-    grants.permissions.contains(&Permission::WriteTokens)
+    grants.permissions.len() == Permission::ALL.len()
         && grants.reach == Reach::Account
         && token.expires_on.is_none()
+        && token.status(now) == TokenStatus::Active
 }

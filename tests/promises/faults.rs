@@ -99,6 +99,35 @@ async fn a_compromised_key_gets_no_further_certificate() {
 }
 
 #[tokio::test]
+async fn a_compromise_reported_late_blocks_the_key_all_the_same() {
+    let installation = Installation::new().await;
+    let csr = csr("device");
+    let input = || IssueInput { csr: Some(csr.clone()), validity_days: Some(30), ..IssueInput::default() };
+    let certificate = installation.service.issue(&installation.permit().await, input()).await.unwrap().certificate;
+    installation.revoke(certificate.id, Some(RevocationReason::Superseded)).await;
+    let repeated = installation.revoke(certificate.id, Some(RevocationReason::KeyCompromise)).await;
+    assert_eq!(repeated.revocation.unwrap().reason, RevocationReason::Superseded, "the first final reason stays");
+    assert!(installation.service.issue(&installation.permit().await, input()).await.is_err());
+}
+
+#[tokio::test]
+async fn a_store_that_takes_no_writes_is_not_ready_until_it_does_again() {
+    let installation = Installation::new().await;
+    installation.service.worker_is_alive();
+    let database_fault = || async {
+        let parts = installation.service.parts().await;
+        parts.into_iter().find(|part| part.name == "database").unwrap().fault
+    };
+    assert_eq!(database_fault().await, None);
+    installation.tamper("CREATE TRIGGER full BEFORE UPDATE ON master_keys BEGIN SELECT RAISE(ABORT, 'full'); END");
+    installation.tamper("CREATE TRIGGER full_too BEFORE INSERT ON audit_events BEGIN SELECT RAISE(ABORT, 'full'); END");
+    assert!(installation.try_issue("device", 30).await.is_err());
+    assert!(database_fault().await.is_some() && database_fault().await.is_some(), "a failed write is remembered");
+    installation.tamper("DROP TRIGGER full; DROP TRIGGER full_too");
+    assert_eq!(database_fault().await, None, "it heals by itself");
+}
+
+#[tokio::test]
 async fn all_faults_are_told_at_once_whatever_could_not_be_read() {
     let installation = Installation::new().await;
     let input = IssueInput {

@@ -62,8 +62,15 @@ async fn nobody_deletes_what_may_do_more_and_nobody_is_locked_out() {
     assert_eq!(delete(value.clone(), admin.clone()).await, StatusCode::BAD_REQUEST);
     assert_eq!(delete(value.clone(), id.clone()).await, StatusCode::OK, "itself");
     assert_eq!(delete(value, id).await, StatusCode::FORBIDDEN, "it stopped at once");
-    assert_eq!(delete(ADMIN.into(), admin).await, StatusCode::BAD_REQUEST, "the last of its kind");
     assert_eq!(delete(ADMIN.into(), "0".repeat(32)).await, StatusCode::NOT_FOUND);
+    let all: Vec<_> =
+        account.server.result("GET", &account.tokens, None).await[0]["permissions"].as_array().unwrap().clone();
+    account.made(json!({"name": "too little", "permissions": ["tokens:write"]})).await;
+    account.made(json!({"name": "too late", "permissions": all, "not_before": "2099-01-01T00:00:00Z"})).await;
+    account.made(json!({"name": "too short", "permissions": all, "expires_on": "2099-01-01T00:00:00Z"})).await;
+    assert_eq!(delete(ADMIN.into(), admin.clone()).await, StatusCode::BAD_REQUEST, "the last of its kind");
+    account.made(json!({"name": "heir", "permissions": all})).await;
+    assert_eq!(delete(ADMIN.into(), admin).await, StatusCode::OK);
 }
 
 #[tokio::test]
