@@ -35,6 +35,11 @@ pub fn shell_word(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
+/// How this program was called: what to print before a command that is to be pasted.
+pub fn program() -> String {
+    shell_word(&std::env::args().next().unwrap_or_else(|| "countersign".into()))
+}
+
 fn is_treacherous(character: char) -> bool {
     character.is_control()
         || matches!(

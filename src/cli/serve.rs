@@ -9,6 +9,7 @@ use std::path::Path;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use super::escape::{program, shell_word};
 use super::{CliError, output};
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseUrl, local_url};
@@ -123,14 +124,13 @@ pub(super) fn options(config: &Config, address: SocketAddr) -> Result<Options, C
 
 /// What the first start prints, and no later one: the token, once, and a line to paste.
 fn announce(first: &FirstStart, config: &Config, address: SocketAddr) {
-    let program = std::env::args().next().unwrap_or_else(|| "countersign".into());
-    let mut issue = format!("{} issue --common-name my-first-device", quoted(&program));
+    let mut issue = format!("{} issue --common-name my-first-device", program());
     let url = local_url(Some(address), config.public_url.clone(), config.tls.is_some());
     if url != "http://127.0.0.1:8080" {
-        issue.push_str(&format!(" --url {}", quoted(&url)));
+        issue.push_str(&format!(" --url {}", shell_word(&url)));
     }
     if config.data_dir != Path::new("data") {
-        issue.push_str(&format!(" --data-dir {}", quoted(&config.data_dir.display().to_string())));
+        issue.push_str(&format!(" --data-dir {}", shell_word(&config.data_dir.display().to_string())));
     }
     let text = format!(
         "Countersign is set up: an account, its root CA, and the zone {zone:?} ({id}) with its issuing CA.\n\
@@ -145,15 +145,6 @@ fn announce(first: &FirstStart, config: &Config, address: SocketAddr) {
     let _ = output::line(text);
 }
 
-/// A word as the shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%:,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
 async fn wait_for_signal() -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -162,16 +153,4 @@ async fn wait_for_signal() -> io::Result<()> {
         _ = interrupt.recv() => {}
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quoted;
-
-    #[test]
-    fn words_are_quoted_for_the_shell() {
-        assert_eq!(quoted("target/release/countersign"), "target/release/countersign");
-        assert_eq!(quoted("my folder"), "'my folder'");
-        assert_eq!(quoted("it's"), r"'it'\''s'");
-    }
 }

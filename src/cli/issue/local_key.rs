@@ -11,7 +11,7 @@ use super::request::{self, Issued};
 use super::{Arguments, LocalKey};
 use crate::cli::client::{Call, Client, ClientError};
 use crate::cli::error::CliError;
-use crate::cli::escape::{escape, shell_word};
+use crate::cli::escape::{escape, program, shell_word};
 use crate::cli::files::read_password;
 use crate::cli::progress::Spinner;
 use crate::cli::{Context, output};
@@ -152,5 +152,5 @@ fn tell(artifacts: &Artifacts, issued: Issued, arguments: &Arguments) -> Result<
         (shell_word(&artifacts.chain.to_string_lossy()), shell_word(&artifacts.certificate.to_string_lossy()));
     output::line("next:")?;
     output::line(format_args!("  openssl verify -purpose sslclient -CAfile {chain} {leaf}"))?;
-    output::line(format_args!("  countersign revoke {id}{zone}{} --wait", arguments.connection.repeated()))
+    output::line(format_args!("  {} revoke {id}{zone}{} --wait", program(), arguments.connection.repeated()))
 }
