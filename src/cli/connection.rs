@@ -22,7 +22,7 @@ pub struct Connection {
     pub url: Option<String>,
 
     /// The API token [env: COUNTERSIGN_TOKEN] [default: from admin.token in the data folder]
-    #[arg(long, value_name = "TOKEN")]
+    #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
     pub token: Option<SecretString>,
 
     /// PEM file with the CA of the server's TLS certificate, instead of those that the system knows [env: COUNTERSIGN_CA_FILE]

@@ -69,10 +69,16 @@ impl Random {
         }
     }
 
-    /// A token value: 288 random bits in 48 characters of `[0-9A-Za-z_-]`.
+    /// A token value: 288 random bits in 48 characters of `[0-9A-Za-z_-]`, the first a letter or digit, so that no
+    /// command line takes it for a flag.
     pub(super) fn token_value(&self) -> Result<Zeroizing<String>, ServiceError> {
-        let bytes = Zeroizing::new(self.bytes::<36>()?);
-        Ok(Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes)))
+        loop {
+            let bytes = Zeroizing::new(self.bytes::<36>()?);
+            let value = Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes));
+            if value.starts_with(|first: char| first.is_ascii_alphanumeric()) {
+                return Ok(value);
+            }
+        }
     }
 
     fn bytes<const LENGTH: usize>(&self) -> Result<[u8; LENGTH], ServiceError> {
@@ -80,5 +86,32 @@ impl Random {
         let filled = self.source.fill(&mut bytes);
         filled.map_err(|NoRandomness| ServiceError::Internal("the system gives no randomness".into()))?;
         Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::token::has_token_form;
+
+    #[test]
+    fn tokens_have_their_form_and_are_no_flags() {
+        let random = Random::system();
+        for _ in 0..500 {
+            let value = random.token_value().unwrap();
+            assert!(
+                has_token_form(&value) && value.starts_with(|first: char| first.is_ascii_alphanumeric()),
+                "{}",
+                *value
+            );
+        }
+    }
+
+    #[test]
+    fn ids_made_in_one_millisecond_stay_in_order() {
+        let random = Random::system();
+        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let ids: Vec<_> = (0..1000).map(|_| random.ordered_id(now)).collect();
+        assert!(ids.is_sorted_by(|one, next| one < next));
     }
 }
