@@ -29,8 +29,9 @@
 //!
 //! * No second path to issuance: front ends build a request, and `service::issuance` alone decides, builds, lints,
 //!   signs and records. Types make skipping impossible: `Plan → Tbs → LintedTbs → SignedCertificate`.
-//! * No service without a permit: what acts for a caller takes a `ZonePermit` or `AccountPermit`, which only
-//!   `service::access` makes.
+//! * No act for a caller without a permit: it takes a `ZonePermit` or `AccountPermit`, which only `service::access` makes.
+//!   Lists of what a caller may see (zones, accounts) take the caller and are filtered by it; what is public (`/pki`) and
+//!   what only the operator's own machine can do (`authority export-key`) take neither.
 //! * No reply before the commit: a write returns after its transaction is durable (`store::writer`).
 //! * No `revoked` before the CRL that says so: statuses settle only in `store::crls`, in the CRL's own transaction.
 //! * No query about a zone's things without the zone's id in its WHERE; what goes by authority (CRLs, the worker) names

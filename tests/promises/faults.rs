@@ -149,3 +149,17 @@ async fn issue_with(installation: &Installation, service: &Service) -> Result<()
     let input = IssueInput { csr: Some(csr("device")), validity_days: Some(30), ..IssueInput::default() };
     service.issue(&installation.permit().await, input).await.map(drop)
 }
+
+#[tokio::test]
+async fn a_clock_set_back_makes_no_tenant_the_operator() {
+    let installation = Installation::new().await;
+    installation.clock.set(installation.now() - chrono::TimeDelta::hours(1));
+    let service = &installation.service;
+    let operator = installation.caller().await;
+    let permit = service.permit_new_account(operator.clone()).await.unwrap();
+    let made = service.create_account(&permit, "older by its date").await.unwrap();
+    let tenant = service.authenticate(&made.token, String::new()).await.unwrap().unwrap();
+    assert!(matches!(service.permit_new_account(tenant.clone()).await, Err(ServiceError::Forbidden)));
+    assert_eq!(service.accounts(&tenant).await.unwrap().len(), 1);
+    assert_eq!(service.accounts(&operator).await.unwrap().len(), 2);
+}

@@ -12,7 +12,7 @@ use countersign::domain::key::AuthorityKeyType;
 use countersign::domain::name::AttributeType;
 use countersign::domain::reason::RevocationReason;
 use countersign::keys::client_key::{ClientKey, ClientKeyKind};
-use countersign::service::access::{Act, ZonePermit};
+use countersign::service::access::{Act, Caller, ZonePermit};
 use countersign::service::issuance::IssueInput;
 use countersign::service::publication::Published;
 use countersign::service::{Options, Random, Service, ServiceError};
@@ -63,9 +63,12 @@ impl Installation {
         self.clock.now()
     }
 
+    pub async fn caller(&self) -> Caller {
+        self.service.authenticate(&self.token, "192.0.2.1".into()).await.unwrap().unwrap()
+    }
+
     pub async fn permit<A: Act>(&self) -> ZonePermit<A> {
-        let caller = self.service.authenticate(&self.token, "192.0.2.1".into()).await.unwrap().unwrap();
-        self.service.permit_in_zone(caller, self.zone).await.unwrap()
+        self.service.permit_in_zone(self.caller().await, self.zone).await.unwrap()
     }
 
     pub async fn issue(&self, common_name: &str) -> Certificate {

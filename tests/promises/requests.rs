@@ -119,3 +119,34 @@ async fn names_that_are_too_long_together_are_refused() {
     assert_eq!(status, StatusCode::BAD_REQUEST);
     assert_eq!(answer["errors"][0]["source"]["pointer"], "/subject_alternative_names");
 }
+
+#[tokio::test]
+async fn all_faults_of_a_query_are_told_at_once() {
+    let server = Server::start().await;
+    let zone = zone(&server).await;
+    let path = format!(
+        "/client/v4/zones/{zone}/client_certificates?page=0&per_page=x&limit=-1&status=zzz&serial_number=!&expires_before=soon"
+    );
+    let (status, answer) = server.call(ADMIN, "GET", &path, None).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    for name in ["page", "per_page", "limit", "status", "serial_number", "expires_before"] {
+        let named =
+            |error: &serde_json::Value| error["message"].as_str().unwrap().contains(&format!("parameter {name} "));
+        assert_eq!(
+            answer["errors"].as_array().unwrap().iter().filter(|error| named(error)).count(),
+            1,
+            "{name}: {answer}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn public_addresses_of_nothing_are_not_found() {
+    let server = Server::start().await;
+    for id in ["x", "0d89c70d-ad9f-4843-b99f-6cc0252067e9", "..%2f..", "%00", &"a".repeat(5000)] {
+        for file in ["ca.cer", "ca.pem", "bundle.pem", "bundle.p7b", "crl", "crl.pem", "master.key"] {
+            let answer = server.client.get(format!("{}/pki/{id}/{file}", server.url)).send().await.unwrap();
+            assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{id} {file}");
+        }
+    }
+}
