@@ -46,7 +46,7 @@ impl Writer {
 
     /// Whether the database took the last batch.
     pub(super) fn is_healthy(&self) -> bool {
-        self.is_healthy.load(Ordering::Relaxed)
+        self.is_healthy.load(Ordering::Acquire)
     }
 
     /// Queues a piece of work and waits until the transaction that holds it is durable.
@@ -105,31 +105,31 @@ fn run(mut connection: Connection, mut waiting: mpsc::Receiver<Box<dyn Work>>, i
     let mut batch = Vec::with_capacity(BATCH_LENGTH);
     while waiting.blocking_recv_many(&mut batch, BATCH_LENGTH) > 0 {
         metrics::histogram!("countersign_write_batch_size").record(batch.len() as f64);
-        let committed = commit_together(&mut connection, &mut batch);
-        is_healthy.store(committed, Ordering::Relaxed);
+        commit_together(&mut connection, &mut batch, is_healthy);
     }
 }
 
-/// Runs the batch in one transaction, or piece by piece; whether the database took anything.
-fn commit_together(connection: &mut Connection, batch: &mut Vec<Box<dyn Work>>) -> bool {
+/// Runs the batch in one transaction, or piece by piece. Whether the database took anything is noted before anybody is
+/// answered: who was refused and then asks for readiness must not be told of better days.
+fn commit_together(connection: &mut Connection, batch: &mut Vec<Box<dyn Work>>, is_healthy: &AtomicBool) {
     match in_transaction(connection, batch) {
         Ok(()) => {
+            is_healthy.store(true, Ordering::Release);
             batch.drain(..).for_each(|work| work.answer(Ok(())));
-            true
         }
         Err(Failure { before_work: false, error }) if batch.len() > 1 => {
             tracing::warn!(%error, pieces = batch.len(), "a batch of writes failed; replaying it piece by piece");
-            replay(connection, batch)
+            replay(connection, batch, is_healthy);
         }
         // Where not even a transaction could be begun, each piece would only wait as long again.
         Err(Failure { error, .. }) => {
+            is_healthy.store(false, Ordering::Release);
             batch.drain(..).for_each(|work| work.answer(Err(error.clone())));
-            false
         }
     }
 }
 
-fn replay(connection: &mut Connection, batch: &mut Vec<Box<dyn Work>>) -> bool {
+fn replay(connection: &mut Connection, batch: &mut Vec<Box<dyn Work>>, is_healthy: &AtomicBool) {
     let mut committed = false;
     let mut stuck: Option<StoreError> = None;
     for mut work in batch.drain(..) {
@@ -139,10 +139,10 @@ fn replay(connection: &mut Connection, batch: &mut Vec<Box<dyn Work>>) -> bool {
         }
         let result = in_transaction(connection, std::slice::from_mut(&mut work));
         committed |= result.is_ok();
+        is_healthy.store(committed, Ordering::Release);
         stuck = result.as_ref().err().filter(|failure| failure.before_work).map(|failure| failure.error.clone());
         work.answer(result.map_err(|failure| failure.error));
     }
-    committed
 }
 
 struct Failure {
