@@ -21,6 +21,12 @@ pub enum KeyError {
     /// An encrypted key under another passphrase.
     #[error("the private key cannot be decrypted: the passphrase is wrong, or its encryption is not supported")]
     WrongPassphrase,
+    /// An encryption that is not read here, in words that name it.
+    #[error("the encryption is not supported: {0}")]
+    UnsupportedEncryption(String),
+    /// Parameters that would cost more time or memory than one upload may.
+    #[error("the encryption is too costly: {0}")]
+    TooCostly(String),
     /// A certificate or CRL that is planned for another key.
     #[error("this key does not sign that: {0}")]
     Mismatch(String),

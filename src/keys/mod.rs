@@ -8,5 +8,7 @@
 pub mod client_key;
 pub mod error;
 pub mod pkcs8;
+pub mod private_key;
 pub mod sealing;
 pub mod signer;
+pub mod upload;

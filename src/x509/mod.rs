@@ -9,11 +9,14 @@
 //!
 //! Deliberately not here: I/O, clocks, randomness, private keys at rest, and any decision of policy.
 
+pub mod ber;
 pub mod certificate;
+pub mod chain;
 pub mod crl;
 pub mod csr;
 pub mod der;
 pub mod error;
+pub mod foreign_certificate;
 pub mod lint;
 pub mod name;
 pub mod oid;
@@ -28,6 +31,7 @@ pub mod weak_rsa;
 
 mod algorithm;
 mod capture;
+mod distinguished_name;
 mod extension;
 mod general_name;
 mod parsed;

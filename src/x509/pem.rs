@@ -1,5 +1,7 @@
 //! PEM (RFC 7468): written strictly, and read in every form in which callers of the API send requests.
 
+pub mod bundle;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
