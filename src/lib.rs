@@ -7,7 +7,7 @@
 //! # The map
 //!
 //! ```text
-//! main → cli → http, worker → service → store | keys → x509 → domain
+//! main → cli → http, worker → service → egress → store | keys → x509 → domain
 //! ```
 //!
 //! | module | what lives there |
@@ -17,6 +17,7 @@
 //! | [`keys`] | private keys: generation, sealing, signing |
 //! | [`store`] | the only SQL: one file for each noun, and the group-commit writer |
 //! | [`service`] | the use cases: issue, revoke, reactivate, publish, manage zones, authorities, tokens |
+//! | [`egress`] | the only calls to the outside: HTTPS with a client certificate, guarded and measured |
 //! | [`worker`] | when and how often transitions are carried out and CRLs re-signed |
 //! | [`http`] | envelope, authentication, one file for each noun under `api/`, public PKI addresses |
 //! | [`cli`] | one file for each verb |
@@ -37,12 +38,15 @@
 //! * No query about a zone's things without the zone's id in its WHERE; what goes by authority (CRLs, the worker) names
 //!   the authority, which belongs to one zone.
 //! * No private key that can be printed or serialised; at rest they are sealed under the master key.
+//! * No call to an address that `domain::egress` did not permit, judged at the moment of connecting: [`egress`] alone
+//!   connects on behalf of a caller.
 //! * No wall clock outside [`clock`], no secret, id or serial number made outside `service::random` and `keys`.
 
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod egress;
 pub mod http;
 pub mod keys;
 pub mod service;

@@ -5,6 +5,7 @@ pub mod account;
 pub mod audit;
 pub mod authority;
 pub mod certificate;
+pub mod egress;
 pub mod id;
 pub mod key;
 pub mod name;
