@@ -59,6 +59,20 @@ pub enum Action {
     FinishReactivation,
     PublishCrl,
     AssociateHostnames,
+    AddIdentity,
+    EditIdentity,
+    ReplaceIdentity,
+    RenewIdentity,
+    RemoveIdentity,
+    AssociateIdentity,
+    DissociateIdentity,
+    UseIdentity,
+    NoteExpiry,
+    CreateCheck,
+    EditCheck,
+    DeleteCheck,
+    RunCheck,
+    ChangeCheckState,
 }
 
 impl Action {
@@ -77,6 +91,20 @@ impl Action {
             Self::FinishReactivation => "certificate.reactivated",
             Self::PublishCrl => "crl.publish",
             Self::AssociateHostnames => "hostnames.associate",
+            Self::AddIdentity => "identity.add",
+            Self::EditIdentity => "identity.edit",
+            Self::ReplaceIdentity => "identity.replace",
+            Self::RenewIdentity => "identity.renew",
+            Self::RemoveIdentity => "identity.remove",
+            Self::AssociateIdentity => "identity.associate",
+            Self::DissociateIdentity => "identity.dissociate",
+            Self::UseIdentity => "identity.use",
+            Self::NoteExpiry => "identity.expiring",
+            Self::CreateCheck => "check.create",
+            Self::EditCheck => "check.edit",
+            Self::DeleteCheck => "check.delete",
+            Self::RunCheck => "check.run",
+            Self::ChangeCheckState => "check.state",
         }
     }
 }

@@ -70,6 +70,21 @@ identifier!(
     dashed
 );
 identifier!(
+    /// A client certificate that somebody else issued to us, with its key; or a bundle of CAs to trust.
+    IdentityId,
+    dashed
+);
+identifier!(
+    /// A call that is made at intervals to see whether somebody's API works.
+    CheckId,
+    dashed
+);
+identifier!(
+    /// One run of a check.
+    RunId,
+    dashed
+);
+identifier!(
     /// One entry of the audit log.
     AuditEventId,
     dashed

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::domain::id::{AccountId, AuthorityId, CertificateId, TokenId, ZoneId};
+use crate::domain::id::{AccountId, AuthorityId, CertificateId, CheckId, IdentityId, RunId, TokenId, ZoneId};
 use crate::domain::reason::RevocationReason;
 use crate::domain::serial::SerialNumber;
 use crate::domain::status::Status;
@@ -45,6 +45,18 @@ pub(super) fn authority_id(bytes: &[u8]) -> Result<AuthorityId, StoreError> {
 
 pub(super) fn certificate_id(bytes: &[u8]) -> Result<CertificateId, StoreError> {
     uuid(bytes).map(CertificateId::new)
+}
+
+pub(super) fn identity_id(bytes: &[u8]) -> Result<IdentityId, StoreError> {
+    uuid(bytes).map(IdentityId::new)
+}
+
+pub(super) fn check_id(bytes: &[u8]) -> Result<CheckId, StoreError> {
+    uuid(bytes).map(CheckId::new)
+}
+
+pub(super) fn run_id(bytes: &[u8]) -> Result<RunId, StoreError> {
+    uuid(bytes).map(RunId::new)
 }
 
 pub(super) fn serial(bytes: &[u8]) -> Result<SerialNumber, StoreError> {

@@ -198,7 +198,114 @@ table! {
     }
 }
 
+table! {
+    identities (id) {
+        id -> Binary,
+        account_id -> Binary,
+        name -> Text,
+        is_ca -> Bool,
+        certificates -> Text,
+        trusted_ca -> Text,
+        hosts -> Text,
+        is_primary -> Bool,
+        labels -> Text,
+        subject -> Text,
+        issuer -> Text,
+        common_name -> Text,
+        serial -> Binary,
+        signature -> Text,
+        key_type -> Text,
+        fingerprint_sha256 -> Binary,
+        spki_sha256 -> Binary,
+        subject_alternative_names -> Text,
+        not_before -> BigInt,
+        not_after -> BigInt,
+        sealed_key -> Nullable<Binary>,
+        key_version -> Nullable<Integer>,
+        expiry_notice -> Nullable<SmallInt>,
+        version -> Integer,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+    }
+}
+
+table! {
+    managed_identities (identity_id) {
+        identity_id -> Binary,
+        account_id -> Binary,
+        zone_id -> Binary,
+        certificate_id -> Binary,
+        plan -> Text,
+        renew_at -> BigInt,
+        retry_at -> BigInt,
+        attempts -> Integer,
+    }
+}
+
+table! {
+    supersessions (certificate_id) {
+        certificate_id -> Binary,
+        zone_id -> Binary,
+        revoke_at -> BigInt,
+        reason -> SmallInt,
+    }
+}
+
+table! {
+    identity_associations (identity_id, name) {
+        identity_id -> Binary,
+        name -> Text,
+        account_id -> Binary,
+        kind -> Text,
+        link -> Text,
+        created_at -> BigInt,
+    }
+}
+
+table! {
+    checks (id) {
+        id -> Binary,
+        account_id -> Binary,
+        name -> Text,
+        url -> Text,
+        method -> Text,
+        headers -> Text,
+        body -> Nullable<Text>,
+        sealed_secrets -> Nullable<Binary>,
+        key_version -> Nullable<Integer>,
+        expectations -> Text,
+        identity_mode -> SmallInt,
+        identity_id -> Nullable<Binary>,
+        trusted_ca_id -> Nullable<Binary>,
+        interval_seconds -> Nullable<BigInt>,
+        timeout_millis -> BigInt,
+        is_enabled -> Bool,
+        state -> Nullable<SmallInt>,
+        state_since -> Nullable<BigInt>,
+        last_run_at -> Nullable<BigInt>,
+        next_run_at -> Nullable<BigInt>,
+        lease_until -> BigInt,
+        fence -> BigInt,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+    }
+}
+
+table! {
+    check_runs (check_id, id) {
+        check_id -> Binary,
+        id -> Binary,
+        account_id -> Binary,
+        state -> SmallInt,
+        report -> Text,
+    }
+}
+
 joinable!(zones -> accounts (account_id));
 joinable!(certificates -> authorities (authority_id));
+joinable!(hostname_associations -> zones (zone_id));
+joinable!(managed_identities -> identities (identity_id));
 allow_tables_to_appear_in_same_query!(accounts, zones);
 allow_tables_to_appear_in_same_query!(certificates, authorities);
+allow_tables_to_appear_in_same_query!(identities, managed_identities);
+allow_tables_to_appear_in_same_query!(hostname_associations, zones);
