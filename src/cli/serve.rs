@@ -119,6 +119,7 @@ pub(super) fn options(config: &Config, address: SocketAddr) -> Result<Options, C
         bootstrap_token: config.bootstrap_token.clone(),
         profiles_dir: config.profiles_folder(),
         blocked_keys_file: config.blocked_keys_file.clone(),
+        egress: config.egress_allow.clone(),
     })
 }
 

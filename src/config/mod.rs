@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use crate::domain::egress::EgressPolicy;
 use crate::domain::key::AuthorityKeyType;
 
 pub use local::{LocalServer, local_url};
@@ -53,6 +54,8 @@ pub struct Config {
     /// As it was set; [`Config::profiles_folder`] applies the default.
     pub profiles_dir: Option<PathBuf>,
     pub blocked_keys_file: Option<PathBuf>,
+    /// Which addresses outgoing calls may reach beside public ones.
+    pub egress_allow: EgressPolicy,
     /// From 10 seconds to 365 days.
     pub crl_validity: Duration,
     pub root_key_type: AuthorityKeyType,
@@ -116,6 +119,7 @@ impl Reader {
             bootstrap_token: self.optional("bootstrap_token", values::bootstrap_token),
             profiles_dir: self.optional("profiles_dir", values::path),
             blocked_keys_file: self.optional("blocked_keys_file", values::path),
+            egress_allow: self.or("egress_allow", EgressPolicy::parse, EgressPolicy::default),
             crl_validity: self.or("crl_validity", values::crl_validity, || DEFAULT_CRL_VALIDITY),
             root_key_type: self.or("root_key_type", values::key_type, || AuthorityKeyType::P384),
             issuing_key_type: self.or("issuing_key_type", values::key_type, || AuthorityKeyType::P256),

@@ -34,7 +34,7 @@ const fn setting(
     Setting { key, flag, kind, default, meaning }
 }
 
-pub const SETTINGS: [Setting; 22] = [
+pub const SETTINGS: [Setting; 23] = [
     setting(
         "config",
         Some("--config"),
@@ -107,6 +107,13 @@ pub const SETTINGS: [Setting; 22] = [
         Kind::Text,
         "",
         "file of refused public keys: one SHA-256 of an SPKI a line, in hex",
+    ),
+    setting(
+        "egress_allow",
+        Some("--egress-allow"),
+        Kind::Text,
+        "",
+        "addresses and networks that checks may call although they are not public, such as `10.1.0.0/16, 127.0.0.1`",
     ),
     setting(
         "crl_validity",

@@ -3,6 +3,7 @@
 //! A permit names its act in its type. Services take permits, so a handler that forgot to authorise does not compile,
 //! and one that authorised the wrong act does not either.
 
+use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -10,8 +11,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use chrono::{DateTime, Utc};
 
 use crate::domain::audit::{Action, Actor, ActorKind, AuditEvent, AuditResult};
-use crate::domain::id::{AccountId, AuditEventId, ZoneId};
-use crate::domain::permission::Permission;
+use crate::domain::id::{AccountId, AuditEventId, TokenId, ZoneId};
+use crate::domain::permission::{Grants, Permission, Reach};
 use crate::domain::token::{Token, TokenStatus};
 
 use super::issuers::ZoneIssuer;
@@ -22,6 +23,8 @@ use super::{Service, ServiceError};
 #[derive(Clone, Debug)]
 pub struct Caller {
     token: Arc<Token>,
+    /// The service itself, at work for somebody who asked for it.
+    is_service: bool,
     /// The address the request came from.
     source: String,
 }
@@ -63,6 +66,16 @@ acts! {
     CreateAccount: WriteTokens, Some(Action::CreateAccount);
     CreateToken: WriteTokens, Some(Action::CreateToken);
     DeleteToken: WriteTokens, Some(Action::DeleteToken);
+    ReadIdentities: ReadIdentities, None;
+    AddIdentity: WriteIdentities, Some(Action::AddIdentity);
+    EditIdentity: WriteIdentities, Some(Action::EditIdentity);
+    ReplaceIdentity: WriteIdentities, Some(Action::ReplaceIdentity);
+    RemoveIdentity: WriteIdentities, Some(Action::RemoveIdentity);
+    /// Whoever uses an identity may say so.
+    AssociateIdentity: UseIdentities, Some(Action::AssociateIdentity);
+    UseIdentity: UseIdentities, Some(Action::UseIdentity);
+    /// A check presents identities to hosts that its maker names, so making one is using them.
+    WriteChecks: UseIdentities, Some(Action::EditCheck);
 }
 
 /// The right to do one thing in one zone.
@@ -125,6 +138,9 @@ impl Caller {
     }
 
     pub(super) fn actor(&self) -> Actor {
+        if self.is_service {
+            return Actor::system();
+        }
         let kind = ActorKind::Token { id: self.token.id, name: self.token.name.clone() };
         Actor { kind, source: self.source.clone() }
     }
@@ -167,7 +183,7 @@ impl Service {
         if token.is_none() {
             self.refused_callers.note(now, &source);
         }
-        Ok(token.map(|token| Caller { token, source }))
+        Ok(token.map(|token| Caller { token, is_service: false, source }))
     }
 
     /// The token behind a value, whatever its state.
@@ -196,6 +212,27 @@ impl Service {
         }
     }
 
+    /// The service's own right in a zone, for what somebody who had the right asked it to go on doing: renewing a managed
+    /// identity, and revoking the certificate before.
+    pub(super) async fn permit_itself<A: Act>(&self, zone: ZoneId) -> Result<ZonePermit<A>, ServiceError> {
+        let missing = || ServiceError::Internal(format!("zone {zone} is missing"));
+        let issuer = self.zone_issuer(zone).await?.ok_or_else(missing)?;
+        let token = Token {
+            id: TokenId::new(uuid::Uuid::nil()),
+            name: "countersign".into(),
+            grants: Grants {
+                account: issuer.zone.account.id,
+                permissions: BTreeSet::from([A::PERMISSION]),
+                reach: Reach::Zones(BTreeSet::from([zone])),
+            },
+            created_on: self.clock.now(),
+            not_before: None,
+            expires_on: None,
+        };
+        let caller = Caller { token: Arc::new(token), is_service: true, source: String::new() };
+        Ok(ZonePermit { caller, issuer, act: PhantomData })
+    }
+
     /// Permits an act on what belongs to an account as a whole.
     pub async fn permit_in_account<A: Act>(
         &self,
@@ -216,8 +253,8 @@ impl Service {
         subject: &str,
         outcome: Result<T, ServiceError>,
     ) -> Result<T, ServiceError> {
-        if let Err(refusal @ (ServiceError::Invalid(_) | ServiceError::NotFound(_) | ServiceError::Forbidden)) =
-            &outcome
+        if let Err(refusal) = &outcome
+            && refusal.is_refusal()
         {
             self.record_fault(permit, subject, &refusal.to_string()).await;
         }

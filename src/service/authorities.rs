@@ -23,6 +23,7 @@ use crate::x509::{lint, tbs};
 
 use super::access::{ReadAuthorities, ZonePermit};
 use super::error::Noun;
+use super::keyring::Record;
 use super::pki::Bundle;
 use super::{Service, ServiceError};
 
@@ -166,7 +167,7 @@ impl Service {
             subject: x509::name::build(&[(AttributeType::CommonName, name.clone())])?,
             name,
             key_type,
-            sealed_key: self.keyring.seal(id, &pkcs8)?,
+            sealed_key: self.keyring.seal(Record::Authority(id), &pkcs8)?,
             signer: Arc::new(signer),
             not_before,
             not_after: not_before + lifetime,

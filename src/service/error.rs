@@ -18,6 +18,12 @@ pub enum ServiceError {
     /// There is no such thing in the caller's zone or account.
     #[error("there is no such {0}")]
     NotFound(Noun),
+    /// The account has this very thing already.
+    #[error("{0}")]
+    Duplicate(String),
+    /// Others rely on it; the text names them.
+    #[error("{0}")]
+    InUse(String),
     /// Too much is waiting, or the database is away. Trying again is right.
     #[error("temporarily unavailable: {0}")]
     Unavailable(String),
@@ -34,8 +40,12 @@ pub enum ServiceError {
 pub enum Noun {
     Authority,
     Certificate,
+    Check,
     Crl,
+    Identity,
     Token,
+    /// Somebody who relies on an identity.
+    Use,
 }
 
 impl std::fmt::Display for Noun {
@@ -43,8 +53,11 @@ impl std::fmt::Display for Noun {
         formatter.write_str(match self {
             Self::Authority => "certificate authority",
             Self::Certificate => "certificate",
+            Self::Check => "check",
             Self::Crl => "CRL",
+            Self::Identity => "identity",
             Self::Token => "token",
+            Self::Use => "association",
         })
     }
 }
@@ -52,6 +65,11 @@ impl std::fmt::Display for Noun {
 impl ServiceError {
     pub fn invalid(pointer: &str, message: impl Into<String>) -> Self {
         Self::Invalid(vec![Violation::new(pointer, message)])
+    }
+
+    /// Whether the caller asked for something that is not to be had: the audit log keeps that.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Invalid(_) | Self::Forbidden | Self::NotFound(_) | Self::Duplicate(_) | Self::InUse(_))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which host names ask for client certificates of a zone's authority: kept for those who configure relying parties.
 
 use crate::domain::audit::Action;
+use crate::domain::id::IdentityId;
 use crate::domain::subject_alternative_name::{SubjectAlternativeName, SubjectAlternativeNameType};
 use crate::domain::violation::Violation;
 
@@ -14,19 +15,20 @@ impl Service {
     pub async fn hostnames(
         &self,
         permit: &ZonePermit<ReadAuthorities>,
-        mtls_certificate: Option<String>,
+        bundle: Option<IdentityId>,
     ) -> Result<Vec<String>, ServiceError> {
-        Ok(self.store.hostnames(permit.zone(), mtls_certificate.unwrap_or_default()).await?)
+        Ok(self.store.hostnames(permit.zone(), written(bundle)).await?)
     }
 
     /// Replaces the whole list; an empty one clears it.
     pub async fn associate_hostnames(
         &self,
         permit: &ZonePermit<WriteAuthorities>,
-        mtls_certificate: Option<String>,
+        bundle: Option<IdentityId>,
         hostnames: Vec<String>,
     ) -> Result<Vec<String>, ServiceError> {
-        let violations = check(&hostnames);
+        let mut violations = check(&hostnames);
+        violations.extend(self.check_bundle(permit, bundle, &hostnames).await?);
         if !violations.is_empty() {
             return self.recorded(permit, "", Err(ServiceError::Invalid(violations))).await;
         }
@@ -39,10 +41,28 @@ impl Service {
             zone.to_string(),
         );
         event.detail = hostnames.join(" ");
-        let mtls_certificate = mtls_certificate.unwrap_or_default();
-        self.store.associate_hostnames(zone, mtls_certificate, hostnames.clone(), self.clock.now(), event).await?;
+        self.store.associate_hostnames(zone, written(bundle), hostnames.clone(), self.clock.now(), event).await?;
         Ok(hostnames)
     }
+
+    /// Another CA is one that was uploaded; of one that is gone, the list can still be cleared.
+    async fn check_bundle(
+        &self,
+        permit: &ZonePermit<WriteAuthorities>,
+        bundle: Option<IdentityId>,
+        hostnames: &[String],
+    ) -> Result<Option<Violation>, ServiceError> {
+        let Some(id) = bundle.filter(|_| !hostnames.is_empty()) else { return Ok(None) };
+        let found = self.store.identity(permit.account(), id).await?;
+        let is_there = found.is_some_and(|identity| identity.is_ca);
+        let message = format!("the account has no CA bundle {id}; upload one to mtls_certificates with ca: true");
+        Ok((!is_there).then(|| Violation::new("/mtls_certificate_id", message)))
+    }
+}
+
+/// The store's word for the zone's own authority is the empty one.
+fn written(bundle: Option<IdentityId>) -> String {
+    bundle.map(|id| id.to_string()).unwrap_or_default()
 }
 
 fn check(hostnames: &[String]) -> Vec<Violation> {

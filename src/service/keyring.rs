@@ -1,4 +1,5 @@
-//! The authorities' private keys, opened once and held only as signers.
+//! What the master key seals: the authorities' private keys, opened once and held only as signers; identities' keys and
+//! checks' secrets, opened for each use.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -7,7 +8,7 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use crate::domain::authority::Authority;
-use crate::domain::id::AuthorityId;
+use crate::domain::id::{AuthorityId, CheckId, IdentityId};
 use crate::keys;
 use crate::keys::sealing::{MasterKey, Sealed};
 use crate::keys::signer::Signer;
@@ -51,22 +52,41 @@ impl Keyring {
     async fn open(&self, store: &Store, authority: &Authority) -> Result<Zeroizing<Vec<u8>>, ServiceError> {
         let missing = || ServiceError::Internal(format!("authority {} has no key", authority.id));
         let sealed = store.sealed_key(authority.id).await?.ok_or_else(missing)?;
-        let sealed = Sealed { version: sealed.version, bytes: sealed.bytes };
-        Ok(self.master_key.open(associated_data(authority.id).as_bytes(), &sealed)?)
+        self.unseal(Record::Authority(authority.id), &sealed)
+    }
+
+    /// Seals a secret of a record.
+    pub(super) fn seal(&self, record: Record, secret: &[u8]) -> Result<SealedKey, ServiceError> {
+        let sealed = self.master_key.seal(record.associated_data().as_bytes(), secret)?;
+        Ok(SealedKey { version: sealed.version, bytes: sealed.bytes })
+    }
+
+    /// Opens what was sealed for a record.
+    pub(super) fn unseal(&self, record: Record, sealed: &SealedKey) -> Result<Zeroizing<Vec<u8>>, ServiceError> {
+        let sealed = Sealed { version: sealed.version, bytes: sealed.bytes.clone() };
+        Ok(self.master_key.open(record.associated_data().as_bytes(), &sealed)?)
     }
 
     pub(super) fn master_key(&self) -> &MasterKey {
         &self.master_key
     }
-
-    /// Seals a new authority's key.
-    pub(super) fn seal(&self, authority: AuthorityId, pkcs8: &[u8]) -> Result<SealedKey, ServiceError> {
-        let sealed = self.master_key.seal(associated_data(authority).as_bytes(), pkcs8)?;
-        Ok(SealedKey { version: sealed.version, bytes: sealed.bytes })
-    }
 }
 
-/// Binds a sealed key to its record: moved to another authority's row, it does not open.
-fn associated_data(authority: AuthorityId) -> String {
-    format!("countersign authority {authority}")
+/// Whose secret it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Record {
+    Authority(AuthorityId),
+    Identity(IdentityId),
+    Check(CheckId),
+}
+
+impl Record {
+    /// Binds a sealed secret to its record: moved to another row, it does not open.
+    fn associated_data(self) -> String {
+        match self {
+            Self::Authority(id) => format!("countersign authority {id}"),
+            Self::Identity(id) => format!("countersign identity {id}"),
+            Self::Check(id) => format!("countersign check {id}"),
+        }
+    }
 }

@@ -10,12 +10,20 @@ pub mod authorities;
 mod blocked_keys;
 mod cache;
 pub mod certificates;
+pub mod check_runs;
+pub mod checks;
+pub mod choices;
 mod error;
+mod expiry;
 pub mod health;
 pub mod hostname_associations;
+pub mod identities;
+pub mod identity_uses;
 pub mod issuance;
 pub mod issuers;
 mod keyring;
+pub mod managed_identities;
+pub mod outgoing;
 pub mod pki;
 mod profiles;
 pub mod publication;
@@ -33,10 +41,12 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::clock::Clock;
 use crate::config::MasterKeySource;
-use crate::domain::id::ZoneId;
+use crate::domain::egress::EgressPolicy;
+use crate::domain::id::{AccountId, ZoneId};
 use crate::domain::key::AuthorityKeyType;
 use crate::domain::token::Token;
-use crate::store::Store;
+use crate::egress::Egress;
+use crate::store::{Candidacy, Store};
 
 pub use error::{Noun, ServiceError};
 pub use random::{NoRandomness, Random, RandomSource};
@@ -64,6 +74,12 @@ pub struct Service {
     refused_callers: access::RefusedCallers,
     /// Making keys is slow work: one at a time, so that nobody occupies the machine with it.
     key_generation: Semaphore,
+    /// Opening an upload stretches passphrases: a few at once, for the same reason.
+    upload_reading: Semaphore,
+    egress: Egress,
+    /// How many outgoing calls there may be at once.
+    outgoing: Semaphore,
+    candidates: Cache<AccountId, Vec<Candidacy>>,
     /// Wakes the worker: a transition waits.
     work: Arc<Notify>,
 }
@@ -83,6 +99,8 @@ pub struct Options {
     /// The folder of profiles; the embedded ones without.
     pub profiles_dir: Option<PathBuf>,
     pub blocked_keys_file: Option<PathBuf>,
+    /// Which addresses outgoing calls may reach.
+    pub egress: EgressPolicy,
 }
 
 impl Service {

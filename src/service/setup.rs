@@ -17,6 +17,7 @@ use crate::domain::account::Account;
 use crate::domain::audit::{Action, Actor};
 use crate::domain::id::{AccountId, ZoneId};
 use crate::domain::zone::Zone;
+use crate::egress::Egress;
 use crate::keys::sealing::{MasterKey, Sealed};
 use crate::store::{self, MasterKeyCheck, Store, StoreError};
 
@@ -28,7 +29,7 @@ use super::keyring::Keyring;
 use super::pki::Crls;
 use super::profiles::Profiles;
 use super::random::Random;
-use super::{Options, Service, ServiceError};
+use super::{Options, Service, ServiceError, outgoing};
 
 const DEFAULT_ACCOUNT: &str = "default";
 const DEFAULT_ZONE: &str = "default";
@@ -100,6 +101,9 @@ impl Service {
             keyring: Keyring::new(master_key),
             profiles,
             blocked_keys,
+            egress: Egress::new(options.egress.clone()),
+            outgoing: Semaphore::new(outgoing::MAX_AT_ONCE),
+            candidates: Cache::new(),
             options,
             tokens: Cache::new(),
             issuers: Cache::new(),
@@ -107,6 +111,7 @@ impl Service {
             health: Health::default(),
             refused_callers: RefusedCallers::default(),
             key_generation: Semaphore::new(1),
+            upload_reading: Semaphore::new(2),
             work: Arc::new(Notify::new()),
             store,
             clock,

@@ -1,8 +1,11 @@
-//! The asynchronous worker: carries out transitions by publishing CRLs, re-signs CRLs before they run out, and clears
-//! away what has aged. When and how often is decided here; what is done is the services' business.
+//! The asynchronous worker: carries out transitions by publishing CRLs, re-signs CRLs before they run out, renews managed
+//! identities, runs checks, tells of what ends soon, and clears away what has aged. When and how often is decided here;
+//! what is done is the services' business.
 //!
 //! Any number of workers may run against one store: each authority has a lease, and a publication under a lease that
 //! somebody else has taken over is refused by the store.
+
+mod checks;
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -20,13 +23,22 @@ use crate::service::publication::{LEASE, Published};
 use crate::service::{Service, ServiceError};
 use crate::store::Lease;
 
+use checks::CheckRunner;
+
 /// How long the worker waits when nobody wakes it: finds what other processes queued, and what is to be tried again.
 const ROUND: Duration = Duration::from_millis(500);
-const HOUSEKEEPING: TimeDelta = TimeDelta::hours(1);
+const HOUSEKEEPING: TimeDelta = TimeDelta::minutes(10);
 
 /// Starts the worker; it ends after its current round once `stop` turns true.
 pub fn start(service: Arc<Service>, stop: watch::Receiver<bool>) -> JoinHandle<()> {
-    tokio::spawn(Worker { service, owner: Uuid::new_v4(), leases: HashMap::new(), housekeeping_at: None }.run(stop))
+    let checks = CheckRunner::new(Arc::clone(&service)).run(stop.clone());
+    let worker = Worker { service, owner: Uuid::new_v4(), leases: HashMap::new(), housekeeping_at: None }.run(stop);
+    tokio::spawn(async move {
+        let checks = tokio::spawn(checks);
+        worker.await;
+        // Ends at the same signal, and catches the panics of its runs itself.
+        let _ = checks.await;
+    })
 }
 
 struct Worker {
@@ -65,6 +77,7 @@ impl Worker {
             let _ = self.publish(authority).await;
         }
         self.service.measure_transitions().await?;
+        self.service.keep_identities_fresh().await?;
         self.keep_house().await
     }
 
@@ -106,6 +119,7 @@ impl Worker {
             return Ok(());
         }
         self.service.forget_idempotency_keys().await?;
+        self.service.note_expiring_identities().await?;
         self.housekeeping_at = Some(now);
         Ok(())
     }

@@ -1,0 +1,194 @@
+//! Running checks: by the worker when their time has come, and by hand. One run of a check at a time, wherever it is run.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use secrecy::SecretString;
+
+use crate::domain::audit::{Action, Actor};
+use crate::domain::check::{Check, CheckBody, CheckState, Selector, next_run};
+use crate::domain::egress::check_url;
+use crate::domain::event::Event;
+use crate::domain::expectation::{Judgement, Observation};
+use crate::domain::id::{AccountId, CheckId, RunId};
+use crate::domain::run::Run;
+use crate::store::{ClaimedCheck, StoredCheck};
+
+use super::access::{AccountPermit, WriteChecks};
+use super::checks::Secrets;
+use super::error::Noun;
+use super::outgoing::{Called, Target, as_bytes};
+use super::{Service, ServiceError};
+
+/// Beyond its time-out, a run may wait for its turn and for the database.
+const LEASE_MARGIN: TimeDelta = TimeDelta::seconds(60);
+/// When a check that could not be run for a fault of ours is tried again.
+const RETRY: TimeDelta = TimeDelta::seconds(30);
+
+/// A run, with the answer for whoever asked for it.
+pub struct Finished {
+    pub run: Run,
+    pub called: Called,
+}
+
+impl Service {
+    /// Runs a check now, on schedule or not.
+    pub async fn run_check(
+        &self,
+        permit: &AccountPermit<WriteChecks>,
+        id: Option<CheckId>,
+    ) -> Result<Finished, ServiceError> {
+        let outcome = self.run_or_refuse(permit, id).await;
+        self.recorded(permit, &id.map(|id| id.to_string()).unwrap_or_default(), outcome).await
+    }
+
+    /// Checks whose time has come and that nobody is running.
+    pub async fn checks_due(&self, limit: i64) -> Result<Vec<(AccountId, CheckId)>, ServiceError> {
+        Ok(self.store.checks_due(self.clock.now(), limit).await?)
+    }
+
+    /// Runs a check whose time has come, unless somebody else was faster.
+    pub async fn run_due_check(&self, account: AccountId, id: CheckId) -> Result<(), ServiceError> {
+        let now = self.clock.now();
+        let Some(claimed) = self.store.claim_check(account, id, now, now + longest_run(), true).await? else {
+            return Ok(());
+        };
+        self.run_claimed(claimed, true).await.map(drop)
+    }
+
+    async fn run_or_refuse(
+        &self,
+        permit: &AccountPermit<WriteChecks>,
+        id: Option<CheckId>,
+    ) -> Result<Finished, ServiceError> {
+        let id = id.ok_or(ServiceError::NotFound(Noun::Check))?;
+        let account = permit.account();
+        if self.store.check_by_id(account, id).await?.is_none() {
+            return Err(ServiceError::NotFound(Noun::Check));
+        }
+        let now = self.clock.now();
+        let claimed = self.store.claim_check(account, id, now, now + longest_run(), false).await?;
+        let busy =
+            || ServiceError::invalid("", "the check is being run at this moment; its result will be among its runs");
+        let finished = self.run_claimed(claimed.ok_or_else(busy)?, false).await?;
+        let mut event = self.event(permit.caller().actor(), account, None, Action::RunCheck, id.to_string());
+        event.detail = finished.run.state.as_str().to_owned();
+        self.store.record(event).await?;
+        Ok(finished)
+    }
+
+    async fn run_claimed(&self, claimed: ClaimedCheck, is_scheduled: bool) -> Result<Finished, ServiceError> {
+        let ClaimedCheck { stored, fence } = claimed;
+        let (account, id) = (stored.check.account, stored.check.id);
+        match self.run(&stored, is_scheduled).await {
+            Ok(finished) => {
+                self.record(&stored.check, &finished.run, fence).await?;
+                Ok(finished)
+            }
+            Err(error) => {
+                let now = self.clock.now();
+                let again = stored.check.definition.is_scheduled().then_some(now + RETRY);
+                self.store.release_check(account, id, fence, again).await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn run(&self, stored: &StoredCheck, is_scheduled: bool) -> Result<Finished, ServiceError> {
+        let check = &stored.check;
+        let secrets = self.open_secrets(check.id, stored.sealed_secrets.as_ref())?;
+        let target = target(check, &secrets)?;
+        let mut called = self.call_target(check.account, target, is_scheduled).await?;
+        let judgement = judge(check, &called, self.clock.now());
+        called.report.findings = judgement.findings;
+        let id = RunId::new(self.random.ordered_id(self.clock.now()));
+        let run = Run { id, check: check.id, state: judgement.state, report: called.report.clone() };
+        Ok(Finished { run, called })
+    }
+
+    async fn record(&self, check: &Check, run: &Run, fence: i64) -> Result<(), ServiceError> {
+        let now = self.clock.now();
+        let definition = &check.definition;
+        let next = definition.interval_seconds.filter(|_| definition.is_enabled);
+        let next = next.map(|interval| next_run(check.id, interval, now));
+        let change = (check.state != Some(run.state)).then(|| {
+            let event = Event::CheckChanged {
+                check: check.id,
+                name: definition.name.clone(),
+                from: check.state,
+                to: run.state,
+                findings: run.report.findings.clone(),
+            };
+            (run.state, now, self.news(check.account, &event))
+        });
+        if let Some((state, ..)) = &change {
+            tracing::info!(check = %check.id, name = definition.name, state = state.as_str(), "a check changed its state");
+        }
+        metrics::counter!("countersign_check_runs_total", "state" => run.state.as_str()).increment(1);
+        if !self.store.record_run(check.account, run.clone(), fence, next, change).await? {
+            tracing::info!(check = %check.id, "a run came too late, or the check was changed under it: it is not recorded");
+        }
+        Ok(())
+    }
+
+    /// The audit event of something that happened by itself.
+    pub(super) fn news(&self, account: AccountId, event: &Event) -> crate::domain::audit::AuditEvent {
+        let mut audit = self.event(Actor::system(), account, None, event.action(), event.subject());
+        audit.detail = event.to_json().to_string();
+        audit
+    }
+}
+
+fn longest_run() -> TimeDelta {
+    TimeDelta::milliseconds(crate::domain::check::MAX_TIMEOUT_MILLIS) + LEASE_MARGIN
+}
+
+fn target(check: &Check, secrets: &Secrets) -> Result<Target, ServiceError> {
+    let definition = &check.definition;
+    let headers = definition.headers.iter().enumerate().filter_map(|(index, header)| {
+        let value = header.value.as_deref().or_else(|| secrets.header(index))?;
+        Some((header.name.clone(), SecretString::from(value.to_owned())))
+    });
+    let body = match &definition.body {
+        CheckBody::None => None,
+        CheckBody::Shown(text) => Some(text.as_str()),
+        CheckBody::Secret => secrets.body(),
+    };
+    Ok(Target {
+        url: check_url(&definition.url).map_err(|why| ServiceError::invalid("/url", why))?,
+        method: definition.method.clone(),
+        headers: headers.collect(),
+        body: body.map(|text| as_bytes(&SecretString::from(text.to_owned()))),
+        timeout: Duration::from_millis(u64::try_from(definition.timeout_millis).unwrap_or_default()),
+        identity: definition.identity,
+        trusted_ca: definition.trusted_ca,
+    })
+}
+
+fn judge(check: &Check, called: &Called, now: DateTime<Utc>) -> Judgement {
+    let mut judgement = match (&called.report.failure, &called.answer) {
+        (None, Some(answer)) => {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "milliseconds, never negative")]
+            let latency_millis = called.report.timings.total.unwrap_or_default().max(0.0) as u64;
+            check.definition.expectations.judge(&Observation {
+                status: answer.status,
+                headers: &answer.headers,
+                body: &answer.body,
+                is_truncated: answer.is_truncated,
+                certificate_not_after: called.certificate_not_after,
+                latency_millis,
+                now,
+            })
+        }
+        (Some(failure), _) => Judgement { state: CheckState::Failing, findings: vec![failure.message.clone()] },
+        (None, None) => Judgement { state: CheckState::Failing, findings: vec!["there is no answer".into()] },
+    };
+    let presentation = &called.report.presentation;
+    if judgement.state == CheckState::Failing
+        && check.definition.identity == Selector::Auto
+        && presentation.identity.is_none()
+    {
+        judgement.findings.push(format!("no client certificate was presented: {}", presentation.reason));
+    }
+    judgement
+}

@@ -1,0 +1,359 @@
+//! API checks: defining, editing, deleting and showing them. What must not be read of them is sealed.
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use crate::domain::audit::Action;
+use crate::domain::check::{
+    self, Check, CheckBody, CheckHeader, DEFAULT_TIMEOUT_MILLIS, Definition, MAX_INTERVAL_SECONDS,
+    MIN_INTERVAL_SECONDS, Selector,
+};
+use crate::domain::expectation::Expectations;
+use crate::domain::id::{CheckId, IdentityId};
+use crate::domain::run::Run;
+use crate::domain::text::label;
+use crate::domain::violation::Violation;
+use crate::store::{SealedKey, StoredCheck};
+
+use super::access::{AccountPermit, ReadIdentities, WriteChecks};
+use super::error::Noun;
+use super::keyring::Record;
+use super::outgoing::RequestParts;
+use super::{Service, ServiceError};
+
+const MAX_NAME_LENGTH: usize = 120;
+const MAX_CHECKS: i64 = 1000;
+
+/// What a caller sent of a check, as far as it could be read; what is `None` has its default, or stays.
+#[derive(Default)]
+pub struct CheckInput {
+    pub name: Option<String>,
+    pub url: Option<String>,
+    pub method: Option<String>,
+    pub headers: Option<Vec<HeaderInput>>,
+    /// `Some(None)` takes the body away.
+    pub body: Option<Option<SecretString>>,
+    pub is_body_secret: Option<bool>,
+    pub expectations: Option<Expectations>,
+    pub identity: Option<Selector>,
+    pub trusted_ca: Option<Option<IdentityId>>,
+    /// `Some(None)` makes it a check that is run by hand.
+    pub interval_seconds: Option<Option<i64>>,
+    pub timeout_millis: Option<i64>,
+    pub is_enabled: Option<bool>,
+    pub faults: Vec<Violation>,
+}
+
+/// A header as it was sent. Without a value, a secret one of the same name stays as it is.
+pub struct HeaderInput {
+    pub name: String,
+    pub value: Option<SecretString>,
+    /// By its name, without.
+    pub is_secret: Option<bool>,
+}
+
+impl Service {
+    /// The account's checks, oldest first.
+    pub async fn checks(&self, permit: &AccountPermit<ReadIdentities>) -> Result<Vec<Check>, ServiceError> {
+        Ok(self.store.checks(permit.account()).await?)
+    }
+
+    pub async fn check(
+        &self,
+        permit: &AccountPermit<ReadIdentities>,
+        id: Option<CheckId>,
+    ) -> Result<Check, ServiceError> {
+        let id = id.ok_or(ServiceError::NotFound(Noun::Check))?;
+        let stored = self.store.check_by_id(permit.account(), id).await?;
+        Ok(stored.ok_or(ServiceError::NotFound(Noun::Check))?.check)
+    }
+
+    /// The last runs of a check, the newest first.
+    pub async fn runs(
+        &self,
+        permit: &AccountPermit<ReadIdentities>,
+        id: Option<CheckId>,
+    ) -> Result<Vec<Run>, ServiceError> {
+        let id = id.ok_or(ServiceError::NotFound(Noun::Check))?;
+        self.store.runs(permit.account(), id).await?.ok_or(ServiceError::NotFound(Noun::Check))
+    }
+
+    /// Makes a check; one with an interval runs for the first time at once.
+    pub async fn create_check(
+        &self,
+        permit: &AccountPermit<WriteChecks>,
+        input: CheckInput,
+    ) -> Result<Check, ServiceError> {
+        let outcome = self.create_check_or_refuse(permit, input).await;
+        self.recorded(permit, "", outcome).await
+    }
+
+    /// Changes what a PATCH names.
+    pub async fn edit_check(
+        &self,
+        permit: &AccountPermit<WriteChecks>,
+        id: Option<CheckId>,
+        input: CheckInput,
+    ) -> Result<Check, ServiceError> {
+        let outcome = self.edit_check_or_refuse(permit, id, input).await;
+        self.recorded(permit, &id.map(|id| id.to_string()).unwrap_or_default(), outcome).await
+    }
+
+    /// Deletes a check and its runs.
+    pub async fn delete_check(
+        &self,
+        permit: &AccountPermit<WriteChecks>,
+        id: Option<CheckId>,
+    ) -> Result<CheckId, ServiceError> {
+        let outcome = self.delete_check_or_refuse(permit, id).await;
+        self.recorded(permit, &id.map(|id| id.to_string()).unwrap_or_default(), outcome).await
+    }
+
+    async fn create_check_or_refuse(
+        &self,
+        permit: &AccountPermit<WriteChecks>,
+        input: CheckInput,
+    ) -> Result<Check, ServiceError> {
+        let now = self.clock.now();
+        let id = CheckId::new(self.random.ordered_id(now));
+        let defined = self.define(permit, blank(), Secrets::default(), input).await?;
+        let check = Check {
+            id,
+            account: permit.account(),
+            next_run_on: defined.definition.is_scheduled().then_some(now),
+            definition: defined.definition,
+            state: None,
+            state_since: None,
+            last_run_on: None,
+            created_on: now,
+            updated_on: now,
+        };
+        let sealed_secrets = self.seal_secrets(id, &defined.secrets)?;
+        let mut event =
+            self.event(permit.caller().actor(), permit.account(), None, Action::CreateCheck, id.to_string());
+        event.detail = format!("{:?}", check.definition.name);
+        let new = StoredCheck { check: check.clone(), sealed_secrets };
+        if !self.store.create_check(new, MAX_CHECKS, event).await? {
+            return Err(ServiceError::invalid("", format!("an account can have at most {MAX_CHECKS} checks")));
+        }
+        self.work.notify_one();
+        Ok(check)
+    }
+
+    async fn edit_check_or_refuse(
+        &self,
+        permit: &AccountPermit<WriteChecks>,
+        id: Option<CheckId>,
+        input: CheckInput,
+    ) -> Result<Check, ServiceError> {
+        let id = id.ok_or(ServiceError::NotFound(Noun::Check))?;
+        let stored = self.store.check_by_id(permit.account(), id).await?;
+        let StoredCheck { check, sealed_secrets } = stored.ok_or(ServiceError::NotFound(Noun::Check))?;
+        let secrets = self.open_secrets(id, sealed_secrets.as_ref())?;
+        let before = check.definition.clone();
+        let Defined { definition, secrets } = self.define(permit, check.definition, secrets, input).await?;
+        let now = self.clock.now();
+        let is_rescheduled = definition.is_scheduled() != before.is_scheduled()
+            || definition.interval_seconds != before.interval_seconds
+            || definition.url != before.url;
+        let next_run_on = match (definition.is_scheduled(), is_rescheduled) {
+            (false, _) => None,
+            (true, true) => Some(now),
+            (true, false) => check.next_run_on,
+        };
+        let edited = Check { definition, next_run_on, updated_on: now, ..check };
+        let mut event = self.event(permit.caller().actor(), permit.account(), None, Action::EditCheck, id.to_string());
+        event.detail = format!("{:?}", edited.definition.name);
+        let stored = StoredCheck { check: edited.clone(), sealed_secrets: self.seal_secrets(id, &secrets)? };
+        if !self.store.edit_check(stored, event).await? {
+            return Err(ServiceError::NotFound(Noun::Check));
+        }
+        self.work.notify_one();
+        Ok(edited)
+    }
+
+    async fn delete_check_or_refuse(
+        &self,
+        permit: &AccountPermit<WriteChecks>,
+        id: Option<CheckId>,
+    ) -> Result<CheckId, ServiceError> {
+        let id = id.ok_or(ServiceError::NotFound(Noun::Check))?;
+        let event = self.event(permit.caller().actor(), permit.account(), None, Action::DeleteCheck, id.to_string());
+        if !self.store.delete_check(permit.account(), id, event).await? {
+            return Err(ServiceError::NotFound(Noun::Check));
+        }
+        Ok(id)
+    }
+
+    /// Lays what was sent over what is there, and says everything that is wrong with the result.
+    async fn define(
+        &self,
+        permit: &AccountPermit<WriteChecks>,
+        before: Definition,
+        secrets: Secrets,
+        input: CheckInput,
+    ) -> Result<Defined, ServiceError> {
+        let mut faults = Vec::new();
+        let Laid { definition, secrets, headers, body, mut sent_faults } = lay_over(before, secrets, input);
+        faults.append(&mut sent_faults);
+        if let Err(why) = label(&definition.name, MAX_NAME_LENGTH) {
+            faults.push(Violation::new("/name", why));
+        }
+        let parts = RequestParts {
+            url: (!definition.url.is_empty()).then_some(definition.url.as_str()),
+            method: &definition.method,
+            header_names: headers.iter().map(|(name, value)| (name.as_str(), Some(value))).collect(),
+            body: body.as_ref(),
+            timeout_millis: definition.timeout_millis,
+        };
+        parts.check(&mut faults);
+        if definition
+            .interval_seconds
+            .is_some_and(|seconds| !(MIN_INTERVAL_SECONDS..=MAX_INTERVAL_SECONDS).contains(&seconds))
+        {
+            let message = format!(
+                "interval_seconds is from {MIN_INTERVAL_SECONDS} to {MAX_INTERVAL_SECONDS}, or null for a check that is run by hand"
+            );
+            faults.push(Violation::new("/interval_seconds", message));
+        }
+        let expected = definition.expectations.faults();
+        faults.extend(expected.into_iter().map(|(pointer, why)| Violation::new(format!("/expect{pointer}"), why)));
+        faults.extend(self.check_references(permit.account(), definition.identity, definition.trusted_ca).await?);
+        if faults.is_empty() { Ok(Defined { definition, secrets }) } else { Err(ServiceError::Invalid(faults)) }
+    }
+
+    fn seal_secrets(&self, id: CheckId, secrets: &Secrets) -> Result<Option<SealedKey>, ServiceError> {
+        if secrets.headers.is_empty() && secrets.body.is_none() {
+            return Ok(None);
+        }
+        let failed = |error: serde_json::Error| ServiceError::Internal(error.to_string());
+        let plain = Zeroizing::new(serde_json::to_vec(secrets).map_err(failed)?);
+        self.keyring.seal(Record::Check(id), &plain).map(Some)
+    }
+
+    pub(super) fn open_secrets(&self, id: CheckId, sealed: Option<&SealedKey>) -> Result<Secrets, ServiceError> {
+        let Some(sealed) = sealed else { return Ok(Secrets::default()) };
+        let plain = self.keyring.unseal(Record::Check(id), sealed)?;
+        // The error of a parser quotes what it read.
+        serde_json::from_slice(&plain)
+            .map_err(|_| ServiceError::Internal(format!("the secrets of check {id} cannot be read")))
+    }
+}
+
+struct Defined {
+    definition: Definition,
+    secrets: Secrets,
+}
+
+/// What of a check is sealed: the values of secret headers by their place, and a secret body.
+#[derive(Default, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+pub(super) struct Secrets {
+    headers: Vec<(usize, String)>,
+    body: Option<String>,
+}
+
+impl Secrets {
+    pub(super) fn header(&self, index: usize) -> Option<&str> {
+        self.headers.iter().find(|(place, _)| *place == index).map(|(_, value)| value.as_str())
+    }
+
+    pub(super) fn body(&self) -> Option<&str> {
+        self.body.as_deref()
+    }
+}
+
+/// A definition with everything in it in the clear, to be judged.
+struct Laid {
+    definition: Definition,
+    secrets: Secrets,
+    headers: Vec<(String, SecretString)>,
+    body: Option<SecretString>,
+    sent_faults: Vec<Violation>,
+}
+
+fn lay_over(mut definition: Definition, before: Secrets, input: CheckInput) -> Laid {
+    let mut faults = input.faults;
+    definition.name = input.name.map(|name| name.trim().to_owned()).unwrap_or(definition.name);
+    definition.url = input.url.unwrap_or(definition.url);
+    definition.method = input.method.map(|method| method.to_ascii_uppercase()).unwrap_or(definition.method);
+    definition.expectations = input.expectations.unwrap_or(definition.expectations);
+    definition.identity = input.identity.unwrap_or(definition.identity);
+    definition.trusted_ca = input.trusted_ca.unwrap_or(definition.trusted_ca);
+    definition.interval_seconds = input.interval_seconds.unwrap_or(definition.interval_seconds);
+    definition.timeout_millis = input.timeout_millis.unwrap_or(definition.timeout_millis);
+    definition.is_enabled = input.is_enabled.unwrap_or(definition.is_enabled);
+
+    let mut secrets = Secrets::default();
+    let sent = input.headers.unwrap_or_else(|| unchanged(&definition.headers));
+    let mut headers = Vec::new();
+    let mut shown = Vec::new();
+    for (index, header) in sent.into_iter().enumerate() {
+        let kept = || kept_value(&definition.headers, &before, &header.name);
+        let Some(value) = header.value.or_else(kept) else {
+            faults.push(Violation::new(format!("/headers/{index}/value"), "value is required: a string"));
+            continue;
+        };
+        let is_secret = header.is_secret.unwrap_or_else(|| check::is_secret_by_name(&header.name));
+        if is_secret {
+            secrets.headers.push((shown.len(), value.expose_secret().to_owned()));
+        }
+        shown.push(CheckHeader {
+            name: header.name.clone(),
+            value: (!is_secret).then(|| value.expose_secret().to_owned()),
+        });
+        headers.push((header.name, value));
+    }
+    let was_secret = definition.body == CheckBody::Secret;
+    let body = match input.body {
+        Some(sent) => sent,
+        None => match &definition.body {
+            CheckBody::None => None,
+            CheckBody::Shown(text) => Some(SecretString::from(text.clone())),
+            CheckBody::Secret => before.body().map(|text| SecretString::from(text.to_owned())),
+        },
+    };
+    let body = body.filter(|body| !body.expose_secret().is_empty());
+    definition.body = match &body {
+        None => CheckBody::None,
+        Some(text) if input.is_body_secret.unwrap_or(was_secret) => {
+            secrets.body = Some(text.expose_secret().to_owned());
+            CheckBody::Secret
+        }
+        Some(text) => CheckBody::Shown(text.expose_secret().to_owned()),
+    };
+    definition.headers = shown;
+    Laid { definition, secrets, headers, body, sent_faults: faults }
+}
+
+/// The headers as they are, for an edit that does not speak of them.
+fn unchanged(headers: &[CheckHeader]) -> Vec<HeaderInput> {
+    let as_sent = |header: &CheckHeader| HeaderInput {
+        name: header.name.clone(),
+        value: header.value.clone().map(SecretString::from),
+        is_secret: Some(header.value.is_none()),
+    };
+    headers.iter().map(as_sent).collect()
+}
+
+/// The sealed value of the header of that name.
+fn kept_value(headers: &[CheckHeader], secrets: &Secrets, name: &str) -> Option<SecretString> {
+    let place = headers.iter().position(|kept| kept.name.eq_ignore_ascii_case(name) && kept.value.is_none())?;
+    secrets.header(place).map(|value| SecretString::from(value.to_owned()))
+}
+
+fn blank() -> Definition {
+    Definition {
+        name: String::new(),
+        url: String::new(),
+        method: "GET".into(),
+        headers: Vec::new(),
+        body: CheckBody::None,
+        expectations: Expectations::default(),
+        identity: Selector::Auto,
+        trusted_ca: None,
+        interval_seconds: None,
+        timeout_millis: DEFAULT_TIMEOUT_MILLIS,
+        is_enabled: true,
+    }
+}

@@ -1,0 +1,47 @@
+//! Identities that end soon: an event at 30, 14, 7 and 1 days, each once, and a metric.
+
+use chrono::TimeDelta;
+
+use crate::domain::event::Event;
+use crate::domain::identity::{EXPIRY_NOTICES, due_expiry_notice};
+
+use super::{Service, ServiceError};
+
+impl Service {
+    /// Gives the notices that are due and measures how many identities end soon.
+    pub async fn note_expiring_identities(&self) -> Result<(), ServiceError> {
+        let now = self.clock.now();
+        let horizon = EXPIRY_NOTICES.first().copied().unwrap_or_default();
+        let until = now + TimeDelta::days(i64::from(horizon));
+        for (identity, given) in self.store.identities_ending(now, until).await? {
+            let Some(within_days) = due_expiry_notice(identity.facts.not_after, given, now) else { continue };
+            let event = Event::IdentityExpiring {
+                identity: identity.id,
+                name: identity.name.clone(),
+                expires_on: identity.facts.not_after,
+                within_days,
+            };
+            let (id, name) = (identity.id, identity.name.clone());
+            let news = self.news(identity.account, &event);
+            if self.store.note_expiry(identity, given, within_days, news).await? {
+                tracing::warn!(identity = %id, name, within_days, "an identity ends soon");
+            }
+        }
+        self.measure_expiry().await
+    }
+
+    /// `countersign_identities_expiring{within_days}`: how many end within so many days; 0 for those that have ended.
+    async fn measure_expiry(&self) -> Result<(), ServiceError> {
+        let now = self.clock.now();
+        let days: Vec<i16> = std::iter::once(0).chain(EXPIRY_NOTICES).collect();
+        let ends = days.iter().map(|days| now + TimeDelta::days(i64::from(*days))).collect();
+        let counts = self.store.count_identities_ending(ends).await?;
+        let ended = counts.first().copied().unwrap_or_default();
+        for (days, count) in days.iter().zip(counts) {
+            let within = if *days == 0 { count } else { count - ended };
+            #[expect(clippy::cast_precision_loss, reason = "a count for a gauge")]
+            metrics::gauge!("countersign_identities_expiring", "within_days" => days.to_string()).set(within as f64);
+        }
+        Ok(())
+    }
+}

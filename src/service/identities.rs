@@ -1,0 +1,597 @@
+//! Identities: taking in certificates that others issued to us, and keeping them. The private key is opened once, sealed,
+//! and from then on leaves the store only for an outgoing handshake.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+use crate::domain::audit::Action;
+use crate::domain::host_pattern::HostPattern;
+use crate::domain::id::{AccountId, IdentityId};
+use crate::domain::identity::{
+    self, Identity, IdentityEdit, IdentityFacts, IdentityFilter, MAX_HOSTS, check_labels, check_name,
+};
+use crate::domain::violation::Violation;
+use crate::keys::private_key::PrivateKey;
+use crate::keys::upload::{self, Upload};
+use crate::store::{AddOutcome, NewIdentity, RemoveOutcome, Replacement};
+use crate::x509;
+use crate::x509::foreign_certificate::ForeignCertificate;
+
+use super::access::{AccountPermit, Act, AddIdentity, EditIdentity, ReadIdentities, RemoveIdentity, ReplaceIdentity};
+use super::error::Noun;
+use super::keyring::Record;
+use super::{Service, ServiceError};
+
+/// What a caller sent to be kept, as far as it could be read; and the faults of the rest.
+#[derive(Default)]
+pub struct IdentityInput {
+    /// What the certificate calls itself, without.
+    pub name: Option<String>,
+    pub is_ca: bool,
+    pub material: Material,
+    pub hosts: Vec<String>,
+    pub is_primary: bool,
+    pub labels: BTreeMap<String, String>,
+    /// Takes the place of the identity with the same key, else of the one with this name, if there is one.
+    pub replaces: bool,
+    pub faults: Vec<Violation>,
+}
+
+/// Certificates and key in whatever form they came.
+#[derive(Default)]
+pub struct Material {
+    /// PEM; may hold the key too.
+    pub certificates: Option<SecretString>,
+    pub private_key: Option<SecretString>,
+    /// DER.
+    pub pkcs12: Option<Zeroizing<Vec<u8>>>,
+    pub passphrase: Option<SecretString>,
+    /// PEM of CAs to verify its servers by.
+    pub trusted_ca: Option<String>,
+}
+
+/// An identity as it is kept now, and what is odd about it.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    pub identity: Identity,
+    pub messages: Vec<String>,
+}
+
+/// Which uploads are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duplicates {
+    /// A certificate that the account has already.
+    Refused,
+    /// None: the same certificate may be kept for several hosts, each by itself.
+    Allowed,
+}
+
+impl Service {
+    /// The account's identities under a filter, oldest first.
+    pub async fn identities(
+        &self,
+        permit: &AccountPermit<ReadIdentities>,
+        filter: IdentityFilter,
+    ) -> Result<Vec<Identity>, ServiceError> {
+        Ok(self.store.identities(permit.account(), filter).await?)
+    }
+
+    pub async fn identity(
+        &self,
+        permit: &AccountPermit<ReadIdentities>,
+        id: Option<IdentityId>,
+    ) -> Result<Identity, ServiceError> {
+        self.find_identity(permit, id).await
+    }
+
+    /// Takes in an identity, or with `is_ca` a bundle of CAs to trust.
+    pub async fn add_identity(
+        &self,
+        permit: &AccountPermit<AddIdentity>,
+        input: IdentityInput,
+        duplicates: Duplicates,
+    ) -> Result<Kept, ServiceError> {
+        let outcome = self.add_or_refuse(permit, input, duplicates).await;
+        self.recorded(permit, "", outcome).await
+    }
+
+    /// Puts a newer certificate in an identity's place: hosts, rank and uses stay. Without a key in the upload, the new
+    /// certificate must be for the key that is kept.
+    pub async fn replace_identity(
+        &self,
+        permit: &AccountPermit<ReplaceIdentity>,
+        id: Option<IdentityId>,
+        material: Material,
+    ) -> Result<Kept, ServiceError> {
+        let outcome = match self.find_identity(permit, id).await {
+            Ok(identity) => self.replace_or_refuse(permit, identity, material).await,
+            Err(error) => Err(error),
+        };
+        self.recorded(permit, &written(id), outcome).await
+    }
+
+    /// Renames, assigns hosts and labels, makes primary or takes that back.
+    pub async fn edit_identity(
+        &self,
+        permit: &AccountPermit<EditIdentity>,
+        id: Option<IdentityId>,
+        edit: EditInput,
+    ) -> Result<Kept, ServiceError> {
+        let outcome = match self.find_identity(permit, id).await {
+            Ok(identity) => self.edit_or_refuse(permit, identity, edit).await,
+            Err(error) => Err(error),
+        };
+        self.recorded(permit, &written(id), outcome).await
+    }
+
+    /// Removes an identity and its key. One that others rely on goes only by force. Returns it with what its going
+    /// means for the checks.
+    pub async fn remove_identity(
+        &self,
+        permit: &AccountPermit<RemoveIdentity>,
+        id: Option<IdentityId>,
+        is_forced: bool,
+    ) -> Result<Kept, ServiceError> {
+        let outcome = self.remove_or_refuse(permit, id, is_forced).await;
+        self.recorded(permit, &written(id), outcome).await
+    }
+
+    async fn add_or_refuse(
+        &self,
+        permit: &AccountPermit<AddIdentity>,
+        input: IdentityInput,
+        duplicates: Duplicates,
+    ) -> Result<Kept, ServiceError> {
+        let now = self.clock.now();
+        let IdentityInput { name, is_ca, material, hosts, is_primary, labels, replaces, mut faults } = input;
+        let mut messages = Vec::new();
+        let hosts = read_hosts(&hosts, &mut faults, &mut messages);
+        let name = read_name(name, &mut faults);
+        faults.extend(check_labels(&labels).err().map(|why| Violation::new("/labels", why)));
+        if is_ca {
+            faults.extend(what_a_bundle_has_not(&material, &hosts, is_primary));
+        }
+        let has_bundle = material.trusted_ca.is_some();
+        let kept_key = if replaces { self.kept_key_of(permit.account(), &material).await? } else { None };
+        let read = match kept_key {
+            Some(key) => self.read_for_key(material, key, now).await?,
+            None => self.read_material(material, is_ca, now).await?,
+        };
+        let read = read.map_err(|found| faults.extend(found)).ok();
+        let Some(read) = read.filter(|_| faults.is_empty()) else { return Err(ServiceError::Invalid(faults)) };
+        if replaces && let Some(before) = self.predecessor(permit.account(), &read, is_ca, name.as_deref()).await? {
+            return self.put_in_place(permit, before, read, has_bundle).await;
+        }
+        messages.extend(read.messages.iter().cloned());
+        if replaces {
+            messages.push("there was no identity with this key or name to replace: it was added".into());
+        }
+        let facts = read.facts()?;
+        let id = IdentityId::new(self.random.ordered_id(now));
+        let identity = Identity {
+            id,
+            account: permit.account(),
+            name: name.unwrap_or_else(|| default_name(&read)),
+            is_ca,
+            certificates: read.certificates(),
+            trusted_ca: read.trusted_ca(),
+            hosts,
+            is_primary,
+            labels,
+            facts,
+            managed: None,
+            version: 0,
+            created_on: now,
+            updated_on: now,
+        };
+        let sealed_key = match &read.private_key {
+            Some(key) => Some(self.keyring.seal(Record::Identity(id), key.pkcs8_der())?),
+            None => None,
+        };
+        let new = NewIdentity { identity: identity.clone(), sealed_key };
+        self.keep_identity(permit, new, duplicates).await?;
+        Ok(Kept { identity, messages })
+    }
+
+    /// Stores a new identity with its audit event.
+    pub(super) async fn keep_identity(
+        &self,
+        permit: &AccountPermit<AddIdentity>,
+        new: NewIdentity,
+        duplicates: Duplicates,
+    ) -> Result<(), ServiceError> {
+        let (id, account) = (new.identity.id, permit.account());
+        let mut event = self.event(permit.caller().actor(), account, None, Action::AddIdentity, id.to_string());
+        event.detail = described(&new.identity);
+        let outcome = self.store.add_identity(new, duplicates == Duplicates::Refused, event).await?;
+        self.candidates.clear();
+        match outcome {
+            AddOutcome::Added => Ok(()),
+            AddOutcome::Duplicate(id) => Err(ServiceError::Duplicate(format!(
+                "this certificate is kept already, as {id}; PATCH that one to change its hosts or name"
+            ))),
+        }
+    }
+
+    async fn replace_or_refuse(
+        &self,
+        permit: &AccountPermit<ReplaceIdentity>,
+        identity: Identity,
+        material: Material,
+    ) -> Result<Kept, ServiceError> {
+        let now = self.clock.now();
+        let has_bundle = material.trusted_ca.is_some();
+        let read = if identity.is_ca || upload::brings_a_key(&material.as_upload()) {
+            self.read_material(material, identity.is_ca, now).await?
+        } else {
+            let key = self.identity_key(identity.account, identity.id).await?;
+            self.read_for_key(material, key, now).await?
+        };
+        self.put_in_place(permit, identity, read.map_err(ServiceError::Invalid)?, has_bundle).await
+    }
+
+    /// Stores an upload in the place of what an identity was.
+    async fn put_in_place<A: Act>(
+        &self,
+        permit: &AccountPermit<A>,
+        identity: Identity,
+        read: Read,
+        has_bundle: bool,
+    ) -> Result<Kept, ServiceError> {
+        if identity.managed.is_some() {
+            return Err(ServiceError::invalid(
+                "",
+                "this identity is managed: its zone issues its certificate and renews it",
+            ));
+        }
+        let now = self.clock.now();
+        let sealed_key = match &read.private_key {
+            Some(key) => Some(self.keyring.seal(Record::Identity(identity.id), key.pkcs8_der())?),
+            None => None,
+        };
+        let facts = read.facts()?;
+        let mut messages = read.messages.clone();
+        if facts.not_after < identity.facts.not_after {
+            messages.push("the new certificate ends before the one it replaces".into());
+        }
+        let replacement = Replacement {
+            certificates: read.certificates(),
+            trusted_ca: has_bundle.then(|| read.trusted_ca()),
+            facts,
+            sealed_key,
+            replaced_on: now,
+        };
+        let subject = identity.id.to_string();
+        let mut event = self.event(permit.caller().actor(), identity.account, None, Action::ReplaceIdentity, subject);
+        event.detail = format!(
+            "{} by {}",
+            hex::encode(&identity.facts.fingerprint_sha256),
+            hex::encode(&replacement.facts.fingerprint_sha256)
+        );
+        let replaced =
+            self.store.replace_identity(identity.account, identity.id, identity.version, replacement, event).await?;
+        self.candidates.clear();
+        if !replaced {
+            return Err(ServiceError::Unavailable("the identity is being replaced by somebody else".into()));
+        }
+        Ok(Kept { identity: self.find_identity(permit, Some(identity.id)).await?, messages })
+    }
+
+    async fn edit_or_refuse(
+        &self,
+        permit: &AccountPermit<EditIdentity>,
+        identity: Identity,
+        input: EditInput,
+    ) -> Result<Kept, ServiceError> {
+        let EditInput { name, hosts, is_primary, labels, mut faults } = input;
+        let mut messages = Vec::new();
+        let hosts = hosts.map(|hosts| read_hosts(&hosts, &mut faults, &mut messages));
+        let name = read_name(name, &mut faults);
+        let wrong_labels = labels.as_ref().and_then(|labels| check_labels(labels).err());
+        faults.extend(wrong_labels.map(|why| Violation::new("/labels", why)));
+        if identity.is_ca {
+            let asked = hosts.clone().unwrap_or_default();
+            faults.extend(what_a_bundle_has_not(&Material::default(), &asked, is_primary == Some(true)));
+        }
+        if !faults.is_empty() {
+            return Err(ServiceError::Invalid(faults));
+        }
+        let edit = IdentityEdit { name, hosts, is_primary, labels };
+        if edit.is_empty() {
+            return Ok(Kept { identity, messages });
+        }
+        let mut event =
+            self.event(permit.caller().actor(), identity.account, None, Action::EditIdentity, identity.id.to_string());
+        event.detail = described_edit(&edit);
+        let edited = self.store.edit_identity(identity.account, identity.id, edit, self.clock.now(), event).await?;
+        self.candidates.clear();
+        Ok(Kept { identity: edited.ok_or(ServiceError::NotFound(Noun::Identity))?, messages })
+    }
+
+    async fn remove_or_refuse(
+        &self,
+        permit: &AccountPermit<RemoveIdentity>,
+        id: Option<IdentityId>,
+        is_forced: bool,
+    ) -> Result<Kept, ServiceError> {
+        let identity = self.find_identity(permit, id).await?;
+        let messages = self.what_removal_means(&identity).await?;
+        let mut event = self.event(
+            permit.caller().actor(),
+            identity.account,
+            None,
+            Action::RemoveIdentity,
+            identity.id.to_string(),
+        );
+        event.detail = format!("{}{}", described(&identity), if is_forced { "; by force" } else { "" });
+        let removed =
+            self.store.remove_identity(identity.account, identity.id, is_forced, self.clock.now(), event).await?;
+        self.candidates.clear();
+        match removed {
+            RemoveOutcome::Removed => {
+                // A managed one leaves a certificate to be revoked.
+                self.work.notify_one();
+                Ok(Kept { identity, messages })
+            }
+            RemoveOutcome::Unknown => Err(ServiceError::NotFound(Noun::Identity)),
+            RemoveOutcome::InUse(uses) => {
+                let named: Vec<String> = uses.iter().map(|using| format!("{} {:?}", using.kind, using.name)).collect();
+                Err(ServiceError::InUse(format!(
+                    "Certificate cannot be deleted while in use. It is used by {}; force=true removes it all the same",
+                    named.join(", ")
+                )))
+            }
+        }
+    }
+
+    /// The key that is kept for a certificate which came without one.
+    async fn kept_key_of(&self, account: AccountId, material: &Material) -> Result<Option<PrivateKey>, ServiceError> {
+        if upload::brings_a_key(&material.as_upload()) {
+            return Ok(None);
+        }
+        let text = material.certificates.as_ref().map(|text| text.expose_secret()).unwrap_or_default();
+        let sent = x509::pem::decode_all("CERTIFICATE", text).unwrap_or_default();
+        let sent: Vec<_> = sent.iter().filter_map(|der| ForeignCertificate::from_der(der).ok()).collect();
+        let filter = IdentityFilter { is_ca: Some(false), ..IdentityFilter::default() };
+        let all = self.store.identities(account, filter).await?;
+        let is_for = |kept: &&Identity| sent.iter().any(|one| kept.facts.spki_sha256 == one.spki_sha256);
+        match all.iter().rfind(is_for) {
+            Some(kept) => self.identity_key(account, kept.id).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// What an upload is the successor of: the identity with the same key, else the one of that name.
+    async fn predecessor(
+        &self,
+        account: AccountId,
+        read: &Read,
+        is_ca: bool,
+        name: Option<&str>,
+    ) -> Result<Option<Identity>, ServiceError> {
+        let filter = IdentityFilter { is_ca: Some(is_ca), ..IdentityFilter::default() };
+        let all = self.store.identities(account, filter).await?;
+        let spki = read.facts()?.spki_sha256;
+        let same_key = all.iter().rfind(|kept| kept.facts.spki_sha256 == spki);
+        let same_name = || all.iter().rfind(|kept| Some(kept.name.as_str()) == name);
+        Ok(same_key.or_else(same_name).cloned())
+    }
+
+    pub(super) async fn find_identity<A: Act>(
+        &self,
+        permit: &AccountPermit<A>,
+        id: Option<IdentityId>,
+    ) -> Result<Identity, ServiceError> {
+        let id = id.ok_or(ServiceError::NotFound(Noun::Identity))?;
+        self.store.identity(permit.account(), id).await?.ok_or(ServiceError::NotFound(Noun::Identity))
+    }
+
+    /// Opens an upload: stretching a passphrase takes up to a second of a core, so a few are opened at once, off the
+    /// asynchronous threads.
+    async fn read_material(
+        &self,
+        material: Material,
+        is_ca: bool,
+        now: DateTime<Utc>,
+    ) -> Result<Result<Read, Vec<Violation>>, ServiceError> {
+        self.open_upload(move || if is_ca { Read::bundle(&material, now) } else { Read::identity(&material, now) })
+            .await
+    }
+
+    async fn read_for_key(
+        &self,
+        material: Material,
+        key: PrivateKey,
+        now: DateTime<Utc>,
+    ) -> Result<Result<Read, Vec<Violation>>, ServiceError> {
+        self.open_upload(move || Read::for_key(&material, &key, now)).await
+    }
+
+    async fn open_upload<F>(&self, read: F) -> Result<Result<Read, Vec<Violation>>, ServiceError>
+    where
+        F: FnOnce() -> Result<Read, Vec<Violation>> + Send + 'static,
+    {
+        let turn = self.upload_reading.acquire().await;
+        let _turn = turn.map_err(|error| ServiceError::Internal(error.to_string()))?;
+        tokio::task::spawn_blocking(read).await.map_err(|error| ServiceError::Internal(error.to_string()))
+    }
+}
+
+/// What a PATCH asks for; what is `None` stays.
+#[derive(Default)]
+pub struct EditInput {
+    pub name: Option<String>,
+    pub hosts: Option<Vec<String>>,
+    pub is_primary: Option<bool>,
+    pub labels: Option<BTreeMap<String, String>>,
+    pub faults: Vec<Violation>,
+}
+
+/// An upload that was opened and found good.
+struct Read {
+    /// The leaf first; of a bundle, its CAs as sent.
+    chain: Vec<ForeignCertificate>,
+    private_key: Option<PrivateKey>,
+    trusted: Vec<ForeignCertificate>,
+    messages: Vec<String>,
+}
+
+impl Read {
+    fn identity(material: &Material, now: DateTime<Utc>) -> Result<Self, Vec<Violation>> {
+        let read = upload::read(&material.as_upload(), now)?;
+        Ok(Self {
+            chain: read.chain,
+            private_key: Some(read.private_key),
+            trusted: read.trusted_ca,
+            messages: read.messages,
+        })
+    }
+
+    fn for_key(material: &Material, key: &PrivateKey, now: DateTime<Utc>) -> Result<Self, Vec<Violation>> {
+        let read = upload::read_for_key(&material.as_upload(), key, now)?;
+        Ok(Self { chain: read.chain, private_key: None, trusted: read.trusted_ca, messages: read.messages })
+    }
+
+    fn bundle(material: &Material, now: DateTime<Utc>) -> Result<Self, Vec<Violation>> {
+        let pem = material.certificates.as_ref().map(|pem| pem.expose_secret()).unwrap_or_default();
+        let (chain, messages) = upload::read_authorities(pem, now, "/certificates")?;
+        Ok(Self { chain, private_key: None, trusted: Vec::new(), messages })
+    }
+
+    fn certificates(&self) -> String {
+        pem(&self.chain)
+    }
+
+    fn trusted_ca(&self) -> String {
+        pem(&self.trusted)
+    }
+
+    fn facts(&self) -> Result<IdentityFacts, ServiceError> {
+        let first =
+            self.chain.first().ok_or_else(|| ServiceError::Internal("an upload without a certificate".into()))?;
+        Ok(facts_of(first))
+    }
+}
+
+impl Material {
+    fn as_upload(&self) -> Upload<'_> {
+        Upload {
+            certificates: self.certificates.as_ref().map(|text| text.expose_secret()),
+            private_key: self.private_key.as_ref().map(|text| text.expose_secret()),
+            pkcs12: self.pkcs12.as_deref().map(Vec::as_slice),
+            passphrase: self.passphrase.as_ref(),
+            trusted_ca: self.trusted_ca.as_deref(),
+        }
+    }
+}
+
+pub(super) fn facts_of(certificate: &ForeignCertificate) -> IdentityFacts {
+    IdentityFacts {
+        subject: certificate.subject.clone(),
+        issuer: certificate.issuer.clone(),
+        common_name: certificate.common_name.clone(),
+        serial: certificate.serial.clone(),
+        signature: certificate.signature.clone(),
+        key_type: certificate.key_type.clone(),
+        fingerprint_sha256: certificate.fingerprint_sha256.to_vec(),
+        spki_sha256: certificate.spki_sha256.to_vec(),
+        subject_alternative_names: certificate.subject_alternative_names.clone(),
+        not_before: certificate.not_before,
+        not_after: certificate.not_after,
+    }
+}
+
+pub(super) fn pem(certificates: &[ForeignCertificate]) -> String {
+    certificates.iter().map(ForeignCertificate::to_pem).collect()
+}
+
+/// The patterns that could be read; each fault with its place. A pattern that stands twice counts once.
+pub(super) fn read_hosts(
+    hosts: &[String],
+    faults: &mut Vec<Violation>,
+    messages: &mut Vec<String>,
+) -> Vec<HostPattern> {
+    if hosts.len() > MAX_HOSTS {
+        faults.push(Violation::new("/hosts", format!("an identity can have at most {MAX_HOSTS} hosts")));
+        return Vec::new();
+    }
+    let mut read: Vec<HostPattern> = Vec::new();
+    for (index, host) in hosts.iter().enumerate() {
+        match HostPattern::parse(host) {
+            Ok(pattern) if !read.contains(&pattern) => {
+                messages.extend(pattern.warning());
+                read.push(pattern);
+            }
+            Ok(_) => {}
+            Err(why) => faults.push(Violation::new(format!("/hosts/{index}"), why)),
+        }
+    }
+    read
+}
+
+/// A bundle of CAs is trusted, not presented.
+fn what_a_bundle_has_not(material: &Material, hosts: &[HostPattern], is_primary: bool) -> Vec<Violation> {
+    let has = |pointer: &str, what: &str| Violation::new(pointer, format!("a CA bundle (ca: true) has no {what}"));
+    let mut faults = Vec::new();
+    if material.private_key.is_some() {
+        faults.push(has("/private_key", "private key"));
+    }
+    if material.pkcs12.is_some() {
+        faults.push(has("/pkcs12", "PKCS#12 file; send its certificates in PEM"));
+    }
+    if !hosts.is_empty() {
+        faults.push(has("/hosts", "hosts: it is never presented"));
+    }
+    if is_primary {
+        faults.push(has("/primary", "rank: it is never presented"));
+    }
+    faults
+}
+
+fn default_name(read: &Read) -> String {
+    let label = |certificate: &ForeignCertificate| match certificate.common_name.as_str() {
+        "" => certificate.label(),
+        name => name.to_owned(),
+    };
+    let name = read.chain.first().map(label).unwrap_or_default();
+    let printable: String =
+        name.chars().filter(|character| !character.is_control()).take(identity::MAX_NAME_LENGTH).collect();
+    if printable.trim().is_empty() { "unnamed".into() } else { printable.trim().to_owned() }
+}
+
+/// For the audit log: what was taken in, by public facts only.
+fn described(identity: &Identity) -> String {
+    let hosts: Vec<&str> = identity.hosts.iter().map(HostPattern::as_str).collect();
+    format!(
+        "{:?}, SHA-256 {}, hosts [{}]{}",
+        identity.name,
+        hex::encode(&identity.facts.fingerprint_sha256),
+        hosts.join(" "),
+        if identity.is_primary { ", primary" } else { "" }
+    )
+}
+
+fn described_edit(edit: &IdentityEdit) -> String {
+    let mut parts = Vec::new();
+    parts.extend(edit.name.as_ref().map(|name| format!("name {name:?}")));
+    parts.extend(
+        edit.hosts
+            .as_ref()
+            .map(|hosts| format!("hosts [{}]", hosts.iter().map(HostPattern::as_str).collect::<Vec<_>>().join(" "))),
+    );
+    parts.extend(edit.is_primary.map(|is_primary| format!("primary {is_primary}")));
+    parts.extend(edit.labels.as_ref().map(|labels| format!("{} labels", labels.len())));
+    parts.join(", ")
+}
+
+fn written(id: Option<IdentityId>) -> String {
+    id.map(|id| id.to_string()).unwrap_or_default()
+}
+
+fn read_name(name: Option<String>, faults: &mut Vec<Violation>) -> Option<String> {
+    let checked = check_name(&name?);
+    checked.map_err(|why| faults.push(Violation::new("/name", why))).ok()
+}

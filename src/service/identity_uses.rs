@@ -1,0 +1,162 @@
+//! Who relies on an identity, and what its removal would mean for them.
+
+use url::Url;
+
+use crate::domain::audit::Action;
+use crate::domain::check::Selector;
+use crate::domain::host_pattern::HostName;
+use crate::domain::id::IdentityId;
+use crate::domain::identity::{Identity, Use};
+use crate::domain::text::label;
+use crate::domain::violation::Violation;
+
+use super::access::{AccountPermit, AssociateIdentity, ReadIdentities};
+use super::error::Noun;
+use super::{Service, ServiceError};
+
+const MAX_USES: i64 = 1000;
+const MAX_NAME_LENGTH: usize = 120;
+const MAX_LINK_LENGTH: usize = 2048;
+/// So many checks are named in one message.
+const MAX_NAMED: usize = 20;
+
+/// Somebody who says that they rely on an identity.
+#[derive(Clone, Debug)]
+pub struct UseInput {
+    pub kind: Option<String>,
+    pub link: Option<String>,
+    pub faults: Vec<Violation>,
+}
+
+impl Service {
+    /// Everybody who relies on an identity, in the order in which they came to.
+    pub async fn identity_uses(
+        &self,
+        permit: &AccountPermit<ReadIdentities>,
+        id: Option<IdentityId>,
+    ) -> Result<Vec<Use>, ServiceError> {
+        let id = id.ok_or(ServiceError::NotFound(Noun::Identity))?;
+        self.store.identity_uses(permit.account(), id).await?.ok_or(ServiceError::NotFound(Noun::Identity))
+    }
+
+    /// Notes that somebody relies on an identity; saying it again changes kind and link.
+    pub async fn associate_identity(
+        &self,
+        permit: &AccountPermit<AssociateIdentity>,
+        id: Option<IdentityId>,
+        name: &str,
+        input: UseInput,
+    ) -> Result<Use, ServiceError> {
+        let outcome = self.associate_or_refuse(permit, id, name, input).await;
+        self.recorded(permit, &id.map(|id| id.to_string()).unwrap_or_default(), outcome).await
+    }
+
+    async fn associate_or_refuse(
+        &self,
+        permit: &AccountPermit<AssociateIdentity>,
+        id: Option<IdentityId>,
+        name: &str,
+        input: UseInput,
+    ) -> Result<Use, ServiceError> {
+        let id = id.ok_or(ServiceError::NotFound(Noun::Identity))?;
+        let mut faults = input.faults;
+        let mut checked = |pointer: &str, text: Result<String, String>| {
+            text.unwrap_or_else(|why| {
+                faults.push(Violation::new(pointer, why));
+                String::new()
+            })
+        };
+        let using = Use {
+            name: checked("", label(name, MAX_NAME_LENGTH)),
+            kind: checked("/kind", label(input.kind.as_deref().unwrap_or("custom"), MAX_NAME_LENGTH)),
+            link: checked("/link", check_link(input.link.unwrap_or_default())),
+            since: self.clock.now(),
+        };
+        if !faults.is_empty() {
+            return Err(ServiceError::Invalid(faults));
+        }
+        let account = permit.account();
+        let mut event = self.event(permit.caller().actor(), account, None, Action::AssociateIdentity, id.to_string());
+        event.detail = format!("{} {:?} {}", using.kind, using.name, using.link);
+        match self.store.associate_identity(account, id, using.clone(), MAX_USES, event).await? {
+            Some(true) => Ok(using),
+            Some(false) => Err(ServiceError::NotFound(Noun::Identity)),
+            None => Err(ServiceError::invalid("", format!("an identity can have at most {MAX_USES} associations"))),
+        }
+    }
+
+    /// Takes back that somebody relies on an identity.
+    pub async fn dissociate_identity(
+        &self,
+        permit: &AccountPermit<AssociateIdentity>,
+        id: Option<IdentityId>,
+        name: &str,
+    ) -> Result<(), ServiceError> {
+        let outcome = self.dissociate_or_refuse(permit, id, name).await;
+        self.recorded(permit, &id.map(|id| id.to_string()).unwrap_or_default(), outcome).await
+    }
+
+    async fn dissociate_or_refuse(
+        &self,
+        permit: &AccountPermit<AssociateIdentity>,
+        id: Option<IdentityId>,
+        name: &str,
+    ) -> Result<(), ServiceError> {
+        let identity = self.find_identity(permit, id).await?;
+        let subject = identity.id.to_string();
+        let mut event =
+            self.event(permit.caller().actor(), identity.account, None, Action::DissociateIdentity, subject);
+        event.detail = format!("{:?}", name.chars().take(MAX_NAME_LENGTH).collect::<String>());
+        if self.store.dissociate_identity(identity.account, identity.id, name.trim().to_owned(), event).await? {
+            return Ok(());
+        }
+        Err(ServiceError::NotFound(Noun::Use))
+    }
+
+    /// For each check that chooses by host and would choose this identity: what it will present instead.
+    pub(super) async fn what_removal_means(&self, identity: &Identity) -> Result<Vec<String>, ServiceError> {
+        if identity.is_ca || (identity.hosts.is_empty() && !identity.is_primary) {
+            return Ok(Vec::new());
+        }
+        let mut messages = Vec::new();
+        for check in self.store.checks(identity.account).await? {
+            if check.definition.identity != Selector::Auto {
+                continue;
+            }
+            let Some(host) = host_of(&check.definition.url) else { continue };
+            let first = self.rank(identity.account, &host, None).await?.into_iter().next();
+            if first.is_none_or(|first| first.id != identity.id) {
+                continue;
+            }
+            let next = self.rank(identity.account, &host, Some(identity.id)).await?.into_iter().next();
+            let instead = match next {
+                Some(next) => format!("{:?} ({})", next.name, next.reason),
+                None => "no identity".to_owned(),
+            };
+            messages.push(format!(
+                "the check {:?} on {} presented this identity and now presents {instead}",
+                check.definition.name,
+                host.as_str()
+            ));
+            if messages.len() == MAX_NAMED {
+                messages.push("further checks are not named".into());
+                break;
+            }
+        }
+        Ok(messages)
+    }
+}
+
+/// The host of an address, as patterns are matched against it.
+pub(super) fn host_of(url: &str) -> Option<HostName> {
+    HostName::parse(Url::parse(url).ok()?.host_str()?).ok()
+}
+
+fn check_link(link: String) -> Result<String, String> {
+    let is_web = |text: &str| text.starts_with("https://") || text.starts_with("http://") || text.starts_with('/');
+    let is_plain = |text: &str| text.len() <= MAX_LINK_LENGTH && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if link.is_empty() || (is_web(&link) && is_plain(&link)) {
+        return Ok(link);
+    }
+    Err(format!("link must be an http or https address or a path, of at most {MAX_LINK_LENGTH} characters"))
+}

@@ -1,0 +1,320 @@
+//! Managed identities: the key is made here and shown to nobody, one of the account's own zones issues the certificate,
+//! and the worker renews it at two thirds of its life. The certificate before is revoked as superseded after a time of
+//! grace, for whoever still has it in a connection.
+//!
+//! A crash between issuing and storing leaves a certificate whose key is gone with the process: nobody can use it.
+
+use chrono::TimeDelta;
+
+use crate::domain::audit::Action;
+use crate::domain::certificate::Certificate;
+use crate::domain::id::IdentityId;
+use crate::domain::identity::{Identity, Managed, ManagedPlan, check_labels, check_name};
+use crate::domain::name::AttributeType;
+use crate::domain::reason::RevocationReason;
+use crate::domain::subject_alternative_name::{SubjectAlternativeName, SubjectAlternativeNameType};
+use crate::domain::violation::Violation;
+use crate::keys::client_key::{ClientKey, ClientKeyKind};
+use crate::keys::private_key::PrivateKey;
+use crate::store::{NewIdentity, Renewal, Replacement, Supersession};
+use crate::x509::foreign_certificate::ForeignCertificate;
+
+use super::access::{AccountPermit, AddIdentity, IssueCertificate, RevokeCertificate, ZonePermit};
+use super::identities::{Duplicates, IdentityInput, Kept, facts_of, pem, read_hosts};
+use super::issuance::{IssueInput, Issued};
+use super::keyring::Record;
+use super::{Service, ServiceError};
+
+const DEFAULT_VALIDITY_DAYS: i64 = 90;
+const DEFAULT_GRACE: TimeDelta = TimeDelta::days(1);
+const MAX_GRACE: TimeDelta = TimeDelta::days(30);
+const DEFAULT_KEY: ClientKeyKind = ClientKeyKind::P256;
+/// How many are renewed, or revoked, in one round of the worker.
+const BATCH: i64 = 20;
+/// A renewal that failed is tried again after this, doubled each time, up to the longest.
+const FIRST_RETRY: TimeDelta = TimeDelta::minutes(1);
+const LONGEST_RETRY: TimeDelta = TimeDelta::hours(6);
+
+/// What a caller wants issued, as far as it could be read.
+#[derive(Clone, Debug, Default)]
+pub struct ManagedInput {
+    pub common_name: Option<String>,
+    pub organization: Option<String>,
+    pub organizational_unit: Option<String>,
+    pub subject_alternative_names: Vec<SubjectAlternativeName>,
+    pub key_type: Option<String>,
+    pub profile: Option<String>,
+    pub validity_days: Option<i64>,
+    pub grace_seconds: Option<i64>,
+}
+
+impl Service {
+    /// Makes an identity whose certificate the permit's zone issues.
+    pub async fn add_managed_identity(
+        &self,
+        permit: &AccountPermit<AddIdentity>,
+        zone: &ZonePermit<IssueCertificate>,
+        input: IdentityInput,
+        managed: ManagedInput,
+    ) -> Result<Kept, ServiceError> {
+        let outcome = self.manage_or_refuse(permit, zone, input, managed).await;
+        self.recorded(permit, "", outcome).await
+    }
+
+    /// Renews the managed identities whose time has come, and requests the revocation of certificates that were replaced
+    /// long enough ago. What fails is tried again later; one failure does not hold up the others.
+    pub async fn keep_identities_fresh(&self) -> Result<(), ServiceError> {
+        let now = self.clock.now();
+        for (identity, attempts) in self.store.renewals_due(now, BATCH).await? {
+            let retry_on = now + pause(attempts);
+            if !self.store.claim_renewal(identity.account, identity.id, attempts, retry_on).await? {
+                continue;
+            }
+            if let Err(error) = self.renew(&identity).await {
+                tracing::warn!(identity = %identity.id, %error, retry = %retry_on, "a managed identity was not renewed");
+                metrics::counter!("countersign_identity_renewal_failures_total").increment(1);
+            }
+        }
+        for supersession in self.store.supersessions_due(now, BATCH).await? {
+            if let Err(error) = self.retire(supersession).await {
+                tracing::warn!(certificate = %supersession.certificate, %error, "a replaced certificate was not revoked");
+            }
+        }
+        Ok(())
+    }
+
+    async fn manage_or_refuse(
+        &self,
+        permit: &AccountPermit<AddIdentity>,
+        zone: &ZonePermit<IssueCertificate>,
+        input: IdentityInput,
+        managed: ManagedInput,
+    ) -> Result<Kept, ServiceError> {
+        let now = self.clock.now();
+        let mut faults = input.faults;
+        let mut messages = Vec::new();
+        let hosts = read_hosts(&input.hosts, &mut faults, &mut messages);
+        let mut refuse = |pointer: &str, why: String| faults.push(Violation::new(pointer, why));
+        let plan = match plan(managed) {
+            Ok(plan) => Some(plan),
+            Err((pointer, why)) => {
+                refuse(pointer, why);
+                None
+            }
+        };
+        let fallback = plan.as_ref().map(|plan| plan.common_name.clone()).unwrap_or_default();
+        let name = check_name(input.name.as_deref().unwrap_or(&fallback)).map_err(|why| refuse("/name", why)).ok();
+        check_labels(&input.labels).unwrap_or_else(|why| refuse("/labels", why));
+        let Some((plan, name)) = plan.zip(name).filter(|_| faults.is_empty()) else {
+            return Err(ServiceError::Invalid(faults));
+        };
+
+        let fresh = self.issue_for(zone, &plan).await.map_err(below_managed)?;
+        messages.extend(fresh.messages.iter().cloned());
+        let id = IdentityId::new(self.random.ordered_id(now));
+        let (not_before, not_after) = (fresh.certificate.not_before, fresh.certificate.not_after);
+        let identity = Identity {
+            id,
+            account: permit.account(),
+            name,
+            is_ca: false,
+            certificates: pem(&fresh.chain),
+            trusted_ca: String::new(),
+            hosts,
+            is_primary: input.is_primary,
+            labels: input.labels,
+            facts: fresh.chain.first().map(facts_of).ok_or_else(no_certificate)?,
+            managed: Some(Managed {
+                zone: zone.zone(),
+                certificate: fresh.certificate.id,
+                renew_on: plan.renewal_of(not_before, not_after),
+                plan,
+            }),
+            version: 0,
+            created_on: now,
+            updated_on: now,
+        };
+        let sealed_key = Some(self.keyring.seal(Record::Identity(id), fresh.key.pkcs8_der())?);
+        self.keep_identity(permit, NewIdentity { identity: identity.clone(), sealed_key }, Duplicates::Refused).await?;
+        Ok(Kept { identity, messages })
+    }
+
+    async fn renew(&self, identity: &Identity) -> Result<(), ServiceError> {
+        let Some(managed) = &identity.managed else { return Ok(()) };
+        let zone = self.permit_itself::<IssueCertificate>(managed.zone).await?;
+        let fresh = self.issue_for(&zone, &managed.plan).await?;
+        let now = self.clock.now();
+        let supersession = Supersession {
+            zone: managed.zone,
+            certificate: managed.certificate,
+            revoke_on: now + TimeDelta::seconds(managed.plan.grace_seconds),
+            reason: RevocationReason::Superseded,
+        };
+        let renewal = Renewal {
+            replacement: Replacement {
+                certificates: pem(&fresh.chain),
+                trusted_ca: None,
+                facts: fresh.chain.first().map(facts_of).ok_or_else(no_certificate)?,
+                sealed_key: Some(self.keyring.seal(Record::Identity(identity.id), fresh.key.pkcs8_der())?),
+                replaced_on: now,
+            },
+            certificate: fresh.certificate.id,
+            renew_on: managed.plan.renewal_of(fresh.certificate.not_before, fresh.certificate.not_after),
+            supersession,
+        };
+        let actor = zone.caller().actor();
+        let subject = identity.id.to_string();
+        let mut event = self.event(actor, identity.account, Some(managed.zone), Action::RenewIdentity, subject);
+        event.detail = format!("certificate {} in place of {}", fresh.certificate.id, managed.certificate);
+        let renewed =
+            self.store.renew_identity(identity.account, identity.id, identity.version, renewal, event).await?;
+        if !renewed {
+            // Somebody else renewed or removed it meanwhile: what was just issued is presented by nobody.
+            let unused = Supersession { certificate: fresh.certificate.id, revoke_on: now, ..supersession };
+            self.store.supersede(unused).await?;
+        }
+        self.candidates.clear();
+        Ok(())
+    }
+
+    async fn retire(&self, supersession: Supersession) -> Result<(), ServiceError> {
+        let permit = self.permit_itself::<RevokeCertificate>(supersession.zone).await?;
+        let revoked = self.revoke(&permit, Some(supersession.certificate), Some(supersession.reason)).await;
+        match revoked {
+            // What cannot be revoked any more (it has expired) needs no further attempt.
+            Ok(_) | Err(ServiceError::Invalid(_) | ServiceError::NotFound(_)) => {
+                Ok(self.store.forget_supersession(supersession).await?)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes a key and has the zone issue for it, by the one path that everybody's requests take.
+    async fn issue_for(&self, zone: &ZonePermit<IssueCertificate>, plan: &ManagedPlan) -> Result<Fresh, ServiceError> {
+        let (key, csr) = self.request_for(plan).await?;
+        let input = IssueInput {
+            csr: Some(csr),
+            validity_days: Some(plan.validity_days),
+            profile: plan.profile.clone(),
+            ..IssueInput::default()
+        };
+        let Issued { certificate, messages } = self.issue(zone, input).await?;
+        let authority = &zone.issuer().authority.certificate;
+        let chain = [&certificate.der, authority].map(|der| ForeignCertificate::from_der(der));
+        let chain: Result<Vec<_>, _> = chain.into_iter().collect();
+        Ok(Fresh { key, chain: chain.map_err(ServiceError::Internal)?, certificate, messages })
+    }
+
+    async fn request_for(&self, plan: &ManagedPlan) -> Result<(PrivateKey, String), ServiceError> {
+        let kind = ClientKeyKind::parse(&plan.key_type)
+            .ok_or_else(|| ServiceError::Internal(format!("{:?} is no kind of key", plan.key_type)))?;
+        let subject = subject(plan);
+        let names: Vec<_> = plan.subject_alternative_names.iter().filter_map(|name| read_name(name)).collect();
+        let turn = self.key_generation.acquire().await;
+        let _turn = turn.map_err(|error| ServiceError::Internal(error.to_string()))?;
+        let made = tokio::task::spawn_blocking(move || {
+            let key = ClientKey::generate(kind)?;
+            let csr = key.certification_request(&subject, &names)?;
+            Ok::<_, ServiceError>((PrivateKey::from_pkcs8(key.pkcs8_der())?, csr))
+        });
+        made.await.map_err(|error| ServiceError::Internal(error.to_string()))?
+    }
+}
+
+/// A certificate that was just issued, with its key and its chain without the root.
+struct Fresh {
+    key: PrivateKey,
+    chain: Vec<ForeignCertificate>,
+    certificate: Certificate,
+    messages: Vec<String>,
+}
+
+/// The plan, checked as far as issuance does not check it; or the fault with its place.
+fn plan(input: ManagedInput) -> Result<ManagedPlan, (&'static str, String)> {
+    let Some(common_name) = input.common_name else {
+        return Err(("/managed/common_name", "common_name is required: what the certificate calls its holder".into()));
+    };
+    let kinds = ClientKeyKind::ALL.map(ClientKeyKind::as_str).join(", ");
+    let kind = match &input.key_type {
+        Some(word) => ClientKeyKind::parse(word)
+            .ok_or_else(|| ("/managed/key_type", format!("key_type must be one of {kinds}")))?,
+        None => DEFAULT_KEY,
+    };
+    let grace_seconds = input.grace_seconds.unwrap_or(DEFAULT_GRACE.num_seconds());
+    if !(0..=MAX_GRACE.num_seconds()).contains(&grace_seconds) {
+        let most = MAX_GRACE.num_seconds();
+        return Err(("/managed/grace_seconds", format!("grace_seconds must be from 0 to {most}")));
+    }
+    Ok(ManagedPlan {
+        common_name,
+        organization: input.organization,
+        organizational_unit: input.organizational_unit,
+        subject_alternative_names: input.subject_alternative_names.iter().map(ToString::to_string).collect(),
+        key_type: kind.as_str().to_owned(),
+        profile: input.profile,
+        validity_days: input.validity_days.unwrap_or(DEFAULT_VALIDITY_DAYS),
+        grace_seconds,
+    })
+}
+
+fn subject(plan: &ManagedPlan) -> Vec<(AttributeType, String)> {
+    let mut subject = Vec::new();
+    subject.extend(plan.organization.clone().map(|text| (AttributeType::Organization, text)));
+    subject.extend(plan.organizational_unit.clone().map(|text| (AttributeType::OrganizationalUnit, text)));
+    subject.push((AttributeType::CommonName, plan.common_name.clone()));
+    subject
+}
+
+fn read_name(written: &str) -> Option<SubjectAlternativeName> {
+    let (kind, value) = written.split_once(':')?;
+    SubjectAlternativeName::parse(SubjectAlternativeNameType::parse(kind)?, value).ok()
+}
+
+/// Faults that issuance finds are about what stands under `managed`; nobody sent a CSR.
+fn below_managed(error: ServiceError) -> ServiceError {
+    let ServiceError::Invalid(violations) = error else { return error };
+    let moved = violations.into_iter().map(|violation| match violation.pointer.as_str() {
+        "" | "/csr" => Violation::new("/managed", violation.message),
+        pointer => Violation::new(format!("/managed{pointer}"), violation.message),
+    });
+    ServiceError::Invalid(moved.collect())
+}
+
+fn pause(attempts: i32) -> TimeDelta {
+    let doublings = u32::try_from(attempts).unwrap_or_default().min(16);
+    (FIRST_RETRY * 2_i32.saturating_pow(doublings)).min(LONGEST_RETRY)
+}
+
+fn no_certificate() -> ServiceError {
+    ServiceError::Internal("a certificate was issued and is not there".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn renewals_that_fail_are_tried_again_ever_later() {
+        assert_eq!(pause(0), TimeDelta::minutes(1));
+        assert_eq!(pause(3), TimeDelta::minutes(8));
+        assert_eq!(pause(1000), LONGEST_RETRY);
+    }
+
+    #[test]
+    fn a_plan_has_sound_defaults_and_bounds() {
+        let input = ManagedInput { common_name: Some("client".into()), ..ManagedInput::default() };
+        let made = plan(input.clone()).unwrap();
+        assert_eq!((made.key_type.as_str(), made.validity_days, made.grace_seconds), ("p256", 90, 86_400));
+        assert_eq!(plan(ManagedInput::default()).unwrap_err().0, "/managed/common_name");
+        let wrong = ManagedInput { key_type: Some("dsa".into()), ..input.clone() };
+        assert_eq!(plan(wrong).unwrap_err().0, "/managed/key_type");
+        let wrong = ManagedInput { grace_seconds: Some(-1), ..input };
+        assert_eq!(plan(wrong).unwrap_err().0, "/managed/grace_seconds");
+    }
+
+    #[test]
+    fn names_survive_being_written() {
+        let name = SubjectAlternativeName::parse(SubjectAlternativeNameType::Uri, "spiffe://a.b/c:d").unwrap();
+        assert_eq!(read_name(&name.to_string()), Some(name));
+    }
+}

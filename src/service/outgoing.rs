@@ -1,0 +1,376 @@
+//! Outgoing calls with an identity: by checks, and by hand. The key is unsealed here, for one handshake.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use secrecy::SecretString;
+use url::Url;
+use zeroize::Zeroizing;
+
+use crate::domain::audit::Action;
+use crate::domain::check::{
+    DEFAULT_TIMEOUT_MILLIS, MAX_BODY, MAX_HEADERS, MAX_TIMEOUT_MILLIS, MIN_TIMEOUT_MILLIS, Selector,
+};
+use crate::domain::egress::{check_header, check_method, check_url};
+use crate::domain::id::{AccountId, IdentityId};
+use crate::domain::identity::Identity;
+use crate::domain::run::{Failure, Presentation, Report, ServerCertificate, Timings};
+use crate::domain::text::timestamp;
+use crate::domain::violation::Violation;
+pub use crate::egress::Response as Answer;
+use crate::egress::{Exchange, OutgoingRequest, Presented};
+use crate::keys::private_key::PrivateKey;
+use crate::x509::foreign_certificate::ForeignCertificate;
+use crate::x509::pem;
+
+use super::access::{AccountPermit, UseIdentity};
+use super::choices::Selection;
+use super::identity_uses::host_of;
+use super::keyring::Record;
+use super::{Service, ServiceError};
+
+pub(super) const MAX_AT_ONCE: usize = 32;
+const MAX_REDIRECTS: usize = 5;
+/// How much of an answer is read, in bytes.
+const MAX_ANSWER: usize = 1024 * 1024;
+
+/// What is to be called.
+pub struct Target {
+    pub url: Url,
+    pub method: String,
+    pub headers: Vec<(String, SecretString)>,
+    pub body: Option<Zeroizing<Vec<u8>>>,
+    pub timeout: Duration,
+    pub identity: Selector,
+    /// A CA bundle of the store, instead of the identity's own.
+    pub trusted_ca: Option<IdentityId>,
+}
+
+/// What came of a call: what may be kept, and the answer for whoever may see it.
+pub struct Called {
+    pub report: Report,
+    pub answer: Option<Answer>,
+    /// When the server's certificate ends.
+    pub certificate_not_after: Option<DateTime<Utc>>,
+}
+
+/// A call that somebody asks for, as far as it could be read.
+#[derive(Default)]
+pub struct CallInput {
+    pub url: Option<String>,
+    pub method: Option<String>,
+    pub headers: Vec<(String, SecretString)>,
+    pub body: Option<SecretString>,
+    pub timeout_millis: Option<i64>,
+    pub identity: Option<Selector>,
+    pub trusted_ca: Option<IdentityId>,
+    pub faults: Vec<Violation>,
+}
+
+impl Service {
+    /// Calls a server once, with an identity: does this certificate work on that host?
+    pub async fn call(&self, permit: &AccountPermit<UseIdentity>, input: CallInput) -> Result<Called, ServiceError> {
+        let account = permit.account();
+        let outcome = match self.target(account, input).await {
+            Ok(target) => {
+                let what = format!("{} {}", target.method, shown(&target.url));
+                self.call_target(account, target, false).await.map(|called| (what, called))
+            }
+            Err(error) => Err(error),
+        };
+        let (what, called) = self.recorded(permit, "", outcome).await?;
+        let subject = called.report.presentation.identity.clone().unwrap_or_default();
+        let mut event = self.event(permit.caller().actor(), account, None, Action::UseIdentity, subject);
+        event.detail = format!("{what}: {}", outcome_in_words(&called.report));
+        self.store.record(event).await?;
+        Ok(called)
+    }
+
+    /// Checks what is asked for, all faults at once.
+    async fn target(&self, account: AccountId, input: CallInput) -> Result<Target, ServiceError> {
+        let mut faults = input.faults;
+        let parts = RequestParts {
+            url: input.url.as_deref(),
+            method: input.method.as_deref().unwrap_or("GET"),
+            header_names: input.headers.iter().map(|(name, value)| (name.as_str(), Some(value))).collect(),
+            body: input.body.as_ref(),
+            timeout_millis: input.timeout_millis.unwrap_or(DEFAULT_TIMEOUT_MILLIS),
+        };
+        let url = parts.check(&mut faults);
+        let timeout_millis = parts.timeout_millis;
+        let identity = input.identity.unwrap_or(Selector::Auto);
+        faults.extend(self.check_references(account, identity, input.trusted_ca).await?);
+        match url {
+            Some(url) if faults.is_empty() => Ok(Target {
+                url,
+                method: input.method.unwrap_or_else(|| "GET".into()).to_ascii_uppercase(),
+                headers: input.headers,
+                body: input.body.map(|body| as_bytes(&body)),
+                timeout: Duration::from_millis(u64::try_from(timeout_millis).unwrap_or_default()),
+                identity,
+                trusted_ca: input.trusted_ca,
+            }),
+            _ => Err(ServiceError::Invalid(faults)),
+        }
+    }
+
+    /// Whether the identities that are named are there and of the right kind.
+    pub(super) async fn check_references(
+        &self,
+        account: AccountId,
+        identity: Selector,
+        trusted_ca: Option<IdentityId>,
+    ) -> Result<Vec<Violation>, ServiceError> {
+        let mut faults = Vec::new();
+        if let Selector::Explicit(id) = identity {
+            match self.store.identity(account, id).await? {
+                None => faults.push(Violation::new("/identity", format!("there is no identity {id}"))),
+                Some(found) if found.is_ca => {
+                    faults.push(Violation::new("/identity", format!("{id} is a CA bundle, and has no key to present")));
+                }
+                Some(_) => {}
+            }
+        }
+        if let Some(id) = trusted_ca {
+            match self.store.identity(account, id).await? {
+                None => faults.push(Violation::new("/trusted_ca", format!("there is no CA bundle {id}"))),
+                Some(found) if !found.is_ca => {
+                    faults
+                        .push(Violation::new("/trusted_ca", format!("{id} is no CA bundle; upload one with ca: true")));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(faults)
+    }
+
+    /// Chooses, presents, calls, and reports. Only a fault of ours is an error: whatever the server does is a report.
+    pub(super) async fn call_target(
+        &self,
+        account: AccountId,
+        target: Target,
+        is_scheduled: bool,
+    ) -> Result<Called, ServiceError> {
+        let started_on = self.clock.now();
+        let Some(host) = host_of(target.url.as_str()) else {
+            return Err(ServiceError::invalid("/url", "url names no host"));
+        };
+        let Selection { identity, reason } = self.select(account, target.identity, &host).await?;
+        let presentation = presentation(identity.as_ref(), reason);
+        if identity.is_none() && matches!(target.identity, Selector::Explicit(_)) {
+            return Ok(Called::without_identity(started_on, is_scheduled, presentation));
+        }
+        let trusted_ca = self.trusted(account, identity.as_ref(), target.trusted_ca).await?;
+        let presented = match &identity {
+            Some(identity) => Some(self.present(identity).await?),
+            None => None,
+        };
+        let turn = self.outgoing.acquire().await;
+        let _turn = turn.map_err(|error| ServiceError::Internal(error.to_string()))?;
+        let exchange = self
+            .egress
+            .send(OutgoingRequest {
+                url: target.url,
+                method: target.method,
+                headers: target.headers,
+                body: target.body,
+                timeout: target.timeout,
+                max_body: MAX_ANSWER,
+                max_redirects: MAX_REDIRECTS,
+                identity: presented,
+                trusted_ca,
+            })
+            .await;
+        let called = Called::of(exchange, started_on, is_scheduled, presentation);
+        metrics::counter!("countersign_outgoing_calls_total").increment(1);
+        Ok(match identity {
+            Some(identity) if identity.facts.not_after <= started_on => called.with_note(format!(
+                "the identity {:?} expired on {}",
+                identity.name,
+                timestamp(identity.facts.not_after)
+            )),
+            _ => called,
+        })
+    }
+
+    /// The CAs to verify a server by: those named, else the identity's own; none for those of the system.
+    async fn trusted(
+        &self,
+        account: AccountId,
+        identity: Option<&Identity>,
+        bundle: Option<IdentityId>,
+    ) -> Result<Vec<Vec<u8>>, ServiceError> {
+        let text = match bundle {
+            Some(id) => {
+                let gone = || ServiceError::invalid("/trusted_ca", format!("the CA bundle {id} is not there any more"));
+                self.store.identity(account, id).await?.ok_or_else(gone)?.certificates
+            }
+            None => identity.map(|identity| identity.trusted_ca.clone()).unwrap_or_default(),
+        };
+        pem::decode_all("CERTIFICATE", &text).map_err(ServiceError::Internal)
+    }
+
+    async fn present(&self, identity: &Identity) -> Result<Presented, ServiceError> {
+        let key = self.identity_key(identity.account, identity.id).await?;
+        let chain = pem::decode_all("CERTIFICATE", &identity.certificates).map_err(ServiceError::Internal)?;
+        Ok(Presented { chain, private_key: Zeroizing::new(key.pkcs8_der().to_vec()) })
+    }
+
+    /// Opens an identity's key.
+    pub(super) async fn identity_key(&self, account: AccountId, id: IdentityId) -> Result<PrivateKey, ServiceError> {
+        let missing = || ServiceError::Internal(format!("identity {id} has no key"));
+        let sealed = self.store.identity_key(account, id).await?.ok_or_else(missing)?;
+        let pkcs8 = self.keyring.unseal(Record::Identity(id), &sealed)?;
+        Ok(PrivateKey::from_pkcs8(&pkcs8)?)
+    }
+}
+
+/// The parts of a request that are checked alike for checks and for calls by hand.
+pub(super) struct RequestParts<'a> {
+    pub(super) url: Option<&'a str>,
+    pub(super) method: &'a str,
+    /// The value of a header that is kept sealed is known to be good.
+    pub(super) header_names: Vec<(&'a str, Option<&'a SecretString>)>,
+    pub(super) body: Option<&'a SecretString>,
+    pub(super) timeout_millis: i64,
+}
+
+impl RequestParts<'_> {
+    /// The address, if it is one; every fault is noted.
+    pub(super) fn check(&self, faults: &mut Vec<Violation>) -> Option<Url> {
+        use secrecy::ExposeSecret;
+        let mut refuse = |pointer: String, why: String| faults.push(Violation::new(pointer, why));
+        let url = match self.url {
+            Some(url) => check_url(url).map_err(|why| refuse("/url".into(), why)).ok(),
+            None => {
+                refuse("/url".into(), "url is required: an https address".into());
+                None
+            }
+        };
+        if let Err(why) = check_method(&self.method.to_ascii_uppercase()) {
+            refuse("/method".into(), why);
+        }
+        if self.header_names.len() > MAX_HEADERS {
+            refuse("/headers".into(), format!("there can be at most {MAX_HEADERS} headers"));
+        }
+        for (index, (name, value)) in self.header_names.iter().take(MAX_HEADERS).enumerate() {
+            if let Err(why) = check_header(name, value.map_or("", |value| value.expose_secret())) {
+                refuse(format!("/headers/{index}"), why);
+            }
+        }
+        if self.body.is_some_and(|body| body.expose_secret().len() > MAX_BODY) {
+            refuse("/body".into(), format!("body has at most {MAX_BODY} bytes"));
+        }
+        if !(MIN_TIMEOUT_MILLIS..=MAX_TIMEOUT_MILLIS).contains(&self.timeout_millis) {
+            refuse("/timeout_ms".into(), format!("timeout_ms is from {MIN_TIMEOUT_MILLIS} to {MAX_TIMEOUT_MILLIS}"));
+        }
+        url
+    }
+}
+
+impl Called {
+    fn of(exchange: Exchange, started_on: DateTime<Utc>, is_scheduled: bool, presentation: Presentation) -> Self {
+        let leaf = exchange.server_chain.first().and_then(|der| ForeignCertificate::from_der(der).ok());
+        let certificate_not_after = leaf.as_ref().map(|leaf| leaf.not_after);
+        let (answer, failure) = match exchange.outcome {
+            Ok(answer) => (Some(answer), None),
+            Err(failure) => {
+                (None, Some(Failure { stage: failure.stage.as_str().to_owned(), message: failure.message }))
+            }
+        };
+        let milliseconds = |stage: Option<Duration>| stage.map(|time| (time.as_secs_f64() * 1e5).round() / 100.0);
+        let timings = exchange.timings;
+        let report = Report {
+            started_on,
+            is_scheduled,
+            findings: Vec::new(),
+            presentation: Presentation { is_presented: exchange.identity_presented, ..presentation },
+            address: exchange.address.map(|address| address.to_string()),
+            timings: Timings {
+                dns: milliseconds(timings.dns),
+                connect: milliseconds(timings.connect),
+                tls: milliseconds(timings.tls),
+                first_byte: milliseconds(timings.first_byte),
+                total: milliseconds(timings.total),
+            },
+            tls_version: exchange.tls_version.map(str::to_owned),
+            server_certificate: leaf.map(server_certificate),
+            identity_requested: exchange.identity_requested,
+            status: answer.as_ref().map(|answer| answer.status),
+            body_length: answer.as_ref().map(|answer| answer.body.len()).unwrap_or_default(),
+            failure,
+            redirects: exchange.redirects,
+            notes: answer.as_ref().map(|answer| answer.notes.clone()).unwrap_or_default(),
+        };
+        Self { report, answer, certificate_not_after }
+    }
+
+    /// An identity was named and is not there: nothing is called without it.
+    fn without_identity(started_on: DateTime<Utc>, is_scheduled: bool, presentation: Presentation) -> Self {
+        let failure = Failure { stage: "identity".into(), message: presentation.reason.clone() };
+        let report = Report {
+            started_on,
+            is_scheduled,
+            findings: Vec::new(),
+            presentation,
+            address: None,
+            timings: Timings::default(),
+            tls_version: None,
+            server_certificate: None,
+            identity_requested: None,
+            status: None,
+            body_length: 0,
+            failure: Some(failure),
+            redirects: Vec::new(),
+            notes: Vec::new(),
+        };
+        Self { report, answer: None, certificate_not_after: None }
+    }
+
+    fn with_note(mut self, note: String) -> Self {
+        self.report.notes.push(note);
+        self
+    }
+}
+
+fn presentation(identity: Option<&Identity>, reason: String) -> Presentation {
+    Presentation {
+        identity: identity.map(|identity| identity.id.to_string()),
+        name: identity.map(|identity| identity.name.clone()),
+        fingerprint_sha256: identity.map(|identity| hex::encode(&identity.facts.fingerprint_sha256)),
+        reason,
+        is_presented: false,
+    }
+}
+
+fn server_certificate(leaf: ForeignCertificate) -> ServerCertificate {
+    ServerCertificate {
+        fingerprint_sha256: hex::encode(leaf.fingerprint_sha256),
+        subject: leaf.subject,
+        issuer: leaf.issuer,
+        not_before: leaf.not_before,
+        not_after: leaf.not_after,
+        subject_alternative_names: leaf.subject_alternative_names,
+    }
+}
+
+pub(super) fn as_bytes(text: &SecretString) -> Zeroizing<Vec<u8>> {
+    use secrecy::ExposeSecret;
+    Zeroizing::new(text.expose_secret().as_bytes().to_vec())
+}
+
+/// An address for the audit log: what stands behind the path may be a secret.
+fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    url.to_string()
+}
+
+fn outcome_in_words(report: &Report) -> String {
+    match (&report.failure, report.status) {
+        (Some(failure), _) => format!("{}: {}", failure.stage, failure.message),
+        (None, Some(status)) => format!("status {status}"),
+        (None, None) => "no answer".into(),
+    }
+}
