@@ -4,6 +4,9 @@
 //! pending states that an asynchronous worker carries out by publishing CRLs. The API is the one that Cloudflare
 //! published for its zones' client certificates.
 //!
+//! Its other half keeps *identities*, certificates that others issued to us, sealed, and presents them in outgoing mutual
+//! TLS: to the hosts they are assigned to, by checks and by calls made by hand.
+//!
 //! # The map
 //!
 //! ```text
@@ -12,13 +15,13 @@
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | [`domain`] | values and rules: ids, the status table, profiles, the policy decision, permissions, names |
-//! | [`x509`] | bytes in, bytes out: CSR checks, weak keys, TBS building, lint, certificate and CRL encoding |
-//! | [`keys`] | private keys: generation, sealing, signing |
+//! | [`domain`] | values and rules: ids, the status table, profiles, the policy decision, permissions, names, host patterns, checks |
+//! | [`x509`] | bytes in, bytes out: CSR checks, weak keys, TBS building, lint, certificate and CRL encoding, others' certificates |
+//! | [`keys`] | private keys: generation, sealing, signing, reading what people upload |
 //! | [`store`] | the only SQL: one file for each noun, and the group-commit writer |
-//! | [`service`] | the use cases: issue, revoke, reactivate, publish, manage zones, authorities, tokens |
+//! | [`service`] | the use cases: issue, revoke, reactivate, publish, manage zones, authorities, tokens; keep, choose and present identities |
 //! | [`egress`] | the only calls to the outside: HTTPS with a client certificate, guarded and measured |
-//! | [`worker`] | when and how often transitions are carried out and CRLs re-signed |
+//! | [`worker`] | when and how often transitions are carried out, CRLs re-signed, identities renewed, checks run |
 //! | [`http`] | envelope, authentication, one file for each noun under `api/`, public PKI addresses |
 //! | [`cli`] | one file for each verb |
 //! | [`config`], [`clock`], [`telemetry`] | used by all; use nothing of ours but `domain` |
@@ -36,8 +39,9 @@
 //! * No reply before the commit: a write returns after its transaction is durable (`store::writer`).
 //! * No `revoked` before the CRL that says so: statuses settle only in `store::crls`, in the CRL's own transaction.
 //! * No query about a zone's things without the zone's id in its WHERE; what goes by authority (CRLs, the worker) names
-//!   the authority, which belongs to one zone.
-//! * No private key that can be printed or serialised; at rest they are sealed under the master key.
+//!   the authority, which belongs to one zone. What belongs to an account (identities, checks) names the account.
+//! * No private key that can be printed or serialised; at rest they are sealed under the master key, each bound to its
+//!   record. An identity's key is opened for a handshake and for nothing else.
 //! * No call to an address that `domain::egress` did not permit, judged at the moment of connecting: [`egress`] alone
 //!   connects on behalf of a caller.
 //! * No wall clock outside [`clock`], no secret, id or serial number made outside `service::random` and `keys`.

@@ -72,9 +72,13 @@ impl<A: Act + 'static> FromRequest for InAccount<A> {
 
 /// The caller behind the request's credentials.
 pub async fn authenticate(request: &HttpRequest) -> Result<Caller, ApiError> {
+    identify(request).await?.ok_or_else(ApiError::not_allowed)
+}
+
+/// The caller behind the request's credentials; `None` when they are nobody's.
+pub async fn identify(request: &HttpRequest) -> Result<Option<Caller>, ApiError> {
     let value = credential(request)?;
-    let caller = service(request)?.authenticate(value, source(request)).await?;
-    caller.ok_or_else(ApiError::not_allowed)
+    Ok(service(request)?.authenticate(value, source(request)).await?)
 }
 
 /// The token's value, from whichever header carries it.
@@ -106,7 +110,7 @@ pub fn bearer(request: &HttpRequest) -> Result<Option<&str>, ApiError> {
     Ok(Some(token))
 }
 
-fn service(request: &HttpRequest) -> Result<&web::Data<Service>, ApiError> {
+pub fn service(request: &HttpRequest) -> Result<&web::Data<Service>, ApiError> {
     request.app_data::<web::Data<Service>>().ok_or_else(ApiError::internal)
 }
 

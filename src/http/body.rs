@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use actix_web::web::{self, BytesMut};
 use futures_util::StreamExt;
+use secrecy::SecretString;
 use serde_json::{Map, Value};
 
 use crate::domain::violation::Violation;
@@ -99,6 +100,37 @@ impl Fields {
             self.fault(&format!("/{name}"), format!("{name} must be {what}, not {}", describe(&value)));
         }
         read
+    }
+}
+
+impl Fields {
+    /// A secret text that may be missing or null: moved out, not copied, and never repeated in a fault.
+    pub fn secret(&mut self, name: &str) -> Option<SecretString> {
+        match self.fields.remove(name)? {
+            Value::Null => None,
+            Value::String(text) => Some(SecretString::from(text)),
+            _ => {
+                self.fault(&format!("/{name}"), format!("{name} must be a string"));
+                None
+            }
+        }
+    }
+
+    /// Whether a field was sent, be it null.
+    pub fn has(&self, name: &str) -> bool {
+        self.fields.contains_key(name)
+    }
+
+    /// The fields of an object that is itself a field. Its faults are told with those of the whole.
+    pub fn object(&mut self, name: &str) -> Option<Self> {
+        let fields = self.optional(name, "an object", |value| value.as_object().cloned())?;
+        Some(Self { fields, faults: Vec::new() })
+    }
+
+    /// Takes over the faults of an inner object, below its own place.
+    pub fn adopt(&mut self, place: &str, inner: Self) {
+        let moved = inner.faults.into_iter();
+        self.faults.extend(moved.map(|fault| Violation::new(format!("/{place}{}", fault.pointer), fault.message)));
     }
 }
 

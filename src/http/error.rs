@@ -4,7 +4,7 @@ use std::fmt;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, RETRY_AFTER};
-use actix_web::{HttpResponse, ResponseError};
+use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 
 use crate::domain::violation::Violation;
 use crate::service::access::Permit;
@@ -113,6 +113,10 @@ impl From<ServiceError> for ApiError {
             ServiceError::NotFound(Noun::Certificate) => {
                 Self::new(StatusCode::NOT_FOUND, 1415, "Invalid Certificate ID in request")
             }
+            ServiceError::NotFound(Noun::Identity) => Self::new(StatusCode::NOT_FOUND, 1472, "Certificate not found"),
+            // 400, not 409: the SDKs repeat a 409 (wire contract, 1.10).
+            ServiceError::Duplicate(message) => Self::new(StatusCode::BAD_REQUEST, 1471, message),
+            ServiceError::InUse(message) => Self::new(StatusCode::BAD_REQUEST, 1473, message),
             ServiceError::NotFound(noun) => Self::new(StatusCode::NOT_FOUND, 1416, format!("There is no such {noun}")),
             ServiceError::Unavailable(detail) => {
                 tracing::warn!(%detail, "answering 503");
@@ -130,10 +134,29 @@ impl From<ServiceError> for ApiError {
     }
 }
 
+impl ApiError {
+    /// All that is wrong, in one line.
+    pub fn messages(&self) -> String {
+        let messages: Vec<_> = self.faults.iter().map(|fault| fault.message.as_str()).collect();
+        messages.join("; ")
+    }
+
+    /// An answer with the status and headers, whatever its body's dialect.
+    pub fn builder(&self) -> HttpResponseBuilder {
+        let mut response = HttpResponse::build(self.status);
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.insert_header((RETRY_AFTER, RETRY_SECONDS.to_string()));
+        }
+        if let Some(allow) = &self.allow {
+            response.insert_header((ALLOW, allow.as_str()));
+        }
+        response
+    }
+}
+
 impl fmt::Display for ApiError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let messages: Vec<_> = self.faults.iter().map(|fault| fault.message.as_str()).collect();
-        write!(formatter, "{}: {}", self.status, messages.join("; "))
+        write!(formatter, "{}: {}", self.status, self.messages())
     }
 }
 
@@ -143,14 +166,7 @@ impl ResponseError for ApiError {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let mut response = HttpResponse::build(self.status);
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response.insert_header((RETRY_AFTER, RETRY_SECONDS.to_string()));
-        }
-        if let Some(allow) = &self.allow {
-            response.insert_header((ALLOW, allow.as_str()));
-        }
-        response.json(Failure { success: false, errors: self.faults.clone(), messages: Vec::new(), result: () })
+        self.builder().json(Failure { success: false, errors: self.faults.clone(), messages: Vec::new(), result: () })
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod api;
 mod authentication;
+mod bare;
 mod body;
 mod envelope;
 mod error;

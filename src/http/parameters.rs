@@ -44,6 +44,15 @@ impl Parameters {
         parsed
     }
 
+    /// `true` or `false`.
+    pub fn switch(&mut self, name: &str) -> Option<bool> {
+        self.parsed(name, "true or false", |text| match text.to_ascii_lowercase().as_str() {
+            "true" | "1" => Some(true),
+            "false" | "0" => Some(false),
+            _ => None,
+        })
+    }
+
     pub fn time(&mut self, name: &str) -> Option<DateTime<Utc>> {
         // A `+` of an offset that nobody percent-encoded arrives as a blank.
         self.parsed(name, "a date or an RFC 3339 time such as 2027-01-31T00:00:00Z", |text| {
@@ -87,6 +96,13 @@ impl PageRequest {
         }
     }
 
+    /// A page where one is asked for; else everything, for clients that take a list for one page (wire contract, 2.2).
+    pub fn or_all(parameters: &mut Parameters) -> Self {
+        let asks = ["page", "per_page", "limit", "offset"].iter().any(|name| parameters.text(name).is_some());
+        let page = Self::of(parameters);
+        if asks { page } else { Self { per_page: i64::MAX, ..page } }
+    }
+
     /// The rows of this page, counted in the filtered list.
     pub fn window(&self) -> Window {
         let into_window = (self.page - 1).saturating_mul(self.per_page);
@@ -107,11 +123,12 @@ impl PageRequest {
     /// This page of a list that is small enough to be at hand whole.
     pub fn of_list<T>(&self, list: Vec<T>) -> (Vec<T>, ResultInfo) {
         let total = i64::try_from(list.len()).unwrap_or(i64::MAX);
-        let window = self.window();
+        let page = Self { per_page: self.per_page.min(total.max(MAX_PER_PAGE)), ..*self };
+        let window = page.window();
         let skip = usize::try_from(window.offset).unwrap_or(usize::MAX);
         let take = usize::try_from(window.length).unwrap_or(usize::MAX);
         let items: Vec<_> = list.into_iter().skip(skip).take(take).collect();
-        let info = self.info(items.len(), total);
+        let info = page.info(items.len(), total);
         (items, info)
     }
 }

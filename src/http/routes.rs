@@ -5,6 +5,7 @@ use actix_web::{HttpRequest, web};
 use utoipa::openapi::OpenApi;
 use utoipa_actix_web::service_config::ServiceConfig;
 
+use super::bare::BareError;
 use super::error::ApiError;
 use super::{api, operations, pki};
 
@@ -31,6 +32,28 @@ pub fn register(config: &mut ServiceConfig<'_>) {
         .service(api::accounts::list)
         .service(api::accounts::create)
         .service(api::accounts::show)
+        .service(api::identity_calls::find)
+        .service(api::identity_calls::call)
+        .service(api::identity_uses::list)
+        .service(api::identity_uses::put)
+        .service(api::identity_uses::delete)
+        .service(api::identities::list)
+        .service(api::identities::create)
+        .service(api::identities::show)
+        .service(api::identities::edit)
+        .service(api::identities::replace)
+        .service(api::identities::delete)
+        .service(api::checks::list)
+        .service(api::checks::create)
+        .service(api::checks::show)
+        .service(api::checks::edit)
+        .service(api::checks::delete)
+        .service(api::checks::run)
+        .service(api::checks::runs)
+        .service(api::client_certificates_v1::list)
+        .service(api::client_certificates_v1::create)
+        .service(api::client_certificates_v1::show)
+        .service(api::client_certificates_v1::delete)
         .service(api::tokens::verify_in_account)
         .service(api::tokens::verify)
         .service(api::tokens::list)
@@ -75,10 +98,11 @@ impl KnownRoutes {
     }
 }
 
-/// The answer to everything that no handler takes.
-pub async fn unknown(request: HttpRequest, routes: web::Data<KnownRoutes>) -> Result<&'static str, ApiError> {
-    match routes.methods_of(request.path()) {
-        Some(allow) => Err(ApiError::wrong_method(request.method().as_str(), allow)),
-        None => Err(ApiError::no_route(request.path())),
-    }
+/// The answer to everything that no handler takes, in the dialect of its place.
+pub async fn unknown(request: HttpRequest, routes: web::Data<KnownRoutes>) -> Result<&'static str, actix_web::Error> {
+    let error = match routes.methods_of(request.path()) {
+        Some(allow) => ApiError::wrong_method(request.method().as_str(), allow),
+        None => ApiError::no_route(request.path()),
+    };
+    if request.path().starts_with("/v1/") { Err(BareError::from(error).into()) } else { Err(error.into()) }
 }

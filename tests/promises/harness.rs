@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use countersign::clock::Clock;
 use countersign::config::MasterKeySource;
 use countersign::domain::certificate::Certificate;
+use countersign::domain::egress::EgressPolicy;
 use countersign::domain::id::{AuthorityId, CertificateId, ZoneId};
 use countersign::domain::key::AuthorityKeyType;
 use countersign::domain::name::AttributeType;
@@ -120,6 +121,12 @@ impl Installation {
         diesel::select(diesel::dsl::sql::<BigInt>(&format!("({sql})"))).get_result(&mut connection).unwrap()
     }
 
+    /// The database and its companions.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let all = std::fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        all.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("test.db")).collect()
+    }
+
     fn database(&self) -> PathBuf {
         self.folder.path().join("test.db")
     }
@@ -145,6 +152,7 @@ fn options(data_dir: PathBuf) -> Options {
         bootstrap_token: None,
         profiles_dir: None,
         blocked_keys_file: None,
+        egress: EgressPolicy::parse("127.0.0.1").unwrap(),
     }
 }
 

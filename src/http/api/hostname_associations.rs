@@ -4,6 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, get, put, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::domain::id::IdentityId;
 use crate::service::Service;
 use crate::service::access::{ReadAuthorities, WriteAuthorities};
 
@@ -81,7 +82,7 @@ pub async fn replace(
 }
 
 /// The CA that is meant, if another one is, and the new list.
-async fn replacement(payload: web::Payload) -> Result<(Option<String>, Vec<String>), ApiError> {
+async fn replacement(payload: web::Payload) -> Result<(Option<IdentityId>, Vec<String>), ApiError> {
     let mut fields = Fields::parse(&body::read(payload).await?)?;
     let hostnames = fields.required("hostnames", "an array of host names", strings);
     let id = fields.optional("mtls_certificate_id", "a UUID", |value| string(value).and_then(|id| certificate_id(&id)));
@@ -89,6 +90,6 @@ async fn replacement(payload: web::Payload) -> Result<(Option<String>, Vec<Strin
     Ok((id, hostnames.unwrap_or_default()))
 }
 
-fn certificate_id(text: &str) -> Option<String> {
-    uuid::Uuid::try_parse(text).ok().map(|id| id.hyphenated().to_string())
+fn certificate_id(text: &str) -> Option<IdentityId> {
+    uuid::Uuid::try_parse(text).ok().map(IdentityId::new)
 }
