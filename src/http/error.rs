@@ -16,6 +16,8 @@ use super::envelope::{ChainedFault, Failure, Fault, FaultSource};
 const RETRY_SECONDS: u32 = 1;
 
 const MAX_FAULTS: usize = 100;
+/// In characters. Messages quote what was sent, which may be long.
+const MAX_MESSAGE: usize = 1000;
 
 /// A failure as the caller sees it.
 #[derive(Debug)]
@@ -35,7 +37,7 @@ impl ApiError {
     pub fn invalid(violations: Vec<Violation>) -> Self {
         let faults = violations.into_iter().take(MAX_FAULTS).map(|violation| Fault {
             source: (!violation.pointer.is_empty()).then_some(FaultSource { pointer: violation.pointer }),
-            ..fault(1400, violation.message)
+            ..fault(1400, shortened(violation.message))
         });
         Self { status: StatusCode::BAD_REQUEST, faults: faults.collect(), allow: None }
     }
@@ -167,6 +169,13 @@ impl ResponseError for ApiError {
 
     fn error_response(&self) -> HttpResponse {
         self.builder().json(Failure { success: false, errors: self.faults.clone(), messages: Vec::new(), result: () })
+    }
+}
+
+fn shortened(message: String) -> String {
+    match message.char_indices().nth(MAX_MESSAGE) {
+        Some((end, _)) => format!("{}…", message.split_at(end).0),
+        None => message,
     }
 }
 

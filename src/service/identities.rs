@@ -163,7 +163,11 @@ impl Service {
         let read = read.map_err(|found| faults.extend(found)).ok();
         let Some(read) = read.filter(|_| faults.is_empty()) else { return Err(ServiceError::Invalid(faults)) };
         if replaces && let Some(before) = self.predecessor(permit.account(), &read, is_ca, name.as_deref()).await? {
-            return self.put_in_place(permit, before, read, has_bundle).await;
+            let mut kept = self.put_in_place(permit, before, read, has_bundle).await?;
+            if !hosts.is_empty() || is_primary || !labels.is_empty() {
+                kept.messages.push("hosts, rank and labels stay as they were; a PATCH changes them".into());
+            }
+            return Ok(kept);
         }
         messages.extend(read.messages.iter().cloned());
         if replaces {
@@ -541,6 +545,9 @@ fn what_a_bundle_has_not(material: &Material, hosts: &[HostPattern], is_primary:
     }
     if material.pkcs12.is_some() {
         faults.push(has("/pkcs12", "PKCS#12 file; send its certificates in PEM"));
+    }
+    if material.trusted_ca.is_some() {
+        faults.push(has("/trusted_ca", "further CAs to trust; put them into certificates"));
     }
     if !hosts.is_empty() {
         faults.push(has("/hosts", "hosts: it is never presented"));

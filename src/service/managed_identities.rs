@@ -13,6 +13,7 @@ use crate::domain::identity::{Identity, Managed, ManagedPlan, check_labels, chec
 use crate::domain::name::AttributeType;
 use crate::domain::reason::RevocationReason;
 use crate::domain::subject_alternative_name::{SubjectAlternativeName, SubjectAlternativeNameType};
+use crate::domain::text::label;
 use crate::domain::violation::Violation;
 use crate::keys::client_key::{ClientKey, ClientKeyKind};
 use crate::keys::private_key::PrivateKey;
@@ -29,6 +30,8 @@ const DEFAULT_VALIDITY_DAYS: i64 = 90;
 const DEFAULT_GRACE: TimeDelta = TimeDelta::days(1);
 const MAX_GRACE: TimeDelta = TimeDelta::days(30);
 const DEFAULT_KEY: ClientKeyKind = ClientKeyKind::P256;
+/// The upper bound of X.520 for a common name, an organization and its unit (RFC 5280, appendix A.1).
+const MAX_ATTRIBUTE_LENGTH: usize = 64;
 /// How many are renewed, or revoked, in one round of the worker.
 const BATCH: i64 = 20;
 /// A renewal that failed is tried again after this, doubled each time, up to the longest.
@@ -94,20 +97,12 @@ impl Service {
         let mut faults = input.faults;
         let mut messages = Vec::new();
         let hosts = read_hosts(&input.hosts, &mut faults, &mut messages);
-        let mut refuse = |pointer: &str, why: String| faults.push(Violation::new(pointer, why));
-        let plan = match plan(managed) {
-            Ok(plan) => Some(plan),
-            Err((pointer, why)) => {
-                refuse(pointer, why);
-                None
-            }
-        };
-        let fallback = plan.as_ref().map(|plan| plan.common_name.clone()).unwrap_or_default();
-        let name = check_name(input.name.as_deref().unwrap_or(&fallback)).map_err(|why| refuse("/name", why)).ok();
-        check_labels(&input.labels).unwrap_or_else(|why| refuse("/labels", why));
-        let Some((plan, name)) = plan.zip(name).filter(|_| faults.is_empty()) else {
-            return Err(ServiceError::Invalid(faults));
-        };
+        faults.extend(check_labels(&input.labels).err().map(|why| Violation::new("/labels", why)));
+        let name = input.name.map(|name| check_name(&name)).transpose();
+        let name = name.map_err(|why| faults.push(Violation::new("/name", why))).ok().flatten();
+        let plan = plan(managed).map_err(|found| faults.extend(found)).ok();
+        let Some(plan) = plan.filter(|_| faults.is_empty()) else { return Err(ServiceError::Invalid(faults)) };
+        let name = name.unwrap_or_else(|| plan.common_name.clone());
 
         let fresh = self.issue_for(zone, &plan).await.map_err(below_managed)?;
         messages.extend(fresh.messages.iter().cloned());
@@ -229,32 +224,45 @@ struct Fresh {
     messages: Vec<String>,
 }
 
-/// The plan, checked as far as issuance does not check it; or the fault with its place.
-fn plan(input: ManagedInput) -> Result<ManagedPlan, (&'static str, String)> {
-    let Some(common_name) = input.common_name else {
-        return Err(("/managed/common_name", "common_name is required: what the certificate calls its holder".into()));
+/// The plan, checked as far as issuance does not check it; or all faults with their places.
+fn plan(input: ManagedInput) -> Result<ManagedPlan, Vec<Violation>> {
+    let mut faults = Vec::new();
+    let mut attribute = |pointer: &str, text: Option<String>| {
+        let checked = label(&text?, MAX_ATTRIBUTE_LENGTH);
+        let why = format!("it must be 1 to {MAX_ATTRIBUTE_LENGTH} printable characters");
+        checked.map_err(|_| faults.push(Violation::new(format!("/managed/{pointer}"), why))).ok()
     };
-    let kinds = ClientKeyKind::ALL.map(ClientKeyKind::as_str).join(", ");
-    let kind = match &input.key_type {
-        Some(word) => ClientKeyKind::parse(word)
-            .ok_or_else(|| ("/managed/key_type", format!("key_type must be one of {kinds}")))?,
-        None => DEFAULT_KEY,
-    };
+    let is_named = input.common_name.is_some();
+    let common_name = attribute("common_name", input.common_name);
+    let organization = attribute("organization", input.organization);
+    let organizational_unit = attribute("organizational_unit", input.organizational_unit);
+    if !is_named {
+        let message = "common_name is required: what the certificate calls its holder";
+        faults.push(Violation::new("/managed/common_name", message));
+    }
+    let kind = input.key_type.as_deref().map_or(Some(DEFAULT_KEY), ClientKeyKind::parse);
+    if kind.is_none() {
+        let kinds = ClientKeyKind::ALL.map(ClientKeyKind::as_str).join(", ");
+        faults.push(Violation::new("/managed/key_type", format!("key_type must be one of {kinds}")));
+    }
     let grace_seconds = input.grace_seconds.unwrap_or(DEFAULT_GRACE.num_seconds());
     if !(0..=MAX_GRACE.num_seconds()).contains(&grace_seconds) {
-        let most = MAX_GRACE.num_seconds();
-        return Err(("/managed/grace_seconds", format!("grace_seconds must be from 0 to {most}")));
+        let message = format!("grace_seconds must be from 0 to {}", MAX_GRACE.num_seconds());
+        faults.push(Violation::new("/managed/grace_seconds", message));
     }
-    Ok(ManagedPlan {
-        common_name,
-        organization: input.organization,
-        organizational_unit: input.organizational_unit,
-        subject_alternative_names: input.subject_alternative_names.iter().map(ToString::to_string).collect(),
-        key_type: kind.as_str().to_owned(),
-        profile: input.profile,
-        validity_days: input.validity_days.unwrap_or(DEFAULT_VALIDITY_DAYS),
-        grace_seconds,
-    })
+    match common_name.zip(kind) {
+        Some((common_name, kind)) if faults.is_empty() => Ok(ManagedPlan {
+            common_name,
+            organization,
+            organizational_unit,
+            subject_alternative_names: input.subject_alternative_names.iter().map(ToString::to_string).collect(),
+            key_type: kind.as_str().to_owned(),
+            profile: input.profile,
+            validity_days: input.validity_days.unwrap_or(DEFAULT_VALIDITY_DAYS),
+            grace_seconds,
+        }),
+        _ => Err(faults),
+    }
 }
 
 fn subject(plan: &ManagedPlan) -> Vec<(AttributeType, String)> {
@@ -305,11 +313,14 @@ mod tests {
         let input = ManagedInput { common_name: Some("client".into()), ..ManagedInput::default() };
         let made = plan(input.clone()).unwrap();
         assert_eq!((made.key_type.as_str(), made.validity_days, made.grace_seconds), ("p256", 90, 86_400));
-        assert_eq!(plan(ManagedInput::default()).unwrap_err().0, "/managed/common_name");
-        let wrong = ManagedInput { key_type: Some("dsa".into()), ..input.clone() };
-        assert_eq!(plan(wrong).unwrap_err().0, "/managed/key_type");
-        let wrong = ManagedInput { grace_seconds: Some(-1), ..input };
-        assert_eq!(plan(wrong).unwrap_err().0, "/managed/grace_seconds");
+        let wrong = ManagedInput { key_type: Some("dsa".into()), grace_seconds: Some(-1), ..ManagedInput::default() };
+        let faults = plan(wrong).unwrap_err();
+        let pointers: Vec<&str> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
+        assert_eq!(pointers, ["/managed/common_name", "/managed/key_type", "/managed/grace_seconds"]);
+        for wrong in ["", " ", "a\nb", &"x".repeat(65)] {
+            let input = ManagedInput { organization: Some(wrong.into()), ..input.clone() };
+            assert_eq!(plan(input).unwrap_err().len(), 1, "{wrong:?}");
+        }
     }
 
     #[test]

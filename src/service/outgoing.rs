@@ -158,9 +158,14 @@ impl Service {
         let Selection { identity, reason } = self.select(account, target.identity, &host).await?;
         let presentation = presentation(identity.as_ref(), reason);
         if identity.is_none() && matches!(target.identity, Selector::Explicit(_)) {
-            return Ok(Called::without_identity(started_on, is_scheduled, presentation));
+            let failure = Failure { stage: "identity".into(), message: presentation.reason.clone() };
+            return Ok(Called::not_made(started_on, is_scheduled, presentation, failure));
         }
-        let trusted_ca = self.trusted(account, identity.as_ref(), target.trusted_ca).await?;
+        let Some(trusted_ca) = self.trusted(account, identity.as_ref(), target.trusted_ca).await? else {
+            let message = "the CA bundle that was named is not there any more".to_owned();
+            let failure = Failure { stage: "trusted_ca".into(), message };
+            return Ok(Called::not_made(started_on, is_scheduled, presentation, failure));
+        };
         let presented = match &identity {
             Some(identity) => Some(self.present(identity).await?),
             None => None,
@@ -193,21 +198,22 @@ impl Service {
         })
     }
 
-    /// The CAs to verify a server by: those named, else the identity's own; none for those of the system.
+    /// The CAs to verify a server by: those named, else the identity's own; an empty list for those of the system. `None`
+    /// when those named are gone.
     async fn trusted(
         &self,
         account: AccountId,
         identity: Option<&Identity>,
         bundle: Option<IdentityId>,
-    ) -> Result<Vec<Vec<u8>>, ServiceError> {
+    ) -> Result<Option<Vec<Vec<u8>>>, ServiceError> {
         let text = match bundle {
-            Some(id) => {
-                let gone = || ServiceError::invalid("/trusted_ca", format!("the CA bundle {id} is not there any more"));
-                self.store.identity(account, id).await?.ok_or_else(gone)?.certificates
-            }
+            Some(id) => match self.store.identity(account, id).await? {
+                Some(bundle) => bundle.certificates,
+                None => return Ok(None),
+            },
             None => identity.map(|identity| identity.trusted_ca.clone()).unwrap_or_default(),
         };
-        pem::decode_all("CERTIFICATE", &text).map_err(ServiceError::Internal)
+        pem::decode_all("CERTIFICATE", &text).map(Some).map_err(ServiceError::Internal)
     }
 
     async fn present(&self, identity: &Identity) -> Result<Presented, ServiceError> {
@@ -299,15 +305,14 @@ impl Called {
             status: answer.as_ref().map(|answer| answer.status),
             body_length: answer.as_ref().map(|answer| answer.body.len()).unwrap_or_default(),
             failure,
-            redirects: exchange.redirects,
+            redirects: exchange.redirects.iter().map(|url| without_query(url)).collect(),
             notes: answer.as_ref().map(|answer| answer.notes.clone()).unwrap_or_default(),
         };
         Self { report, answer, certificate_not_after }
     }
 
-    /// An identity was named and is not there: nothing is called without it.
-    fn without_identity(started_on: DateTime<Utc>, is_scheduled: bool, presentation: Presentation) -> Self {
-        let failure = Failure { stage: "identity".into(), message: presentation.reason.clone() };
+    /// What was named is not there: nothing is called without it.
+    fn not_made(started_on: DateTime<Utc>, is_scheduled: bool, presentation: Presentation, failure: Failure) -> Self {
         let report = Report {
             started_on,
             is_scheduled,
@@ -359,7 +364,11 @@ pub(super) fn as_bytes(text: &SecretString) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(text.expose_secret().as_bytes().to_vec())
 }
 
-/// An address for the audit log: what stands behind the path may be a secret.
+fn without_query(url: &str) -> String {
+    Url::parse(url).map(|url| shown(&url)).unwrap_or_default()
+}
+
+/// An address to be kept: what stands behind the path may be a secret.
 fn shown(url: &Url) -> String {
     let mut url = url.clone();
     url.set_query(None);

@@ -10,6 +10,7 @@ use crate::service::Service;
 use crate::service::access::{ReadIdentities, WriteChecks};
 
 use super::check_body::{self, DefineCheck};
+use super::to_the_end;
 use super::wire_check::{WireCheck, WireRun};
 use crate::http::authentication::InAccount;
 use crate::http::body::{self, Fields};
@@ -163,7 +164,8 @@ pub async fn run(
     request: HttpRequest,
     service: web::Data<Service>,
 ) -> Result<HttpResponse, ApiError> {
-    let finished = service.run_check(&permit.0, check_id(&request)).await?;
+    let (service, id) = (service.into_inner(), check_id(&request));
+    let finished = to_the_end(async move { service.run_check(&permit.0, id).await }).await?;
     Ok(envelope::success(WireRun::with_answer(finished.run, finished.called)))
 }
 

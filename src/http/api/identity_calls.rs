@@ -9,6 +9,7 @@ use crate::service::access::{ReadIdentities, UseIdentity};
 use crate::service::choices::{Match, Ranked};
 
 use super::check_body::{self, RequestWithMtlsCertificate};
+use super::to_the_end;
 use super::wire_check::WireCall;
 use crate::http::authentication::InAccount;
 use crate::http::body::{self, Fields};
@@ -86,7 +87,8 @@ pub async fn call(
     service: web::Data<Service>,
 ) -> Result<HttpResponse, ApiError> {
     let fields = recorded(&service, &permit.0, fields(payload).await).await?;
-    let called = service.call(&permit.0, check_body::call(fields)).await?;
+    let (service, input) = (service.into_inner(), check_body::call(fields));
+    let called = to_the_end(async move { service.call(&permit.0, input).await }).await?;
     Ok(envelope::success(WireCall::from(called)))
 }
 
