@@ -139,6 +139,16 @@ impl Service {
         self.recorded(permit, &written(id), outcome).await
     }
 
+    /// Removes what has a key; a CA bundle is not there for callers who know of none.
+    pub async fn remove_client_certificate(
+        &self,
+        permit: &AccountPermit<RemoveIdentity>,
+        id: Option<IdentityId>,
+    ) -> Result<Kept, ServiceError> {
+        let is_bundle = self.find_identity(permit, id).await.is_ok_and(|identity| identity.is_ca);
+        self.remove_identity(permit, id.filter(|_| !is_bundle), false).await
+    }
+
     async fn add_or_refuse(
         &self,
         permit: &AccountPermit<AddIdentity>,

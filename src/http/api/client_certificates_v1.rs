@@ -140,7 +140,7 @@ pub async fn delete(
     request: HttpRequest,
     service: web::Data<Service>,
 ) -> Result<HttpResponse, BareError> {
-    service.remove_identity(&permit.0, id(&request), false).await?;
+    service.remove_client_certificate(&permit.0, id(&request)).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
