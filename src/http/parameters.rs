@@ -111,24 +111,25 @@ impl PageRequest {
     }
 
     pub fn info(&self, count: usize, total_count: i64) -> ResultInfo {
+        // Where everything was asked for, the page is as long as the list.
+        let per_page = self.per_page.min(total_count.max(MAX_PER_PAGE));
         ResultInfo {
             page: self.page,
-            per_page: self.per_page,
+            per_page,
             count: i64::try_from(count).unwrap_or(i64::MAX),
             total_count,
-            total_pages: total_count / self.per_page + i64::from(total_count % self.per_page != 0),
+            total_pages: total_count / per_page + i64::from(total_count % per_page != 0),
         }
     }
 
     /// This page of a list that is small enough to be at hand whole.
     pub fn of_list<T>(&self, list: Vec<T>) -> (Vec<T>, ResultInfo) {
         let total = i64::try_from(list.len()).unwrap_or(i64::MAX);
-        let page = Self { per_page: self.per_page.min(total.max(MAX_PER_PAGE)), ..*self };
-        let window = page.window();
+        let window = self.window();
         let skip = usize::try_from(window.offset).unwrap_or(usize::MAX);
         let take = usize::try_from(window.length).unwrap_or(usize::MAX);
         let items: Vec<_> = list.into_iter().skip(skip).take(take).collect();
-        let info = page.info(items.len(), total);
+        let info = self.info(items.len(), total);
         (items, info)
     }
 }

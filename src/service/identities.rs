@@ -16,7 +16,7 @@ use crate::domain::identity::{
 use crate::domain::violation::Violation;
 use crate::keys::private_key::PrivateKey;
 use crate::keys::upload::{self, Upload};
-use crate::store::{AddOutcome, NewIdentity, RemoveOutcome, Replacement};
+use crate::store::{AddOutcome, NewIdentity, Page, RemoveOutcome, Replacement, Window};
 use crate::x509;
 use crate::x509::foreign_certificate::ForeignCertificate;
 
@@ -75,8 +75,9 @@ impl Service {
         &self,
         permit: &AccountPermit<ReadIdentities>,
         filter: IdentityFilter,
-    ) -> Result<Vec<Identity>, ServiceError> {
-        Ok(self.store.identities(permit.account(), filter).await?)
+        window: Window,
+    ) -> Result<Page<Identity>, ServiceError> {
+        Ok(self.store.identities(permit.account(), filter, window).await?)
     }
 
     pub async fn identity(
@@ -370,7 +371,7 @@ impl Service {
         let sent = x509::pem::decode_all("CERTIFICATE", text).unwrap_or_default();
         let sent: Vec<_> = sent.iter().filter_map(|der| ForeignCertificate::from_der(der).ok()).collect();
         let filter = IdentityFilter { is_ca: Some(false), ..IdentityFilter::default() };
-        let all = self.store.identities(account, filter).await?;
+        let all = self.store.identities(account, filter, Window::ALL).await?.items;
         let is_for = |kept: &&Identity| sent.iter().any(|one| kept.facts.spki_sha256 == one.spki_sha256);
         match all.iter().rfind(is_for) {
             Some(kept) => self.identity_key(account, kept.id).await.map(Some),
@@ -387,7 +388,7 @@ impl Service {
         name: Option<&str>,
     ) -> Result<Option<Identity>, ServiceError> {
         let filter = IdentityFilter { is_ca: Some(is_ca), ..IdentityFilter::default() };
-        let all = self.store.identities(account, filter).await?;
+        let all = self.store.identities(account, filter, Window::ALL).await?.items;
         let spki = read.facts()?.spki_sha256;
         let same_key = all.iter().rfind(|kept| kept.facts.spki_sha256 == spki);
         let same_name = || all.iter().rfind(|kept| Some(kept.name.as_str()) == name);

@@ -31,6 +31,20 @@ pub struct Window {
     pub length: i64,
 }
 
+impl Window {
+    pub const ALL: Self = Self { offset: 0, length: i64::MAX };
+}
+
+impl<T> Page<T> {
+    /// A part of a list that is at hand whole.
+    pub(super) fn of_list(list: Vec<T>, window: Window) -> Self {
+        let total = i64::try_from(list.len()).unwrap_or(i64::MAX);
+        let skip = usize::try_from(window.offset).unwrap_or(usize::MAX);
+        let take = usize::try_from(window.length).unwrap_or(usize::MAX);
+        Self { items: list.into_iter().skip(skip).take(take).collect(), total }
+    }
+}
+
 /// Part of a list, with the total of the whole.
 #[derive(Clone, Debug)]
 pub struct Page<T> {

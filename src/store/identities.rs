@@ -11,6 +11,7 @@ use crate::domain::id::{AccountId, IdentityId};
 use crate::domain::identity::{Identity, IdentityEdit, IdentityFacts, IdentityFilter, Use};
 
 use super::authorities::SealedKey;
+use super::certificates::{Page, Window};
 use super::connection::Connection;
 use super::convert::{account_id, damaged, from_json, identity_id, millis, time, to_json};
 use super::error::StoreError;
@@ -100,8 +101,13 @@ pub(super) struct FactsRow {
 
 impl Store {
     /// The account's identities under a filter, oldest first.
-    pub async fn identities(&self, account: AccountId, filter: IdentityFilter) -> Result<Vec<Identity>, StoreError> {
-        self.read(move |connection| of_account(connection, account, &filter)).await
+    pub async fn identities(
+        &self,
+        account: AccountId,
+        filter: IdentityFilter,
+        window: Window,
+    ) -> Result<Page<Identity>, StoreError> {
+        self.read(move |connection| of_account(connection, account, &filter, window)).await
     }
 
     /// The account's identities as far as choosing looks at them, oldest first; bundles of CAs are never chosen.
@@ -322,13 +328,36 @@ fn of_account(
     connection: &mut Connection,
     account: AccountId,
     filter: &IdentityFilter,
-) -> Result<Vec<Identity>, StoreError> {
-    let mut query = identities::table
-        .left_join(managed_table::table)
-        .filter(identities::account_id.eq(account.as_bytes().as_slice()))
+    window: Window,
+) -> Result<Page<Identity>, StoreError> {
+    // Labels are JSON to the database: for those, all the others are looked through.
+    let in_database = if filter.label.is_none() { window } else { Window::ALL };
+    let rows: Vec<IdentityRow> = filtered(account, filter)
         .order(identities::id)
-        .select((IdentityRow::as_select(), Option::<ManagedRow>::as_select()))
-        .into_boxed();
+        .offset(in_database.offset)
+        .limit(in_database.length)
+        .select(IdentityRow::as_select())
+        .load(connection)?;
+    let mut plans = managed_identities::of_account(connection, account)?;
+    let mut items = Vec::with_capacity(rows.len());
+    for row in rows {
+        let plan = plans.remove(&row.id);
+        items.push(row.into_domain(plan)?);
+    }
+    let Some((key, value)) = &filter.label else {
+        let total = filtered(account, filter).count().get_result(connection)?;
+        return Ok(Page { items, total });
+    };
+    let wanted = |held: &String| value.as_ref().is_none_or(|text| text == held);
+    items.retain(|identity| identity.labels.get(key).is_some_and(wanted));
+    Ok(Page::of_list(items, window))
+}
+
+type Filtered<'a> = identities::BoxedQuery<'a, diesel::sqlite::Sqlite>;
+
+/// The account's identities under a filter, but for labels.
+fn filtered(account: AccountId, filter: &IdentityFilter) -> Filtered<'static> {
+    let mut query = identities::table.into_boxed().filter(identities::account_id.eq(account.as_bytes().to_vec()));
     if let Some(is_ca) = filter.is_ca {
         query = query.filter(identities::is_ca.eq(is_ca));
     }
@@ -341,16 +370,7 @@ fn of_account(
     if let Some(end) = filter.expires_before {
         query = query.filter(identities::not_after.le(millis(end)));
     }
-    let rows: Vec<(IdentityRow, Option<ManagedRow>)> = query.load(connection)?;
-    let all = rows.into_iter().map(|(row, managed)| row.into_domain(managed));
-    // Labels are JSON to the database: the few identities of one account are looked through here.
-    let has_label = |identity: &Identity| match &filter.label {
-        Some((key, value)) => {
-            identity.labels.get(key).is_some_and(|held| value.as_ref().is_none_or(|text| text == held))
-        }
-        None => true,
-    };
-    all.filter(|identity| identity.as_ref().map_or(true, has_label)).collect()
+    query
 }
 
 fn duplicate_of(connection: &mut Connection, identity: &Identity) -> Result<Option<IdentityId>, StoreError> {

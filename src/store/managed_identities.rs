@@ -1,6 +1,8 @@
 //! Identities whose certificate one of our own zones issues: when each is to be renewed, and which replaced certificates
 //! are still to be revoked.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
@@ -186,6 +188,18 @@ pub(super) fn insert(connection: &mut Connection, identity: &Identity, managed: 
         ))
         .execute(connection)?;
     Ok(())
+}
+
+/// The plans of an account's managed identities, by the identity's stored id.
+pub(super) fn of_account(
+    connection: &mut Connection,
+    account: AccountId,
+) -> Result<HashMap<Vec<u8>, ManagedRow>, StoreError> {
+    let rows: Vec<(Vec<u8>, ManagedRow)> = managed_identities::table
+        .filter(managed_identities::account_id.eq(account.as_bytes().as_slice()))
+        .select((managed_identities::identity_id, ManagedRow::as_select()))
+        .load(connection)?;
+    Ok(rows.into_iter().collect())
 }
 
 /// An identity that goes leaves a certificate that nobody presents any more: it is revoked.

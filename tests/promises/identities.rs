@@ -14,6 +14,7 @@ use countersign::service::access::{AccountPermit, Act};
 use countersign::service::identities::{Duplicates, EditInput, IdentityInput, Material};
 use countersign::service::managed_identities::ManagedInput;
 use countersign::service::{Service, ServiceError};
+use countersign::store::Window;
 use countersign::x509::pem;
 use secrecy::SecretString;
 
@@ -262,7 +263,7 @@ async fn an_account_sees_only_its_own_identities() {
     let account = caller.account();
     let service = &installation.service;
     let read = service.permit_in_account(caller.clone(), account).await.unwrap();
-    assert!(service.identities(&read, IdentityFilter::default()).await.unwrap().is_empty());
+    assert!(service.identities(&read, IdentityFilter::default(), Window::ALL).await.unwrap().items.is_empty());
     assert!(matches!(service.identity(&read, Some(kept.id)).await, Err(ServiceError::NotFound(_))));
     assert!(service.match_host(&read, "a.example").await.unwrap().choice.is_none());
     assert!(matches!(service.identity_uses(&read, Some(kept.id)).await, Err(ServiceError::NotFound(_))));

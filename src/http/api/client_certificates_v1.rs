@@ -9,6 +9,7 @@ use crate::domain::identity::{Identity, IdentityFilter};
 use crate::service::access::{AddIdentity, ReadIdentities, RemoveIdentity};
 use crate::service::identities::{Duplicates, IdentityInput, Material};
 use crate::service::{Noun, Service, ServiceError};
+use crate::store::Window;
 
 use super::wire_identity::as_one_pattern;
 use crate::http::bare::{BareError, BareRefusals, InOwnAccount};
@@ -67,8 +68,8 @@ pub async fn list(
     service: web::Data<Service>,
 ) -> Result<HttpResponse, BareError> {
     let filter = IdentityFilter { is_ca: Some(false), ..IdentityFilter::default() };
-    let identities = service.identities(&permit.0, filter).await?;
-    let list: Vec<V1ClientCertificate> = identities.into_iter().map(Into::into).collect();
+    let identities = service.identities(&permit.0, filter, Window::ALL).await?;
+    let list: Vec<V1ClientCertificate> = identities.items.into_iter().map(Into::into).collect();
     Ok(HttpResponse::Ok().json(list))
 }
 

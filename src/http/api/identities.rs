@@ -12,6 +12,7 @@ use crate::service::access::{
 };
 use crate::service::identities::{Duplicates, Kept};
 use crate::service::{Service, ServiceError};
+use crate::store::Page;
 
 use super::identity_body::{self, EditMtlsCertificate, ReplaceMtlsCertificate, UploadBody, UploadMtlsCertificate};
 use super::wire_identity::MtlsCertificate;
@@ -51,13 +52,15 @@ pub async fn list(
 ) -> Result<HttpResponse, ApiError> {
     let mut parameters = Parameters::of(&request);
     let page = PageRequest::or_all(&mut parameters);
-    let custom = parameters.text("type").is_none_or(|kind| kind == "custom");
+    let is_custom = parameters.text("type").is_none_or(|kind| kind == "custom");
     let filter = filter(&mut parameters, &service);
     parameters.finish()?;
-    let mut identities = service.identities(&permit.0, filter).await?;
-    identities.retain(|_| custom);
-    let (identities, info) = page.of_list(identities);
-    Ok(envelope::page(identities.into_iter().map(MtlsCertificate::from).collect(), info))
+    let found = match is_custom {
+        true => service.identities(&permit.0, filter, page.window()).await?,
+        false => Page { items: Vec::new(), total: 0 },
+    };
+    let info = page.info(found.items.len(), found.total);
+    Ok(envelope::page(found.items.into_iter().map(MtlsCertificate::from).collect(), info))
 }
 
 /// Keep a certificate with its key, a CA bundle, or have a zone issue one. The key is sealed and never shown.
