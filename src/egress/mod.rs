@@ -15,6 +15,7 @@ mod hop;
 mod identity;
 mod observed;
 mod outcome;
+mod p521;
 mod redirect;
 mod request;
 mod stream;
@@ -55,7 +56,9 @@ impl Egress {
 
     /// The same with another way to resolve names: for tests.
     pub fn with_lookup(policy: EgressPolicy, lookup: Lookup) -> Self {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+        provider.kx_groups.push(p521::SECP521R1);
+        let provider = Arc::new(provider);
         Self { policy: Arc::new(policy), lookup, provider, system_roots: SystemRoots::default() }
     }
 

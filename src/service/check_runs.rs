@@ -20,8 +20,8 @@ use super::error::Noun;
 use super::outgoing::{Called, Target, as_bytes};
 use super::{Service, ServiceError};
 
-/// Beyond its time-out, a run may wait for its turn and for the database.
-const LEASE_MARGIN: TimeDelta = TimeDelta::seconds(60);
+/// Beyond its time-out, a run may wait for its turn and for the database. A run that comes later is not recorded.
+const LEASE_MARGIN: TimeDelta = TimeDelta::seconds(30);
 /// When a check that could not be run for a fault of ours is tried again.
 const RETRY: TimeDelta = TimeDelta::seconds(30);
 
@@ -50,7 +50,7 @@ impl Service {
     /// Runs a check whose time has come, unless somebody else was faster.
     pub async fn run_due_check(&self, account: AccountId, id: CheckId) -> Result<(), ServiceError> {
         let now = self.clock.now();
-        let Some(claimed) = self.store.claim_check(account, id, now, now + longest_run(), true).await? else {
+        let Some(claimed) = self.store.claim_check(account, id, now, LEASE_MARGIN, true).await? else {
             return Ok(());
         };
         self.run_claimed(claimed, true).await.map(drop)
@@ -67,7 +67,7 @@ impl Service {
             return Err(ServiceError::NotFound(Noun::Check));
         }
         let now = self.clock.now();
-        let claimed = self.store.claim_check(account, id, now, now + longest_run(), false).await?;
+        let claimed = self.store.claim_check(account, id, now, LEASE_MARGIN, false).await?;
         let busy =
             || ServiceError::invalid("", "the check is being run at this moment; its result will be among its runs");
         let finished = self.run_claimed(claimed.ok_or_else(busy)?, false).await?;
@@ -137,10 +137,6 @@ impl Service {
         audit.detail = event.to_json().to_string();
         audit
     }
-}
-
-fn longest_run() -> TimeDelta {
-    TimeDelta::milliseconds(crate::domain::check::MAX_TIMEOUT_MILLIS) + LEASE_MARGIN
 }
 
 fn target(check: &Check, secrets: &Secrets) -> Result<Target, ServiceError> {

@@ -2,6 +2,7 @@
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use url::{Origin, Url};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::domain::audit::Action;
@@ -274,6 +275,8 @@ struct Laid {
 
 fn lay_over(mut definition: Definition, before: Secrets, input: CheckInput) -> Laid {
     let mut faults = input.faults;
+    let before_headers = definition.headers.clone();
+    let before_place = place(&definition);
     definition.name = input.name.map(|name| name.trim().to_owned()).unwrap_or(definition.name);
     definition.url = input.url.unwrap_or(definition.url);
     definition.method = input.method.map(|method| method.to_ascii_uppercase()).unwrap_or(definition.method);
@@ -284,17 +287,28 @@ fn lay_over(mut definition: Definition, before: Secrets, input: CheckInput) -> L
     definition.timeout_millis = input.timeout_millis.unwrap_or(definition.timeout_millis);
     definition.is_enabled = input.is_enabled.unwrap_or(definition.is_enabled);
 
+    // Whoever may edit a check may not learn its secrets by having them sent to a server of theirs.
+    let goes_elsewhere = place(&definition) != before_place;
     let mut secrets = Secrets::default();
     let sent = input.headers.unwrap_or_else(|| unchanged(&definition.headers));
     let mut headers = Vec::new();
     let mut shown = Vec::new();
     for (index, header) in sent.into_iter().enumerate() {
-        let kept = || kept_value(&definition.headers, &before, &header.name);
-        let Some(value) = header.value.or_else(kept) else {
-            faults.push(Violation::new(format!("/headers/{index}/value"), "value is required: a string"));
+        let kept = if header.value.is_none() { kept_value(&before_headers, &before, &header.name) } else { None };
+        let is_kept = kept.is_some();
+        let mut refuse = |why: &str| faults.push(Violation::new(format!("/headers/{index}/value"), why));
+        if is_kept && header.is_secret == Some(false) {
+            refuse(SEALED);
+        }
+        if is_kept && goes_elsewhere {
+            refuse(ELSEWHERE);
+        }
+        let Some(value) = header.value.or(kept) else {
+            refuse("value is required: a string");
             continue;
         };
-        let is_secret = header.is_secret.unwrap_or_else(|| check::is_secret_by_name(&header.name));
+        // What was sealed stays sealed, whatever is said of it.
+        let is_secret = is_kept || header.is_secret.unwrap_or_else(|| check::is_secret_by_name(&header.name));
         if is_secret {
             secrets.headers.push((shown.len(), value.expose_secret().to_owned()));
         }
@@ -305,6 +319,15 @@ fn lay_over(mut definition: Definition, before: Secrets, input: CheckInput) -> L
         headers.push((header.name, value));
     }
     let was_secret = definition.body == CheckBody::Secret;
+    if was_secret && input.body.is_none() {
+        if input.is_body_secret == Some(false) {
+            faults.push(Violation::new("/body", SEALED));
+        }
+        if goes_elsewhere {
+            faults.push(Violation::new("/body", ELSEWHERE));
+        }
+    }
+    let is_body_secret = input.is_body_secret.unwrap_or(was_secret) || (was_secret && input.body.is_none());
     let body = match input.body {
         Some(sent) => sent,
         None => match &definition.body {
@@ -316,7 +339,7 @@ fn lay_over(mut definition: Definition, before: Secrets, input: CheckInput) -> L
     let body = body.filter(|body| !body.expose_secret().is_empty());
     definition.body = match &body {
         None => CheckBody::None,
-        Some(text) if input.is_body_secret.unwrap_or(was_secret) => {
+        Some(text) if is_body_secret => {
             secrets.body = Some(text.expose_secret().to_owned());
             CheckBody::Secret
         }
@@ -324,6 +347,14 @@ fn lay_over(mut definition: Definition, before: Secrets, input: CheckInput) -> L
     };
     definition.headers = shown;
     Laid { definition, secrets, headers, body, sent_faults: faults }
+}
+
+const SEALED: &str = "it is sealed and cannot be shown again; send the value anew to keep it in the clear";
+const ELSEWHERE: &str = "the check goes to another server, or verifies it by other CAs: send the secret value anew";
+
+/// Where a check's secrets go: the server, and by what it is verified.
+fn place(definition: &Definition) -> (Option<Origin>, Option<IdentityId>) {
+    (Url::parse(&definition.url).ok().map(|url| url.origin()), definition.trusted_ca)
 }
 
 /// The headers as they are, for an edit that does not speak of them.

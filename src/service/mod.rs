@@ -77,7 +77,7 @@ pub struct Service {
     /// Opening an upload stretches passphrases: a few at once, for the same reason.
     upload_reading: Semaphore,
     egress: Egress,
-    /// How many outgoing calls there may be at once.
+    /// How many outgoing calls by hand there may be at once.
     outgoing: Semaphore,
     candidates: Cache<AccountId, Vec<Candidacy>>,
     /// Wakes the worker: a transition waits.

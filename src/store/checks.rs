@@ -1,6 +1,6 @@
 //! API checks and their runs. Secret header values and bodies are sealed by the service before they come here.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 
 use crate::domain::audit::AuditEvent;
@@ -152,19 +152,20 @@ impl Store {
         .await
     }
 
-    /// Takes a check for one run: nobody else runs it before `until`. `None` when somebody is at it, or it is gone, or,
-    /// with `only_if_due`, its time has not come.
+    /// Takes a check for one run: nobody else runs it before its own time-out and `margin` are over. `None` when somebody
+    /// is at it, or it is gone, or, with `only_if_due`, its time has not come.
     pub async fn claim_check(
         &self,
         account: AccountId,
         id: CheckId,
         now: DateTime<Utc>,
-        until: DateTime<Utc>,
+        margin: TimeDelta,
         only_if_due: bool,
     ) -> Result<Option<ClaimedCheck>, StoreError> {
         self.write(move |connection| {
             let free = || own(account, id).filter(checks::lease_until.le(millis(now)));
-            let lease = (checks::lease_until.eq(millis(until)), checks::fence.eq(checks::fence + 1));
+            let until = checks::timeout_millis + millis(now + margin);
+            let lease = (checks::lease_until.eq(until), checks::fence.eq(checks::fence + 1));
             let claimed = if only_if_due {
                 diesel::update(free().filter(checks::next_run_at.le(millis(now)))).set(lease).execute(connection)?
             } else {

@@ -1,7 +1,7 @@
 //! Runs API checks when their time has come: several at once, each by itself, beside the publishing of CRLs, which never
 //! waits for somebody else's slow server.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -9,23 +9,27 @@ use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::domain::id::CheckId;
+use crate::domain::id::{AccountId, CheckId};
 use crate::service::{Service, ServiceError};
 
 use super::ROUND;
 
-/// How many checks one process runs at once.
-const MAX_AT_ONCE: usize = 16;
+/// How many checks one process runs at once, and how many of them for one account: somebody's slow servers must not hold
+/// up everybody's checks.
+const MAX_AT_ONCE: usize = 32;
+const MAX_PER_ACCOUNT: usize = 16;
+/// How many that are due are looked at in one round.
+const LOOK_AHEAD: i64 = 4096;
 
 pub(super) struct CheckRunner {
     service: Arc<Service>,
     running: JoinSet<CheckId>,
-    under_way: HashSet<CheckId>,
+    under_way: HashMap<CheckId, AccountId>,
 }
 
 impl CheckRunner {
     pub(super) fn new(service: Arc<Service>) -> Self {
-        Self { service, running: JoinSet::new(), under_way: HashSet::new() }
+        Self { service, running: JoinSet::new(), under_way: HashMap::new() }
     }
 
     /// Runs until `stop` turns true. Runs under way are then given up: nothing of them was recorded, and they come again.
@@ -46,16 +50,19 @@ impl CheckRunner {
     }
 
     async fn start_due(&mut self) -> Result<(), ServiceError> {
-        let free = MAX_AT_ONCE.saturating_sub(self.under_way.len());
-        if free == 0 {
+        if self.under_way.len() >= MAX_AT_ONCE {
             return Ok(());
         }
-        // Those that were started may not have been claimed yet, and are then among the due ones again.
-        let limit = i64::try_from(free + self.under_way.len()).unwrap_or(i64::MAX);
-        for (account, id) in self.service.checks_due(limit).await? {
-            if self.under_way.len() >= MAX_AT_ONCE || !self.under_way.insert(id) {
+        for (account, id) in self.service.checks_due(LOOK_AHEAD).await? {
+            let of_account = self.under_way.values().filter(|owner| **owner == account).count();
+            // Those that were started may not have been claimed yet, and are then among the due ones again.
+            if self.under_way.contains_key(&id) || of_account >= MAX_PER_ACCOUNT {
                 continue;
             }
+            if self.under_way.len() >= MAX_AT_ONCE {
+                break;
+            }
+            self.under_way.insert(id, account);
             let service = Arc::clone(&self.service);
             self.running.spawn(async move {
                 match AssertUnwindSafe(service.run_due_check(account, id)).catch_unwind().await {
