@@ -50,7 +50,7 @@ fn input(text: String, hosts: &[&str]) -> IdentityInput {
 }
 
 impl Installation {
-    async fn in_account<A: Act>(&self) -> AccountPermit<A> {
+    pub async fn in_account<A: Act>(&self) -> AccountPermit<A> {
         let caller = self.caller().await;
         let account = caller.account();
         self.service.permit_in_account(caller, account).await.unwrap()

@@ -8,6 +8,7 @@ mod identities;
 mod server;
 
 mod audit;
+mod checks;
 mod faults;
 mod isolation;
 mod lists;
