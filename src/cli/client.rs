@@ -4,12 +4,13 @@
 //! may have reached it is repeated only where that is harmless: reading, revoking, reactivating, and requests with an
 //! Idempotency-Key. What was waited for in vain is not asked again: a person has waited long enough by then.
 
+mod body;
 mod error;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Certificate, Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -18,6 +19,7 @@ use super::envelope::{Answer, Envelope, Message};
 use super::escape::escape_lines;
 use crate::clock::Clock;
 
+pub use body::{Body, Sent, secret_body};
 pub use error::ClientError;
 use error::innermost;
 
@@ -47,8 +49,10 @@ pub struct Call {
     method: Method,
     path: String,
     query: Vec<(&'static str, String)>,
-    body: Option<Value>,
+    body: Option<Body>,
     idempotency_key: Option<String>,
+    /// How long the answer may take, where that is longer than usual.
+    patience: Option<Duration>,
 }
 
 /// The raw answer.
@@ -60,7 +64,7 @@ pub struct Reply {
 
 impl Call {
     fn new(method: Method, path: impl Into<String>) -> Self {
-        Self { method, path: path.into(), query: Vec::new(), body: None, idempotency_key: None }
+        Self { method, path: path.into(), query: Vec::new(), body: None, idempotency_key: None, patience: None }
     }
 
     pub fn get(path: impl Into<String>) -> Self {
@@ -71,12 +75,16 @@ impl Call {
         Self::new(Method::DELETE, path)
     }
 
-    pub fn patch(path: impl Into<String>, body: Value) -> Self {
-        Self { body: Some(body), ..Self::new(Method::PATCH, path) }
+    pub fn patch(path: impl Into<String>, body: impl Into<Body>) -> Self {
+        Self { body: Some(body.into()), ..Self::new(Method::PATCH, path) }
     }
 
-    pub fn post(path: impl Into<String>, body: Value) -> Self {
-        Self { body: Some(body), ..Self::new(Method::POST, path) }
+    pub fn post(path: impl Into<String>, body: impl Into<Body>) -> Self {
+        Self { body: Some(body.into()), ..Self::new(Method::POST, path) }
+    }
+
+    pub fn put(path: impl Into<String>, body: impl Into<Body>) -> Self {
+        Self { body: Some(body.into()), ..Self::new(Method::PUT, path) }
     }
 
     pub fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -86,6 +94,12 @@ impl Call {
 
     pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
         self.idempotency_key = Some(key.into());
+        self
+    }
+
+    /// Waits for what the server itself waits for, on top of the usual time.
+    pub fn while_it_waits(mut self, time: Duration) -> Self {
+        self.patience = Some(TIMEOUT + time);
         self
     }
 
@@ -135,9 +149,14 @@ impl Client {
 
     /// All the items of a list, however many pages it has.
     pub async fn items(&self, path: &str) -> Result<Vec<Value>, ClientError> {
+        self.items_of(Call::get(path)).await
+    }
+
+    /// The same with a query.
+    pub async fn items_of(&self, list: Call) -> Result<Vec<Value>, ClientError> {
         let mut items = Vec::new();
         for page in 1_u64.. {
-            let call = Call::get(path).query("page", page.to_string()).query("per_page", ITEMS_A_PAGE.to_string());
+            let call = list.clone().query("page", page.to_string()).query("per_page", ITEMS_A_PAGE.to_string());
             let answer = self.call(call).await?;
             items.extend_from_slice(answer.items());
             let is_last = answer.result_info.is_none_or(|info| info.total_pages <= page);
@@ -193,8 +212,16 @@ impl Client {
         if !call.query.is_empty() {
             request = request.query(&call.query);
         }
-        if let Some(body) = &call.body {
-            request = request.json(body);
+        match &call.body {
+            Some(Body::Plain(body)) => request = request.json(body),
+            Some(Body::Secret(body)) => {
+                let text = body.expose_secret().to_owned();
+                request = request.header(CONTENT_TYPE, "application/json").body(text);
+            }
+            None => {}
+        }
+        if let Some(patience) = call.patience {
+            request = request.timeout(patience);
         }
         if let Some(key) = &call.idempotency_key {
             request = request.header("Idempotency-Key", key);

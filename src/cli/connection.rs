@@ -10,7 +10,7 @@ use super::error::CliError;
 use super::escape::shell_word;
 use super::{Context, resolve};
 use crate::config::{Flags, LocalServer, TOKEN_FILE};
-use crate::domain::id::ZoneId;
+use crate::domain::id::{AccountId, ZoneId};
 
 const DEFAULT_ZONE: &str = "default";
 
@@ -50,6 +50,15 @@ pub struct ZoneChoice {
     /// The zone, by name or id [env: COUNTERSIGN_ZONE] [default: default]
     #[arg(long, value_name = "NAME|ID")]
     pub zone: Option<String>,
+}
+
+/// Which account a command works in.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Connection")]
+pub struct AccountChoice {
+    /// The account, by id or name [default: the token's own]
+    #[arg(long, value_name = "NAME|ID")]
+    pub account: Option<String>,
 }
 
 impl Connection {
@@ -124,5 +133,11 @@ impl ZoneChoice {
 
     pub async fn resolve(&self, client: &Client, context: &Context) -> Result<ZoneId, CliError> {
         resolve::zone(client, &self.given(context)).await
+    }
+}
+
+impl AccountChoice {
+    pub async fn resolve(&self, client: &Client) -> Result<AccountId, CliError> {
+        resolve::account(client, self.account.as_deref()).await
     }
 }

@@ -39,12 +39,34 @@ pub fn read_text(path: &Path) -> Result<String, CliError> {
     }
 }
 
+/// Reads a file that may hold secrets as it is, or stdin for `-`.
+pub fn read_bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>, CliError> {
+    let most = usize::try_from(LARGEST_INPUT).unwrap_or_default() + 1;
+    // As large as it can get from the start: growing would leave copies behind.
+    let mut content = Zeroizing::new(Vec::with_capacity(most + 1));
+    let read = if path == Path::new("-") {
+        io::stdin().take(LARGEST_INPUT + 1).read_to_end(&mut content)
+    } else {
+        File::open(path).and_then(|file| file.take(LARGEST_INPUT + 1).read_to_end(&mut content))
+    };
+    match read {
+        Ok(length) if length >= most => Err(CliError::failure(format_args!("{} is larger than 1 MiB", path.display()))),
+        Ok(_) => Ok(content),
+        Err(error) => Err(failed("read", path, &error)),
+    }
+}
+
 /// Reads a password: the first line, without its end.
 pub fn read_password(path: &Path) -> Result<SecretString, CliError> {
+    read_first_line(path, "password")
+}
+
+/// Reads the first line, without its end, of a file that holds one secret; `what` it is, for the message.
+pub fn read_first_line(path: &Path, what: &str) -> Result<SecretString, CliError> {
     let text = Zeroizing::new(fs::read_to_string(path).map_err(|error| failed("read", path, &error))?);
     match text.lines().next() {
         Some(line) if !line.is_empty() => Ok(SecretString::from(line)),
-        _ => Err(CliError::failure(format_args!("{} holds no password: its first line is empty", path.display()))),
+        _ => Err(CliError::failure(format_args!("{} holds no {what}: its first line is empty", path.display()))),
     }
 }
 
@@ -126,5 +148,6 @@ mod tests {
     #[test]
     fn an_endless_input_is_refused() {
         assert!(read_text(Path::new("/dev/zero")).is_err());
+        assert!(read_bytes(Path::new("/dev/zero")).is_err());
     }
 }

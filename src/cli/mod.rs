@@ -5,6 +5,7 @@
 mod account;
 mod authority;
 mod bundle;
+mod check;
 mod client;
 mod configuration;
 mod connection;
@@ -15,18 +16,23 @@ mod error;
 mod escape;
 mod export_key;
 mod files;
+mod identity;
+mod in_account;
 mod issue;
 mod list;
 mod migrate;
 mod objects;
 mod openapi;
+mod outgoing;
 mod output;
 mod progress;
 mod reactivate;
+mod report;
 mod resolve;
 mod revoke;
 mod serve;
 mod show;
+mod terminal;
 mod token;
 mod transition;
 mod zone;
@@ -80,6 +86,10 @@ enum Command {
     Token(token::Command),
     #[command(subcommand)]
     Authority(authority::Command),
+    #[command(subcommand)]
+    Identity(identity::Command),
+    #[command(subcommand)]
+    Check(check::Command),
     Migrate(Migrate),
     Doctor(doctor::Arguments),
     Openapi(openapi::Arguments),
@@ -164,6 +174,8 @@ async fn call(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Zone(command) => zone::run(command, context).await,
         Command::Token(command) => token::run(command, context).await,
         Command::Authority(command) => authority::run(command, context).await,
+        Command::Identity(command) => identity::run(command, context).await,
+        Command::Check(command) => check::run(command, context).await,
         Command::Doctor(arguments) => doctor::run(arguments, context).await,
         Command::Serve(_) | Command::Migrate(_) | Command::Openapi(_) => Ok(()),
     }

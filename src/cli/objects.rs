@@ -1,7 +1,13 @@
 //! The API's objects as far as commands read them. Everything has a default: an older or newer server may say less.
 
+mod call;
+mod identity;
+
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+
+pub use call::{Answer, Check, Outcome};
+pub use identity::{Association, Identity, Match, Ranked};
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]

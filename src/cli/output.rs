@@ -62,9 +62,16 @@ pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Re
 
 /// Names and values, one pair a line, the values aligned and escaped; pairs without a value are left out.
 pub fn fields(pairs: &[(&str, String)]) -> Result<(), CliError> {
+    aligned(pairs).iter().try_for_each(line)
+}
+
+/// The lines of [`fields`], on stderr: where stdout is for something else.
+pub fn fields_aside(pairs: &[(&str, String)]) {
+    aligned(pairs).iter().for_each(note);
+}
+
+fn aligned(pairs: &[(&str, String)]) -> Vec<String> {
     let width = pairs.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
-    for (name, value) in pairs.iter().filter(|(_, value)| !value.is_empty()) {
-        line(format_args!("{name:width$}  {}", escape(value)))?;
-    }
-    Ok(())
+    let given = pairs.iter().filter(|(_, value)| !value.is_empty());
+    given.map(|(name, value)| format!("{name:width$}  {}", escape(value))).collect()
 }

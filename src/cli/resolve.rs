@@ -7,7 +7,7 @@ use super::envelope;
 use super::error::CliError;
 use super::escape::escape;
 use super::objects::{Certificate, NamedObject, Zone};
-use crate::domain::id::{AccountId, CertificateId, ZoneId};
+use crate::domain::id::{AccountId, CertificateId, CheckId, IdentityId, ZoneId};
 use crate::domain::serial::SerialNumber;
 
 /// A zone by id or by name.
@@ -53,6 +53,95 @@ pub async fn account(client: &Client, given: Option<&str>) -> Result<AccountId, 
     chosen
         .and_then(|account| AccountId::parse(&account.id))
         .ok_or_else(|| CliError::failure("the token reaches no such account"))
+}
+
+/// Which of what is kept beside each other is meant by a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdentityKind {
+    Any,
+    /// A certificate with its key.
+    Certificate,
+    /// A bundle of CAs to trust.
+    Authorities,
+}
+
+/// An identity by id, or by the name that it alone has.
+pub async fn identity(
+    client: &Client,
+    account: AccountId,
+    kind: IdentityKind,
+    given: &str,
+) -> Result<IdentityId, CliError> {
+    if let Some(id) = IdentityId::parse(given) {
+        return Ok(id);
+    }
+    let call = Call::get(format!("/client/v4/accounts/{account}/mtls_certificates")).query("name", given);
+    let (call, noun) = match kind {
+        IdentityKind::Any => (call, &IDENTITY),
+        IdentityKind::Certificate => (call.query("ca", "false"), &IDENTITY),
+        IdentityKind::Authorities => (call.query("ca", "true"), &CA_BUNDLE),
+    };
+    let found: Vec<NamedObject> = client.call(call).await.map_err(|error| noun.unnamed(given, error))?.read()?;
+    let id = noun.only(given, found)?;
+    IdentityId::parse(&id).ok_or_else(|| CliError::failure("the server gave an identity's id that is none"))
+}
+
+/// A check by id, or by the name that it alone has.
+pub async fn check(client: &Client, account: AccountId, given: &str) -> Result<CheckId, CliError> {
+    if let Some(id) = CheckId::parse(given) {
+        return Ok(id);
+    }
+    let all = client.items(&format!("/client/v4/accounts/{account}/checks")).await;
+    let all = all.map_err(|error| CHECK.unnamed(given, error))?;
+    let id = CHECK.only(given, envelope::read(&Value::Array(all))?)?;
+    CheckId::parse(&id).ok_or_else(|| CliError::failure("the server gave a check's id that is none"))
+}
+
+/// What is looked for by name, where names need not be unique.
+struct Noun {
+    one: &'static str,
+    several: &'static str,
+    /// The command that shows them.
+    list: &'static str,
+}
+
+const IDENTITY: Noun = Noun { one: "identity", several: "identities", list: "countersign identity list" };
+const CA_BUNDLE: Noun = Noun { one: "CA bundle", several: "CA bundles", list: "countersign identity list --ca" };
+const CHECK: Noun = Noun { one: "check", several: "checks", list: "countersign check list" };
+
+impl Noun {
+    /// The id of the only one with this name.
+    fn only(&self, given: &str, all: Vec<NamedObject>) -> Result<String, CliError> {
+        let ids: Vec<String> = all.into_iter().filter(|one| one.name == given).map(|one| one.id).collect();
+        match ids.as_slice() {
+            [only] => Ok(only.clone()),
+            [] => Err(CliError::failure(format_args!(
+                "no {} is named {:?}; `{}` shows what there is",
+                self.one,
+                escape(given),
+                self.list
+            ))),
+            several => Err(CliError::failure(format_args!(
+                "several {} are named {:?}; name one by its id: {}",
+                self.several,
+                escape(given),
+                escape(&several.join(", "))
+            ))),
+        }
+    }
+
+    /// A token that may use something need not be one that may look for it.
+    fn unnamed(&self, given: &str, error: ClientError) -> CliError {
+        match error {
+            ClientError::Refused { status: 403, .. } => CliError::failure(format_args!(
+                "the token may not look up the {} {:?} by its name: give its id, or take a token that may \
+                 identities:read too",
+                self.one,
+                escape(given)
+            )),
+            other => other.into(),
+        }
+    }
 }
 
 /// What a certificate can be named by.
@@ -147,6 +236,17 @@ mod tests {
         for text in [&fingerprint, &colons, &format!("sha256 Fingerprint={colons}")] {
             assert_eq!(CertificateReference::parse(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_name_is_enough_where_one_alone_has_it() {
+        let named = |id: &str, name: &str| NamedObject { id: id.into(), name: name.into() };
+        let all = || vec![named("1", "a"), named("2", "b"), named("3", "b")];
+        assert_eq!(CHECK.only("a", all()).unwrap(), "1");
+        let error = CHECK.only("b", all()).unwrap_err();
+        assert_eq!(error.message(), Some("several checks are named \"b\"; name one by its id: 2, 3"));
+        let error = CA_BUNDLE.only("B", all()).unwrap_err();
+        assert!(error.message().unwrap().starts_with("no CA bundle is named \"B\""), "{error:?}");
     }
 
     #[test]

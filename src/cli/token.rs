@@ -4,8 +4,8 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::client::{Call, Client};
-use super::connection::Connection;
+use super::client::Call;
+use super::connection::{AccountChoice, Connection};
 use super::envelope;
 use super::error::CliError;
 use super::escape::escape;
@@ -103,19 +103,6 @@ pub struct Revoke {
 pub struct Verify {
     #[command(flatten)]
     connection: Connection,
-}
-
-#[derive(Args, Debug)]
-struct AccountChoice {
-    /// The account, by id or name [default: the token's own]
-    #[arg(long, value_name = "NAME|ID")]
-    account: Option<String>,
-}
-
-impl AccountChoice {
-    async fn resolve(&self, client: &Client) -> Result<AccountId, CliError> {
-        resolve::account(client, self.account.as_deref()).await
-    }
 }
 
 #[derive(Serialize)]

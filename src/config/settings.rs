@@ -34,7 +34,7 @@ const fn setting(
     Setting { key, flag, kind, default, meaning }
 }
 
-pub const SETTINGS: [Setting; 23] = [
+pub const SETTINGS: [Setting; 24] = [
     setting(
         "config",
         Some("--config"),
@@ -159,6 +159,13 @@ pub const SETTINGS: [Setting; 23] = [
         Kind::Elsewhere,
         "",
         "commands: PEM file with the CA that signed the server's TLS certificate, instead of those that the system knows",
+    ),
+    setting(
+        "passphrase",
+        None,
+        Kind::Elsewhere,
+        "asked for on a terminal",
+        "commands: the passphrase of the key or the PKCS#12 file of an identity",
     ),
 ];
 

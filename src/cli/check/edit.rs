@@ -1,0 +1,163 @@
+//! `countersign check create`, `edit`, `enable`, `disable` and `remove`
+
+use clap::{Arg, Args};
+use serde_json::json;
+
+use super::definition::{Definition, Part};
+use super::{CHECKS, change, find};
+use crate::cli::client::{Call, secret_body};
+use crate::cli::error::CliError;
+use crate::cli::escape::escape;
+use crate::cli::in_account::InAccount;
+use crate::cli::{Context, output};
+
+const USUAL_INTERVAL_SECONDS: u64 = 60;
+
+/// Make a check; one with an interval runs for the first time at once
+///
+/// Examples:
+///
+///   countersign check create partner-health --url https://api.partner.example/health --latency 2s
+///   countersign check create orders --url https://api.partner.example/orders --manual
+///       --identity partner --secret-header Authorization@token --expect-json /status=open
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment, mut_arg("url", as_server))]
+pub struct Create {
+    /// What it is to be called
+    name: String,
+
+    /// The https address to call; the Countersign to talk to is named with --server here
+    #[arg(long = "url", value_name = "URL")]
+    address: String,
+
+    #[command(flatten)]
+    definition: Definition,
+
+    #[command(flatten)]
+    place: InAccount,
+}
+
+/// Change a check; what is not spoken of stays
+///
+/// Headers are changed all together: those that are given take the place of all there are.
+/// Examples:
+///
+///   countersign check edit partner-health --every 5m --latency 500ms
+///   countersign check edit partner-health --clear headers --clear body --method GET
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment, mut_arg("url", as_server))]
+pub struct Edit {
+    /// The check, by name or id
+    #[arg(value_name = "NAME|ID")]
+    check: String,
+
+    /// Give it another name
+    #[arg(long, value_name = "NEW")]
+    name: Option<String>,
+
+    /// Call another https address; the Countersign to talk to is named with --server here
+    #[arg(long = "url", value_name = "URL")]
+    address: Option<String>,
+
+    /// Take something away; repeat for more
+    #[arg(long, value_name = "PART")]
+    clear: Vec<Part>,
+
+    #[command(flatten)]
+    definition: Definition,
+
+    #[command(flatten)]
+    place: InAccount,
+}
+
+/// Let a check run at its interval again
+///
+/// Example:
+///
+///   countersign check enable partner-health
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub struct Enable {
+    #[command(flatten)]
+    chosen: Chosen,
+}
+
+/// Keep a check from running by itself
+///
+/// Example:
+///
+///   countersign check disable partner-health
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub struct Disable {
+    #[command(flatten)]
+    chosen: Chosen,
+}
+
+/// Remove a check and its runs
+///
+/// Example:
+///
+///   countersign check remove partner-health
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub struct Remove {
+    #[command(flatten)]
+    chosen: Chosen,
+}
+
+#[derive(Args, Debug)]
+struct Chosen {
+    /// The check, by name or id
+    #[arg(value_name = "NAME|ID")]
+    check: String,
+
+    #[command(flatten)]
+    place: InAccount,
+}
+
+/// A check has an address of its own, so that of the server is called otherwise beside it.
+fn as_server(url: Arg) -> Arg {
+    url.long("server")
+}
+
+pub async fn create(arguments: Create, context: &Context) -> Result<(), CliError> {
+    let opened = arguments.place.open(context).await?;
+    let mut sending = arguments.definition.read(&opened, None, &[]).await?;
+    sending.name = Some(arguments.name);
+    sending.request = sending.request.with_default_method();
+    sending.request.url = Some(arguments.address);
+    sending.interval_seconds.get_or_insert(Some(USUAL_INTERVAL_SECONDS));
+    change(&opened, Call::post(opened.path(CHECKS), secret_body(&sending)?)).await
+}
+
+pub async fn edit(arguments: Edit, context: &Context) -> Result<(), CliError> {
+    let opened = arguments.place.open(context).await?;
+    let path = find(&opened, &arguments.check).await?;
+    let mut sending = arguments.definition.read(&opened, Some(&path), &arguments.clear).await?;
+    sending.name = arguments.name;
+    sending.request.url = arguments.address;
+    change(&opened, Call::patch(path, secret_body(&sending)?)).await
+}
+
+pub async fn enable(arguments: Enable, context: &Context) -> Result<(), CliError> {
+    switch(arguments.chosen, true, context).await
+}
+
+pub async fn disable(arguments: Disable, context: &Context) -> Result<(), CliError> {
+    switch(arguments.chosen, false, context).await
+}
+
+async fn switch(chosen: Chosen, enabled: bool, context: &Context) -> Result<(), CliError> {
+    let opened = chosen.place.open(context).await?;
+    let path = find(&opened, &chosen.check).await?;
+    change(&opened, Call::patch(path, json!({ "enabled": enabled }))).await
+}
+
+pub async fn remove(arguments: Remove, context: &Context) -> Result<(), CliError> {
+    let chosen = arguments.chosen;
+    let opened = chosen.place.open(context).await?;
+    let path = find(&opened, &chosen.check).await?;
+    let answer = opened.client.call(Call::delete(path)).await?;
+    opened.tell(&answer, |_| output::line(format_args!("removed {}", escape(&chosen.check))))
+}
