@@ -28,6 +28,9 @@ use self::matcher::Matcher;
 /// The longest pattern, in bytes. The longest host name has 253 characters.
 pub const MAX_PATTERN_BYTES: usize = 1024;
 
+/// What one pattern may cost, in [`HostPattern::cost`].
+pub const MAX_PATTERN_COST: usize = 4096;
+
 /// A pattern of host names, compiled.
 #[derive(Clone)]
 pub struct HostPattern {
@@ -43,6 +46,13 @@ impl HostPattern {
         refuse_what_is_no_pattern(text)?;
         let is_full_host_name = is_full_host_name(text);
         let matchers = compile(text, is_full_host_name)?;
+        let cost: usize = matchers.iter().map(Matcher::cost).sum();
+        if cost > MAX_PATTERN_COST {
+            return Err(format!(
+                "{text:?} stands for so many alternatives that it has {cost} steps, and a pattern may have {MAX_PATTERN_COST}; \
+                 write it as several simpler ones"
+            ));
+        }
         Ok(Self { text: text.to_owned(), is_full_host_name, matchers })
     }
 
@@ -59,6 +69,11 @@ impl HostPattern {
 
     pub fn matches(&self, host: &HostName) -> bool {
         self.matchers.iter().any(|matcher| matcher.matches(host.as_str()))
+    }
+
+    /// How many steps it takes at most for each character of a host: 1 for a name, more for each alternative.
+    pub fn cost(&self) -> usize {
+        self.matchers.iter().map(Matcher::cost).sum()
     }
 
     /// What its owner should know: that it matches hosts of strangers, such as `*acme.com`, or no host at all.

@@ -14,6 +14,12 @@ use super::text;
 
 pub const MAX_NAME_LENGTH: usize = 120;
 pub const MAX_HOSTS: usize = 100;
+/// What the hosts of one identity may cost together, in `HostPattern::cost`.
+pub const MAX_HOSTS_COST: usize = 8192;
+/// What the hosts of all identities of an account may cost together.
+pub const MAX_ACCOUNT_COST: usize = 500_000;
+/// How many identities an account may have.
+pub const MAX_IDENTITIES: i64 = 20_000;
 const MAX_LABELS: usize = 50;
 const MAX_LABEL_LENGTH: usize = 255;
 

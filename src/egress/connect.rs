@@ -1,13 +1,14 @@
 //! From the URL's host to a TCP connection. Every address passes the policy here, and there is no other way to connect.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use url::Host;
 
@@ -19,12 +20,23 @@ use super::outcome::{Failure, Stage};
 /// Resolves a name to addresses.
 pub type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync>;
 
+/// How many lookups may be under way. One that nobody waits for any more still holds its thread until the resolver gives
+/// up, and those threads are everybody's: the database is read on them too.
+const MAXIMUM_LOOKUPS: usize = 64;
+
 /// The operating system's way: its hosts file, its resolvers, its order of addresses (RFC 6724).
 pub(super) fn system_lookup() -> Lookup {
-    Arc::new(|name| {
+    let turns = Arc::new(Semaphore::new(MAXIMUM_LOOKUPS));
+    Arc::new(move |name| {
+        let turns = Arc::clone(&turns);
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name, 0)).await?;
-            Ok(found.map(|address| address.ip()).collect())
+            let turn = turns.acquire_owned().await.map_err(io::Error::other)?;
+            let found = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                let found = (name.as_str(), 0).to_socket_addrs()?;
+                Ok(found.map(|address| address.ip()).collect())
+            });
+            found.await.map_err(io::Error::other)?
         })
     })
 }

@@ -25,7 +25,7 @@ use super::access::{ReadAuthorities, ZonePermit};
 use super::error::Noun;
 use super::keyring::Record;
 use super::pki::Bundle;
-use super::{Service, ServiceError};
+use super::{Service, ServiceError, in_turn};
 
 const ROOT_LIFETIME: TimeDelta = TimeDelta::days(30 * 365 + 8);
 const ISSUING_LIFETIME: TimeDelta = TimeDelta::days(25 * 365 + 7);
@@ -142,10 +142,7 @@ impl Service {
 
     /// One at a time and off the async threads: an RSA key takes a large part of a second.
     async fn generate(&self, key_type: AuthorityKeyType) -> Result<(Signer, Zeroizing<Vec<u8>>), ServiceError> {
-        let turn = self.key_generation.acquire().await;
-        let _turn = turn.map_err(|error| ServiceError::Internal(error.to_string()))?;
-        let generated = tokio::task::spawn_blocking(move || Signer::generate(key_type)).await;
-        Ok(generated.map_err(|error| ServiceError::Internal(error.to_string()))??)
+        Ok(in_turn(&self.key_generation, move || Signer::generate(key_type)).await??)
     }
 
     async fn draft(

@@ -18,6 +18,7 @@ use super::access::{AccountPermit, WriteChecks};
 use super::checks::Secrets;
 use super::error::Noun;
 use super::outgoing::{Called, Target, as_bytes};
+use super::turns::Turn;
 use super::{Service, ServiceError};
 
 /// Beyond its time-out, a run may wait for its turn and for the database. A run that comes later is not recorded.
@@ -37,6 +38,7 @@ impl Service {
         &self,
         permit: &AccountPermit<WriteChecks>,
         id: Option<CheckId>,
+        _turn: Turn,
     ) -> Result<Finished, ServiceError> {
         let outcome = self.run_or_refuse(permit, id).await;
         self.recorded(permit, &id.map(|id| id.to_string()).unwrap_or_default(), outcome).await
@@ -78,17 +80,14 @@ impl Service {
     }
 
     async fn run_claimed(&self, claimed: ClaimedCheck, is_scheduled: bool) -> Result<Finished, ServiceError> {
-        let ClaimedCheck { stored, fence } = claimed;
-        let (account, id) = (stored.check.account, stored.check.id);
-        match self.run(&stored, is_scheduled).await {
+        match self.run(&claimed.stored, is_scheduled).await {
             Ok(finished) => {
-                self.record(&stored.check, &finished.run, fence).await?;
+                self.record(claimed, &finished.run).await?;
                 Ok(finished)
             }
             Err(error) => {
-                let now = self.clock.now();
-                let again = stored.check.definition.is_scheduled().then_some(now + RETRY);
-                self.store.release_check(account, id, fence, again).await?;
+                let again = claimed.stored.check.definition.is_scheduled().then_some(self.clock.now() + RETRY);
+                self.store.release_check(claimed, again).await?;
                 Err(error)
             }
         }
@@ -106,8 +105,9 @@ impl Service {
         Ok(Finished { run, called })
     }
 
-    async fn record(&self, check: &Check, run: &Run, fence: i64) -> Result<(), ServiceError> {
+    async fn record(&self, claimed: ClaimedCheck, run: &Run) -> Result<(), ServiceError> {
         let now = self.clock.now();
+        let check = claimed.stored.check.clone();
         let definition = &check.definition;
         let next = definition.interval_seconds.filter(|_| definition.is_enabled);
         let next = next.map(|interval| next_run(check.id, interval, now));
@@ -125,7 +125,7 @@ impl Service {
             tracing::info!(check = %check.id, name = definition.name, state = state.as_str(), "a check changed its state");
         }
         metrics::counter!("countersign_check_runs_total", "state" => run.state.as_str()).increment(1);
-        if !self.store.record_run(check.account, run.clone(), fence, next, change).await? {
+        if !self.store.record_run(claimed, run.clone(), next, change).await? {
             tracing::info!(check = %check.id, "a run came too late, or the check was changed under it: it is not recorded");
         }
         Ok(())

@@ -1,5 +1,7 @@
 //! API checks: defining, editing, deleting and showing them. What must not be read of them is sealed.
 
+use std::collections::HashSet;
+
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use url::{Origin, Url};
@@ -221,6 +223,9 @@ impl Service {
         let expected = definition.expectations.faults();
         faults.extend(expected.into_iter().map(|(pointer, why)| Violation::new(format!("/expect{pointer}"), why)));
         faults.extend(self.check_references(permit.account(), definition.identity, definition.trusted_ca).await?);
+        // What could not be read is told once, not a second time as missing.
+        let mut told = HashSet::new();
+        faults.retain(|fault| told.insert(fault.pointer.clone()));
         if faults.is_empty() { Ok(Defined { definition, secrets }) } else { Err(ServiceError::Invalid(faults)) }
     }
 

@@ -1,19 +1,29 @@
 //! Identities that end soon: an event at 30, 14, 7 and 1 days, each once, and a metric.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::event::Event;
 use crate::domain::identity::{EXPIRY_NOTICES, due_expiry_notice};
 
 use super::{Service, ServiceError};
 
+/// How many notices of each kind are given in one go; the rest come with the next.
+const BATCH: i64 = 500;
+
 impl Service {
     /// Gives the notices that are due and measures how many identities end soon.
     pub async fn note_expiring_identities(&self) -> Result<(), ServiceError> {
         let now = self.clock.now();
-        let horizon = EXPIRY_NOTICES.first().copied().unwrap_or_default();
-        let until = now + TimeDelta::days(i64::from(horizon));
-        for (identity, given) in self.store.identities_ending(now, until).await? {
+        // The nearest ends first: who is told of the last day needs no word of the last month.
+        for days in EXPIRY_NOTICES.into_iter().rev() {
+            self.announce(now, days).await?;
+        }
+        self.measure_expiry().await
+    }
+
+    async fn announce(&self, now: DateTime<Utc>, days: i16) -> Result<(), ServiceError> {
+        let until = now + TimeDelta::days(i64::from(days));
+        for (identity, given) in self.store.identities_to_announce(now, until, days, BATCH).await? {
             let Some(within_days) = due_expiry_notice(identity.facts.not_after, given, now) else { continue };
             let event = Event::IdentityExpiring {
                 identity: identity.id,
@@ -27,7 +37,7 @@ impl Service {
                 tracing::warn!(identity = %id, name, within_days, "an identity ends soon");
             }
         }
-        self.measure_expiry().await
+        Ok(())
     }
 
     /// `countersign_identities_expiring{within_days}`: how many end within so many days; 0 for those that have ended.

@@ -3,25 +3,24 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
-use secrecy::{ExposeSecret, SecretString};
-use zeroize::Zeroizing;
+use secrecy::ExposeSecret;
 
 use crate::domain::audit::Action;
 use crate::domain::host_pattern::HostPattern;
 use crate::domain::id::{AccountId, IdentityId};
 use crate::domain::identity::{
-    self, Identity, IdentityEdit, IdentityFacts, IdentityFilter, MAX_HOSTS, check_labels, check_name,
+    Identity, IdentityEdit, IdentityFilter, MAX_HOSTS, MAX_IDENTITIES, check_labels, check_name,
 };
 use crate::domain::violation::Violation;
 use crate::keys::private_key::PrivateKey;
-use crate::keys::upload::{self, Upload};
+use crate::keys::upload;
 use crate::store::{AddOutcome, NewIdentity, Page, RemoveOutcome, Replacement, Window};
 use crate::x509;
 use crate::x509::foreign_certificate::ForeignCertificate;
 
 use super::access::{AccountPermit, Act, AddIdentity, EditIdentity, ReadIdentities, RemoveIdentity, ReplaceIdentity};
 use super::error::Noun;
+use super::identity_material::{Material, Read, default_name, what_a_bundle_has_not};
 use super::keyring::Record;
 use super::{Service, ServiceError};
 
@@ -38,19 +37,6 @@ pub struct IdentityInput {
     /// Takes the place of the identity with the same key, else of the one with this name, if there is one.
     pub replaces: bool,
     pub faults: Vec<Violation>,
-}
-
-/// Certificates and key in whatever form they came.
-#[derive(Default)]
-pub struct Material {
-    /// PEM; may hold the key too.
-    pub certificates: Option<SecretString>,
-    pub private_key: Option<SecretString>,
-    /// DER.
-    pub pkcs12: Option<Zeroizing<Vec<u8>>>,
-    pub passphrase: Option<SecretString>,
-    /// PEM of CAs to verify its servers by.
-    pub trusted_ca: Option<String>,
 }
 
 /// An identity as it is kept now, and what is odd about it.
@@ -162,6 +148,7 @@ impl Service {
         let hosts = read_hosts(&hosts, &mut faults, &mut messages);
         let name = read_name(name, &mut faults);
         faults.extend(check_labels(&labels).err().map(|why| Violation::new("/labels", why)));
+        faults.extend(self.check_cost(permit.account(), &hosts, None).await?);
         if is_ca {
             faults.extend(what_a_bundle_has_not(&material, &hosts, is_primary));
         }
@@ -225,6 +212,9 @@ impl Service {
         self.candidates.clear();
         match outcome {
             AddOutcome::Added => Ok(()),
+            AddOutcome::TooMany => {
+                Err(ServiceError::invalid("", format!("an account can have at most {MAX_IDENTITIES} identities")))
+            }
             AddOutcome::Duplicate(id) => Err(ServiceError::Duplicate(format!(
                 "this certificate is kept already, as {id}; PATCH that one to change its hosts or name"
             ))),
@@ -307,6 +297,8 @@ impl Service {
         let name = read_name(name, &mut faults);
         let wrong_labels = labels.as_ref().and_then(|labels| check_labels(labels).err());
         faults.extend(wrong_labels.map(|why| Violation::new("/labels", why)));
+        faults
+            .extend(self.check_cost(identity.account, hosts.as_deref().unwrap_or_default(), Some(identity.id)).await?);
         if identity.is_ca {
             let asked = hosts.clone().unwrap_or_default();
             faults.extend(what_a_bundle_has_not(&Material::default(), &asked, is_primary == Some(true)));
@@ -403,36 +395,6 @@ impl Service {
         let id = id.ok_or(ServiceError::NotFound(Noun::Identity))?;
         self.store.identity(permit.account(), id).await?.ok_or(ServiceError::NotFound(Noun::Identity))
     }
-
-    /// Opens an upload: stretching a passphrase takes up to a second of a core, so a few are opened at once, off the
-    /// asynchronous threads.
-    async fn read_material(
-        &self,
-        material: Material,
-        is_ca: bool,
-        now: DateTime<Utc>,
-    ) -> Result<Result<Read, Vec<Violation>>, ServiceError> {
-        self.open_upload(move || if is_ca { Read::bundle(&material, now) } else { Read::identity(&material, now) })
-            .await
-    }
-
-    async fn read_for_key(
-        &self,
-        material: Material,
-        key: PrivateKey,
-        now: DateTime<Utc>,
-    ) -> Result<Result<Read, Vec<Violation>>, ServiceError> {
-        self.open_upload(move || Read::for_key(&material, &key, now)).await
-    }
-
-    async fn open_upload<F>(&self, read: F) -> Result<Result<Read, Vec<Violation>>, ServiceError>
-    where
-        F: FnOnce() -> Result<Read, Vec<Violation>> + Send + 'static,
-    {
-        let turn = self.upload_reading.acquire().await;
-        let _turn = turn.map_err(|error| ServiceError::Internal(error.to_string()))?;
-        tokio::task::spawn_blocking(read).await.map_err(|error| ServiceError::Internal(error.to_string()))
-    }
 }
 
 /// What a PATCH asks for; what is `None` stays.
@@ -443,84 +405,6 @@ pub struct EditInput {
     pub is_primary: Option<bool>,
     pub labels: Option<BTreeMap<String, String>>,
     pub faults: Vec<Violation>,
-}
-
-/// An upload that was opened and found good.
-struct Read {
-    /// The leaf first; of a bundle, its CAs as sent.
-    chain: Vec<ForeignCertificate>,
-    private_key: Option<PrivateKey>,
-    trusted: Vec<ForeignCertificate>,
-    messages: Vec<String>,
-}
-
-impl Read {
-    fn identity(material: &Material, now: DateTime<Utc>) -> Result<Self, Vec<Violation>> {
-        let read = upload::read(&material.as_upload(), now)?;
-        Ok(Self {
-            chain: read.chain,
-            private_key: Some(read.private_key),
-            trusted: read.trusted_ca,
-            messages: read.messages,
-        })
-    }
-
-    fn for_key(material: &Material, key: &PrivateKey, now: DateTime<Utc>) -> Result<Self, Vec<Violation>> {
-        let read = upload::read_for_key(&material.as_upload(), key, now)?;
-        Ok(Self { chain: read.chain, private_key: None, trusted: read.trusted_ca, messages: read.messages })
-    }
-
-    fn bundle(material: &Material, now: DateTime<Utc>) -> Result<Self, Vec<Violation>> {
-        let pem = material.certificates.as_ref().map(|pem| pem.expose_secret()).unwrap_or_default();
-        let (chain, messages) = upload::read_authorities(pem, now, "/certificates")?;
-        Ok(Self { chain, private_key: None, trusted: Vec::new(), messages })
-    }
-
-    fn certificates(&self) -> String {
-        pem(&self.chain)
-    }
-
-    fn trusted_ca(&self) -> String {
-        pem(&self.trusted)
-    }
-
-    fn facts(&self) -> Result<IdentityFacts, ServiceError> {
-        let first =
-            self.chain.first().ok_or_else(|| ServiceError::Internal("an upload without a certificate".into()))?;
-        Ok(facts_of(first))
-    }
-}
-
-impl Material {
-    fn as_upload(&self) -> Upload<'_> {
-        Upload {
-            certificates: self.certificates.as_ref().map(|text| text.expose_secret()),
-            private_key: self.private_key.as_ref().map(|text| text.expose_secret()),
-            pkcs12: self.pkcs12.as_deref().map(Vec::as_slice),
-            passphrase: self.passphrase.as_ref(),
-            trusted_ca: self.trusted_ca.as_deref(),
-        }
-    }
-}
-
-pub(super) fn facts_of(certificate: &ForeignCertificate) -> IdentityFacts {
-    IdentityFacts {
-        subject: certificate.subject.clone(),
-        issuer: certificate.issuer.clone(),
-        common_name: certificate.common_name.clone(),
-        serial: certificate.serial.clone(),
-        signature: certificate.signature.clone(),
-        key_type: certificate.key_type.clone(),
-        fingerprint_sha256: certificate.fingerprint_sha256.to_vec(),
-        spki_sha256: certificate.spki_sha256.to_vec(),
-        subject_alternative_names: certificate.subject_alternative_names.clone(),
-        not_before: certificate.not_before,
-        not_after: certificate.not_after,
-    }
-}
-
-pub(super) fn pem(certificates: &[ForeignCertificate]) -> String {
-    certificates.iter().map(ForeignCertificate::to_pem).collect()
 }
 
 /// The patterns that could be read; each fault with its place. A pattern that stands twice counts once.
@@ -545,39 +429,6 @@ pub(super) fn read_hosts(
         }
     }
     read
-}
-
-/// A bundle of CAs is trusted, not presented.
-fn what_a_bundle_has_not(material: &Material, hosts: &[HostPattern], is_primary: bool) -> Vec<Violation> {
-    let has = |pointer: &str, what: &str| Violation::new(pointer, format!("a CA bundle (ca: true) has no {what}"));
-    let mut faults = Vec::new();
-    if material.private_key.is_some() {
-        faults.push(has("/private_key", "private key"));
-    }
-    if material.pkcs12.is_some() {
-        faults.push(has("/pkcs12", "PKCS#12 file; send its certificates in PEM"));
-    }
-    if material.trusted_ca.is_some() {
-        faults.push(has("/trusted_ca", "further CAs to trust; put them into certificates"));
-    }
-    if !hosts.is_empty() {
-        faults.push(has("/hosts", "hosts: it is never presented"));
-    }
-    if is_primary {
-        faults.push(has("/primary", "rank: it is never presented"));
-    }
-    faults
-}
-
-fn default_name(read: &Read) -> String {
-    let label = |certificate: &ForeignCertificate| match certificate.common_name.as_str() {
-        "" => certificate.label(),
-        name => name.to_owned(),
-    };
-    let name = read.chain.first().map(label).unwrap_or_default();
-    let printable: String =
-        name.chars().filter(|character| !character.is_control()).take(identity::MAX_NAME_LENGTH).collect();
-    if printable.trim().is_empty() { "unnamed".into() } else { printable.trim().to_owned() }
 }
 
 /// For the audit log: what was taken in, by public facts only.

@@ -1,5 +1,7 @@
 //! Who relies on an identity, and what its removal would mean for them.
 
+use std::collections::HashMap;
+
 use url::Url;
 
 use crate::domain::audit::Action;
@@ -17,8 +19,9 @@ use super::{Service, ServiceError};
 const MAX_USES: i64 = 1000;
 const MAX_NAME_LENGTH: usize = 120;
 const MAX_LINK_LENGTH: usize = 2048;
-/// So many checks are named in one message.
+/// So many checks are named, and so many hosts looked at.
 const MAX_NAMED: usize = 20;
+const MAX_EXAMINED: usize = 50;
 
 /// Somebody who says that they rely on an identity.
 #[derive(Clone, Debug)]
@@ -118,32 +121,43 @@ impl Service {
         if identity.is_ca || (identity.hosts.is_empty() && !identity.is_primary) {
             return Ok(Vec::new());
         }
+        let mut instead: HashMap<HostName, Option<String>> = HashMap::new();
         let mut messages = Vec::new();
         for check in self.store.checks(identity.account).await? {
             if check.definition.identity != Selector::Auto {
                 continue;
             }
             let Some(host) = host_of(&check.definition.url) else { continue };
-            let first = self.rank(identity.account, &host, None).await?.into_iter().next();
-            if first.is_none_or(|first| first.id != identity.id) {
-                continue;
-            }
-            let next = self.rank(identity.account, &host, Some(identity.id)).await?.into_iter().next();
-            let instead = match next {
-                Some(next) => format!("{:?} ({})", next.name, next.reason),
-                None => "no identity".to_owned(),
-            };
-            messages.push(format!(
-                "the check {:?} on {} presented this identity and now presents {instead}",
-                check.definition.name,
-                host.as_str()
-            ));
-            if messages.len() == MAX_NAMED {
-                messages.push("further checks are not named".into());
+            if messages.len() == MAX_NAMED || (instead.len() == MAX_EXAMINED && !instead.contains_key(&host)) {
+                messages.push("further checks may be affected, and are not named".into());
                 break;
+            }
+            if !instead.contains_key(&host) {
+                let next = self.presented_instead(identity, host.clone()).await?;
+                instead.insert(host.clone(), next);
+            }
+            if let Some(Some(next)) = instead.get(&host) {
+                messages.push(format!(
+                    "the check {:?} on {} presented this identity and now presents {next}",
+                    check.definition.name,
+                    host.as_str()
+                ));
             }
         }
         Ok(messages)
+    }
+
+    /// What a host that is shown this identity would be shown without it; `None` if it is not shown it.
+    async fn presented_instead(&self, identity: &Identity, host: HostName) -> Result<Option<String>, ServiceError> {
+        let mut ranked = self.rank(identity.account, host).await?.into_iter();
+        if ranked.next().is_none_or(|first| first.id != identity.id) {
+            return Ok(None);
+        }
+        // The runners-up are what would come without the choice.
+        Ok(Some(match ranked.next() {
+            Some(next) => format!("{:?} ({})", next.name, next.reason),
+            None => "no identity".to_owned(),
+        }))
     }
 }
 

@@ -4,7 +4,10 @@
 //!
 //! A crash between issuing and storing leaves a certificate whose key is gone with the process: nobody can use it.
 
+use std::sync::Arc;
+
 use chrono::TimeDelta;
+use tokio::sync::Semaphore;
 
 use crate::domain::audit::Action;
 use crate::domain::certificate::Certificate;
@@ -21,10 +24,11 @@ use crate::store::{NewIdentity, Renewal, Replacement, Supersession};
 use crate::x509::foreign_certificate::ForeignCertificate;
 
 use super::access::{AccountPermit, AddIdentity, IssueCertificate, RevokeCertificate, ZonePermit};
-use super::identities::{Duplicates, IdentityInput, Kept, facts_of, pem, read_hosts};
+use super::identities::{Duplicates, IdentityInput, Kept, read_hosts};
+use super::identity_material::{facts_of, pem};
 use super::issuance::{IssueInput, Issued};
 use super::keyring::Record;
-use super::{Service, ServiceError};
+use super::{Service, ServiceError, in_turn};
 
 const DEFAULT_VALIDITY_DAYS: i64 = 90;
 const DEFAULT_GRACE: TimeDelta = TimeDelta::days(1);
@@ -70,7 +74,7 @@ impl Service {
         let now = self.clock.now();
         for (identity, attempts) in self.store.renewals_due(now, BATCH).await? {
             let retry_on = now + pause(attempts);
-            if !self.store.claim_renewal(identity.account, identity.id, attempts, retry_on).await? {
+            if !self.store.claim_renewal(identity.account, identity.id, attempts, now, retry_on).await? {
                 continue;
             }
             if let Err(error) = self.renew(&identity).await {
@@ -100,11 +104,12 @@ impl Service {
         faults.extend(check_labels(&input.labels).err().map(|why| Violation::new("/labels", why)));
         let name = input.name.map(|name| check_name(&name)).transpose();
         let name = name.map_err(|why| faults.push(Violation::new("/name", why))).ok().flatten();
+        faults.extend(self.check_cost(permit.account(), &hosts, None).await?);
         let plan = plan(managed).map_err(|found| faults.extend(found)).ok();
         let Some(plan) = plan.filter(|_| faults.is_empty()) else { return Err(ServiceError::Invalid(faults)) };
         let name = name.unwrap_or_else(|| plan.common_name.clone());
 
-        let fresh = self.issue_for(zone, &plan).await.map_err(below_managed)?;
+        let fresh = self.issue_for(zone, &plan, &self.key_generation).await.map_err(below_managed)?;
         messages.extend(fresh.messages.iter().cloned());
         let id = IdentityId::new(self.random.ordered_id(now));
         let (not_before, not_after) = (fresh.certificate.not_before, fresh.certificate.not_after);
@@ -137,7 +142,7 @@ impl Service {
     async fn renew(&self, identity: &Identity) -> Result<(), ServiceError> {
         let Some(managed) = &identity.managed else { return Ok(()) };
         let zone = self.permit_itself::<IssueCertificate>(managed.zone).await?;
-        let fresh = self.issue_for(&zone, &managed.plan).await?;
+        let fresh = self.issue_for(&zone, &managed.plan, &self.renewal).await?;
         let now = self.clock.now();
         let supersession = Supersession {
             zone: managed.zone,
@@ -185,8 +190,13 @@ impl Service {
     }
 
     /// Makes a key and has the zone issue for it, by the one path that everybody's requests take.
-    async fn issue_for(&self, zone: &ZonePermit<IssueCertificate>, plan: &ManagedPlan) -> Result<Fresh, ServiceError> {
-        let (key, csr) = self.request_for(plan).await?;
+    async fn issue_for(
+        &self,
+        zone: &ZonePermit<IssueCertificate>,
+        plan: &ManagedPlan,
+        turns: &Arc<Semaphore>,
+    ) -> Result<Fresh, ServiceError> {
+        let (key, csr) = self.request_for(plan, turns).await?;
         let input = IssueInput {
             csr: Some(csr),
             validity_days: Some(plan.validity_days),
@@ -200,19 +210,21 @@ impl Service {
         Ok(Fresh { key, chain: chain.map_err(ServiceError::Internal)?, certificate, messages })
     }
 
-    async fn request_for(&self, plan: &ManagedPlan) -> Result<(PrivateKey, String), ServiceError> {
+    async fn request_for(
+        &self,
+        plan: &ManagedPlan,
+        turns: &Arc<Semaphore>,
+    ) -> Result<(PrivateKey, String), ServiceError> {
         let kind = ClientKeyKind::parse(&plan.key_type)
             .ok_or_else(|| ServiceError::Internal(format!("{:?} is no kind of key", plan.key_type)))?;
         let subject = subject(plan);
         let names: Vec<_> = plan.subject_alternative_names.iter().filter_map(|name| read_name(name)).collect();
-        let turn = self.key_generation.acquire().await;
-        let _turn = turn.map_err(|error| ServiceError::Internal(error.to_string()))?;
-        let made = tokio::task::spawn_blocking(move || {
+        in_turn(turns, move || {
             let key = ClientKey::generate(kind)?;
             let csr = key.certification_request(&subject, &names)?;
-            Ok::<_, ServiceError>((PrivateKey::from_pkcs8(key.pkcs8_der())?, csr))
-        });
-        made.await.map_err(|error| ServiceError::Internal(error.to_string()))?
+            Ok((PrivateKey::from_pkcs8(key.pkcs8_der())?, csr))
+        })
+        .await?
     }
 }
 

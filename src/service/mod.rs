@@ -18,6 +18,7 @@ mod expiry;
 pub mod health;
 pub mod hostname_associations;
 pub mod identities;
+pub mod identity_material;
 pub mod identity_uses;
 pub mod issuance;
 pub mod issuers;
@@ -31,6 +32,7 @@ mod random;
 mod secrets;
 mod setup;
 pub mod tokens;
+pub mod turns;
 pub mod zones;
 
 use std::path::PathBuf;
@@ -46,7 +48,7 @@ use crate::domain::id::{AccountId, ZoneId};
 use crate::domain::key::AuthorityKeyType;
 use crate::domain::token::Token;
 use crate::egress::Egress;
-use crate::store::{Candidacy, Store};
+use crate::store::Store;
 
 pub use error::{Noun, ServiceError};
 pub use random::{NoRandomness, Random, RandomSource};
@@ -57,6 +59,7 @@ use cache::Cache;
 use issuers::ZoneIssuer;
 use keyring::Keyring;
 use profiles::Profiles;
+use turns::Turns;
 
 /// Everything the services stand on. One for the process, shared.
 pub struct Service {
@@ -73,13 +76,16 @@ pub struct Service {
     health: health::Health,
     refused_callers: access::RefusedCallers,
     /// Making keys is slow work: one at a time, so that nobody occupies the machine with it.
-    key_generation: Semaphore,
+    key_generation: Arc<Semaphore>,
     /// Opening an upload stretches passphrases: a few at once, for the same reason.
-    upload_reading: Semaphore,
+    upload_reading: Arc<Semaphore>,
+    /// Renewals do not wait for what callers have made.
+    renewal: Arc<Semaphore>,
+    /// Matching many patterns, likewise.
+    matching: Arc<Semaphore>,
     egress: Egress,
-    /// How many outgoing calls by hand there may be at once.
-    outgoing: Semaphore,
-    candidates: Cache<AccountId, Vec<Candidacy>>,
+    turns: Turns,
+    candidates: Cache<AccountId, choices::Candidates>,
     /// Wakes the worker: a transition waits.
     work: Arc<Notify>,
 }
@@ -116,4 +122,20 @@ impl Service {
     pub fn public_url(&self) -> &str {
         &self.options.public_url
     }
+}
+
+/// Does slow work off the asynchronous threads, when its turn has come. The turn lasts as long as the work, also when
+/// nobody waits for it any more: a caller that hangs up makes no room for the next one.
+async fn in_turn<T, F>(turns: &Arc<Semaphore>, work: F) -> Result<T, ServiceError>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    let turn = Arc::clone(turns).acquire_owned().await;
+    let turn = turn.map_err(|error| ServiceError::Internal(error.to_string()))?;
+    let done = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        work()
+    });
+    done.await.map_err(|error| ServiceError::Internal(error.to_string()))
 }

@@ -27,10 +27,9 @@ use super::access::{AccountPermit, UseIdentity};
 use super::choices::Selection;
 use super::identity_uses::host_of;
 use super::keyring::Record;
+use super::turns::Turn;
 use super::{Service, ServiceError};
 
-/// By hand; checks on schedule have the worker's bound.
-pub(super) const MAX_AT_ONCE: usize = 16;
 const MAX_REDIRECTS: usize = 5;
 /// How much of an answer is read, in bytes.
 const MAX_ANSWER: usize = 1024 * 1024;
@@ -70,7 +69,12 @@ pub struct CallInput {
 
 impl Service {
     /// Calls a server once, with an identity: does this certificate work on that host?
-    pub async fn call(&self, permit: &AccountPermit<UseIdentity>, input: CallInput) -> Result<Called, ServiceError> {
+    pub async fn call(
+        &self,
+        permit: &AccountPermit<UseIdentity>,
+        input: CallInput,
+        _turn: Turn,
+    ) -> Result<Called, ServiceError> {
         let account = permit.account();
         let outcome = match self.target(account, input).await {
             Ok(target) => {
@@ -170,11 +174,6 @@ impl Service {
         let presented = match &identity {
             Some(identity) => Some(self.present(identity).await?),
             None => None,
-        };
-        // Calls by hand wait for each other, never checks for them: the worker bounds its own.
-        let _turn = match is_scheduled {
-            true => None,
-            false => Some(self.outgoing.acquire().await.map_err(|error| ServiceError::Internal(error.to_string()))?),
         };
         let exchange = self
             .egress

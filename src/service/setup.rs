@@ -29,7 +29,8 @@ use super::keyring::Keyring;
 use super::pki::Crls;
 use super::profiles::Profiles;
 use super::random::Random;
-use super::{Options, Service, ServiceError, outgoing};
+use super::turns::Turns;
+use super::{Options, Service, ServiceError};
 
 const DEFAULT_ACCOUNT: &str = "default";
 const DEFAULT_ZONE: &str = "default";
@@ -102,7 +103,7 @@ impl Service {
             profiles,
             blocked_keys,
             egress: Egress::new(options.egress.clone()),
-            outgoing: Semaphore::new(outgoing::MAX_AT_ONCE),
+            turns: Turns::new(),
             candidates: Cache::new(),
             options,
             tokens: Cache::new(),
@@ -110,8 +111,10 @@ impl Service {
             crls: Crls::default(),
             health: Health::default(),
             refused_callers: RefusedCallers::default(),
-            key_generation: Semaphore::new(1),
-            upload_reading: Semaphore::new(2),
+            key_generation: Arc::new(Semaphore::new(1)),
+            upload_reading: Arc::new(Semaphore::new(2)),
+            renewal: Arc::new(Semaphore::new(1)),
+            matching: Arc::new(Semaphore::new(1)),
             work: Arc::new(Notify::new()),
             store,
             clock,

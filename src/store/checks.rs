@@ -28,6 +28,8 @@ pub struct ClaimedCheck {
     pub stored: StoredCheck,
     /// A run under an older fence is not recorded.
     pub fence: i64,
+    /// Unix milliseconds. Tells the run's lease from later ones, when the check was edited meanwhile.
+    lease_until: i64,
 }
 
 #[derive(Queryable, Selectable, Insertable)]
@@ -175,7 +177,7 @@ impl Store {
                 return Ok(None);
             }
             let row: CheckRow = own(account, id).select(CheckRow::as_select()).first(connection)?;
-            Ok(Some(ClaimedCheck { fence: row.fence, stored: row.into_domain()? }))
+            Ok(Some(ClaimedCheck { fence: row.fence, lease_until: row.lease_until, stored: row.into_domain()? }))
         })
         .await
     }
@@ -183,14 +185,14 @@ impl Store {
     /// Records a run, ends its lease, and drops the runs beyond those that are kept; `false` when the lease was lost.
     pub async fn record_run(
         &self,
-        account: AccountId,
+        claimed: ClaimedCheck,
         run: Run,
-        fence: i64,
         next_run: Option<DateTime<Utc>>,
         change: Option<(CheckState, DateTime<Utc>, AuditEvent)>,
     ) -> Result<bool, StoreError> {
         self.write(move |connection| {
-            let ours = || own(account, run.check).filter(checks::fence.eq(fence));
+            let account = claimed.stored.check.account;
+            let ours = || own(account, run.check).filter(checks::fence.eq(claimed.fence));
             let updated = diesel::update(ours())
                 .set((
                     checks::last_run_at.eq(millis(run.report.started_on)),
@@ -199,6 +201,7 @@ impl Store {
                 ))
                 .execute(connection)?;
             if updated == 0 {
+                end_lease(connection, &claimed)?;
                 return Ok(false);
             }
             if let Some((state, since, event)) = &change {
@@ -215,16 +218,14 @@ impl Store {
     /// Lets a check go that was claimed and could not be run; its time comes again at `next_run`.
     pub async fn release_check(
         &self,
-        account: AccountId,
-        id: CheckId,
-        fence: i64,
+        claimed: ClaimedCheck,
         next_run: Option<DateTime<Utc>>,
     ) -> Result<(), StoreError> {
         self.write(move |connection| {
-            let ours = own(account, id).filter(checks::fence.eq(fence));
-            let freed = (checks::lease_until.eq(0), checks::next_run_at.eq(next_run.map(millis)));
-            diesel::update(ours).set(freed).execute(connection)?;
-            Ok(())
+            let check = &claimed.stored.check;
+            let ours = own(check.account, check.id).filter(checks::fence.eq(claimed.fence));
+            diesel::update(ours).set(checks::next_run_at.eq(next_run.map(millis))).execute(connection)?;
+            end_lease(connection, &claimed)
         })
         .await
     }
@@ -269,6 +270,14 @@ fn own(account: AccountId, id: CheckId) -> _ {
 fn find(connection: &mut Connection, account: AccountId, id: CheckId) -> Result<Option<StoredCheck>, StoreError> {
     let row = own(account, id).select(CheckRow::as_select()).first(connection).optional()?;
     row.map(CheckRow::into_domain).transpose()
+}
+
+/// Ends the lease of a run, also of one that an edit has disowned, and of no later one.
+fn end_lease(connection: &mut Connection, claimed: &ClaimedCheck) -> Result<(), StoreError> {
+    let check = &claimed.stored.check;
+    let ours = own(check.account, check.id).filter(checks::lease_until.eq(claimed.lease_until));
+    diesel::update(ours).set(checks::lease_until.eq(0)).execute(connection)?;
+    Ok(())
 }
 
 fn insert_run(connection: &mut Connection, account: AccountId, run: &Run) -> Result<(), StoreError> {

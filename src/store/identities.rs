@@ -8,7 +8,7 @@ use diesel::prelude::*;
 use crate::domain::audit::AuditEvent;
 use crate::domain::host_pattern::HostPattern;
 use crate::domain::id::{AccountId, IdentityId};
-use crate::domain::identity::{Identity, IdentityEdit, IdentityFacts, IdentityFilter, Use};
+use crate::domain::identity::{Identity, IdentityEdit, IdentityFacts, IdentityFilter, MAX_IDENTITIES, Use};
 
 use super::authorities::SealedKey;
 use super::certificates::{Page, Window};
@@ -53,6 +53,8 @@ pub enum AddOutcome {
     Added,
     /// The account has this very certificate already.
     Duplicate(IdentityId),
+    /// The account has as many as it may have.
+    TooMany,
 }
 
 /// What became of a removal.
@@ -156,6 +158,12 @@ impl Store {
     ) -> Result<AddOutcome, StoreError> {
         self.write(move |connection| {
             let identity = &new.identity;
+            let of_account =
+                identities::table.filter(identities::account_id.eq(identity.account.as_bytes().as_slice()));
+            let count: i64 = of_account.count().get_result(connection)?;
+            if count >= MAX_IDENTITIES {
+                return Ok(AddOutcome::TooMany);
+            }
             if refuses_duplicates && let Some(duplicate) = duplicate_of(connection, identity)? {
                 return Ok(AddOutcome::Duplicate(duplicate));
             }
@@ -249,17 +257,22 @@ impl Store {
         .await
     }
 
-    /// Identities of all accounts that end before a time and after another: for expiry notices.
-    pub async fn identities_ending(
+    /// Identities of all accounts that end between two times and of which no notice of so few days was given, the nearest
+    /// end first, at most `limit`; each with the last notice.
+    pub async fn identities_to_announce(
         &self,
-        after: DateTime<Utc>,
+        now: DateTime<Utc>,
         before: DateTime<Utc>,
+        within_days: i16,
+        limit: i64,
     ) -> Result<Vec<(Identity, Option<i16>)>, StoreError> {
         self.read(move |connection| {
             let rows: Vec<(IdentityRow, Option<i16>)> = identities::table
-                .filter(identities::not_after.gt(millis(after)))
+                .filter(identities::not_after.gt(millis(now)))
                 .filter(identities::not_after.le(millis(before)))
+                .filter(identities::expiry_notice.is_null().or(identities::expiry_notice.gt(within_days)))
                 .order(identities::not_after)
+                .limit(limit)
                 .select((IdentityRow::as_select(), identities::expiry_notice))
                 .load(connection)?;
             rows.into_iter().map(|(row, notice)| Ok((row.into_domain(None)?, notice))).collect()

@@ -79,13 +79,17 @@ impl Store {
         account: AccountId,
         id: IdentityId,
         attempts: i32,
+        now: DateTime<Utc>,
         retry_on: DateTime<Utc>,
     ) -> Result<bool, StoreError> {
         self.write(move |connection| {
             let unchanged = managed_identities::table
                 .filter(managed_identities::identity_id.eq(id.as_bytes().as_slice()))
                 .filter(managed_identities::account_id.eq(account.as_bytes().as_slice()))
-                .filter(managed_identities::attempts.eq(attempts));
+                .filter(managed_identities::attempts.eq(attempts))
+                // Somebody may have renewed it since it was read, which begins to count anew.
+                .filter(managed_identities::renew_at.le(millis(now)))
+                .filter(managed_identities::retry_at.le(millis(now)));
             let claimed = diesel::update(unchanged)
                 .set((
                     managed_identities::attempts.eq(attempts.saturating_add(1)),

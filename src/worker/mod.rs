@@ -6,6 +6,7 @@
 //! somebody else has taken over is refused by the store.
 
 mod checks;
+mod identities;
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -24,20 +25,24 @@ use crate::service::{Service, ServiceError};
 use crate::store::Lease;
 
 use checks::CheckRunner;
+use identities::IdentityKeeper;
 
 /// How long the worker waits when nobody wakes it: finds what other processes queued, and what is to be tried again.
 const ROUND: Duration = Duration::from_millis(500);
-const HOUSEKEEPING: TimeDelta = TimeDelta::minutes(10);
+const HOUSEKEEPING: TimeDelta = TimeDelta::hours(1);
 
 /// Starts the worker; it ends after its current round once `stop` turns true.
 pub fn start(service: Arc<Service>, stop: watch::Receiver<bool>) -> JoinHandle<()> {
     let checks = CheckRunner::new(Arc::clone(&service)).run(stop.clone());
+    let identities = IdentityKeeper::new(Arc::clone(&service)).run(stop.clone());
     let worker = Worker { service, owner: Uuid::new_v4(), leases: HashMap::new(), housekeeping_at: None }.run(stop);
     tokio::spawn(async move {
-        let checks = tokio::spawn(checks);
+        let beside = [tokio::spawn(checks), tokio::spawn(identities)];
         worker.await;
-        // Ends at the same signal, and catches the panics of its runs itself.
-        let _ = checks.await;
+        // They end at the same signal, and catch the panics of what they do themselves.
+        for task in beside {
+            let _ = task.await;
+        }
     })
 }
 
@@ -77,7 +82,6 @@ impl Worker {
             let _ = self.publish(authority).await;
         }
         self.service.measure_transitions().await?;
-        self.service.keep_identities_fresh().await?;
         self.keep_house().await
     }
 
@@ -119,7 +123,6 @@ impl Worker {
             return Ok(());
         }
         self.service.forget_idempotency_keys().await?;
-        self.service.note_expiring_identities().await?;
         self.housekeeping_at = Some(now);
         Ok(())
     }

@@ -88,7 +88,12 @@ async fn a_check_is_run_by_one_at_a_time_wherever_it_is_run() {
     let url = format!("https://127.0.0.1:{}/", silent.local_addr().unwrap().port());
     let id = installation.create(definition(&url)).await.id;
     let (one, two) = (installation.in_account().await, installation.in_account().await);
-    let (first, second) = tokio::join!(installation.service.run_check(&one, Some(id)), other.run_check(&two, Some(id)));
+    let turn_one = installation.service.turn(&one).await.unwrap();
+    let turn_two = other.turn(&two).await.unwrap();
+    let (first, second) = tokio::join!(
+        installation.service.run_check(&one, Some(id), turn_one),
+        other.run_check(&two, Some(id), turn_two)
+    );
     assert!(first.is_ok() != second.is_ok(), "one of them ran it");
     let runs = installation.service.runs(&installation.in_account().await, Some(id)).await.unwrap();
     assert_eq!(runs.len(), 1);
@@ -104,12 +109,13 @@ async fn a_run_under_which_the_check_was_edited_is_not_recorded() {
     let url = format!("https://127.0.0.1:{}/", silent.local_addr().unwrap().port());
     let id = installation.create(definition(&url)).await.id;
     let permit = installation.in_account().await;
+    let turn = installation.service.turn(&permit).await.unwrap();
     let edit = async {
         countersign::clock::Clock::system().sleep(Duration::from_millis(100)).await;
         let renamed = CheckInput { name: Some("renamed".into()), ..CheckInput::default() };
         installation.edit(id, renamed).await.unwrap()
     };
-    let (run, _) = tokio::join!(installation.service.run_check(&permit, Some(id)), edit);
+    let (run, _) = tokio::join!(installation.service.run_check(&permit, Some(id), turn), edit);
     run.unwrap();
     assert!(installation.service.runs(&installation.in_account().await, Some(id)).await.unwrap().is_empty());
     assert_eq!(installation.service.check(&installation.in_account().await, Some(id)).await.unwrap().state, None);
@@ -122,7 +128,8 @@ async fn only_the_last_hundred_runs_are_kept() {
     let permit = installation.in_account().await;
     for _ in 0..103 {
         installation.clock.advance(Duration::from_secs(1));
-        installation.service.run_check(&permit, Some(id)).await.unwrap();
+        let turn = installation.service.turn(&permit).await.unwrap();
+        installation.service.run_check(&permit, Some(id), turn).await.unwrap();
     }
     assert_eq!(installation.count("SELECT COUNT(*) FROM check_runs"), 100);
 }

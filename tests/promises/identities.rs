@@ -11,7 +11,8 @@ use countersign::domain::identity::{Identity, IdentityFilter};
 use countersign::domain::reason::RevocationReason;
 use countersign::domain::status::Status;
 use countersign::service::access::{AccountPermit, Act};
-use countersign::service::identities::{Duplicates, EditInput, IdentityInput, Material};
+use countersign::service::identities::{Duplicates, EditInput, IdentityInput};
+use countersign::service::identity_material::Material;
 use countersign::service::managed_identities::ManagedInput;
 use countersign::service::{Service, ServiceError};
 use countersign::store::Window;
@@ -250,7 +251,9 @@ async fn a_sealed_key_moved_to_another_identity_does_not_open() {
         identity: Some(Selector::Explicit(one.id)),
         ..Default::default()
     };
-    let refused = installation.service.call(&installation.in_account().await, call).await;
+    let permit = installation.in_account().await;
+    let turn = installation.service.turn(&permit).await.unwrap();
+    let refused = installation.service.call(&permit, call, turn).await;
     assert!(matches!(refused, Err(ServiceError::Signing(_))), "{:?}", refused.err());
 }
 
@@ -279,7 +282,8 @@ async fn an_account_sees_only_its_own_identities() {
         ..Default::default()
     };
     let use_it = service.permit_in_account(caller, account).await.unwrap();
-    let Err(ServiceError::Invalid(faults)) = service.call(&use_it, call).await else { panic!("it is refused") };
+    let turn = service.turn(&use_it).await.unwrap();
+    let Err(ServiceError::Invalid(faults)) = service.call(&use_it, call, turn).await else { panic!("it is refused") };
     assert_eq!(faults.first().unwrap().pointer, "/identity");
 }
 

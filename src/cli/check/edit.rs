@@ -1,6 +1,6 @@
 //! `countersign check create`, `edit`, `enable`, `disable` and `remove`
 
-use clap::{Arg, Args};
+use clap::Args;
 use serde_json::json;
 
 use super::definition::{Definition, Part};
@@ -17,17 +17,16 @@ const USUAL_INTERVAL_SECONDS: u64 = 60;
 ///
 /// Examples:
 ///
-///   countersign check create partner-health --url https://api.partner.example/health --latency 2s
-///   countersign check create orders --url https://api.partner.example/orders --manual
+///   countersign check create partner-health https://api.partner.example/health --latency 2s
+///   countersign check create orders https://api.partner.example/orders --manual
 ///       --identity partner --secret-header Authorization@token --expect-json /status=open
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment, mut_arg("url", as_server))]
+#[command(verbatim_doc_comment)]
 pub struct Create {
     /// What it is to be called
     name: String,
 
-    /// The https address to call; the Countersign to talk to is named with --server here
-    #[arg(long = "url", value_name = "URL")]
+    /// The https address to call
     address: String,
 
     #[command(flatten)]
@@ -45,7 +44,7 @@ pub struct Create {
 ///   countersign check edit partner-health --every 5m --latency 500ms
 ///   countersign check edit partner-health --clear headers --clear body --method GET
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment, mut_arg("url", as_server))]
+#[command(verbatim_doc_comment)]
 pub struct Edit {
     /// The check, by name or id
     #[arg(value_name = "NAME|ID")]
@@ -55,8 +54,8 @@ pub struct Edit {
     #[arg(long, value_name = "NEW")]
     name: Option<String>,
 
-    /// Call another https address; the Countersign to talk to is named with --server here
-    #[arg(long = "url", value_name = "URL")]
+    /// Call another https address
+    #[arg(long, value_name = "ADDRESS")]
     address: Option<String>,
 
     /// Take something away; repeat for more
@@ -114,11 +113,6 @@ struct Chosen {
 
     #[command(flatten)]
     place: InAccount,
-}
-
-/// A check has an address of its own, so that of the server is called otherwise beside it.
-fn as_server(url: Arg) -> Arg {
-    url.long("server")
 }
 
 pub async fn create(arguments: Create, context: &Context) -> Result<(), CliError> {

@@ -36,6 +36,15 @@ impl Matcher {
         Some(Self::Glob(items.into_boxed_slice()))
     }
 
+    /// How many steps it takes at most for each character of a host.
+    pub fn cost(&self) -> usize {
+        match self {
+            Self::Exact(_) | Self::End(_) => 1,
+            Self::Glob(items) => items.len(),
+            Self::Automaton(automaton) => automaton.cost(),
+        }
+    }
+
     pub fn matches(&self, host: &str) -> bool {
         match self {
             Self::Exact(name) => name == host,
@@ -106,6 +115,12 @@ impl Automaton {
         let mut automaton = Self { states: Vec::new(), end: literals(end).unwrap_or_default() };
         automaton.add(start);
         automaton
+    }
+
+    /// States, and the ways between them.
+    fn cost(&self) -> usize {
+        let ways = |state: &State| if let State::Fork(to) = state { to.len() } else { 1 };
+        self.states.iter().map(ways).sum()
     }
 
     fn add(&mut self, items: &[Item]) {

@@ -165,7 +165,8 @@ pub async fn run(
     service: web::Data<Service>,
 ) -> Result<HttpResponse, ApiError> {
     let (service, id) = (service.into_inner(), check_id(&request));
-    let finished = to_the_end(async move { service.run_check(&permit.0, id).await }).await?;
+    let turn = service.turn(&permit.0).await?;
+    let finished = to_the_end(async move { service.run_check(&permit.0, id, turn).await }).await?;
     Ok(envelope::success(WireRun::with_answer(finished.run, finished.called)))
 }
 

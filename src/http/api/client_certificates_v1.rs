@@ -7,7 +7,8 @@ use utoipa::ToSchema;
 use crate::domain::id::IdentityId;
 use crate::domain::identity::{Identity, IdentityFilter};
 use crate::service::access::{AddIdentity, ReadIdentities, RemoveIdentity};
-use crate::service::identities::{Duplicates, IdentityInput, Material};
+use crate::service::identities::{Duplicates, IdentityInput};
+use crate::service::identity_material::Material;
 use crate::service::{Noun, Service, ServiceError};
 use crate::store::Window;
 

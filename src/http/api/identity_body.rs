@@ -11,7 +11,8 @@ use zeroize::Zeroizing;
 
 use crate::domain::id::ZoneId;
 use crate::domain::subject_alternative_name::{SubjectAlternativeName, SubjectAlternativeNameType};
-use crate::service::identities::{EditInput, IdentityInput, Material};
+use crate::service::identities::{EditInput, IdentityInput};
+use crate::service::identity_material::Material;
 use crate::service::managed_identities::ManagedInput;
 
 use crate::http::body::{Fields, integer, string, strings};

@@ -88,7 +88,8 @@ pub async fn call(
 ) -> Result<HttpResponse, ApiError> {
     let fields = recorded(&service, &permit.0, fields(payload).await).await?;
     let (service, input) = (service.into_inner(), check_body::call(fields));
-    let called = to_the_end(async move { service.call(&permit.0, input).await }).await?;
+    let turn = service.turn(&permit.0).await?;
+    let called = to_the_end(async move { service.call(&permit.0, input, turn).await }).await?;
     Ok(envelope::success(WireCall::from(called)))
 }
 
