@@ -121,6 +121,12 @@ def split(encoded):
     return members
 
 
+def content(encoded):
+    """The content of the outermost value."""
+    _, start, end = _header(encoded, 0)
+    return encoded[start:end]
+
+
 def _header(encoded, at):
     tag, length, start = encoded[at], encoded[at + 1], at + 2
     if length & 0x80:
@@ -133,3 +139,8 @@ def pem(der, label="CERTIFICATE REQUEST"):
     lines = base64.encodebytes(der).decode().replace("\n", "")
     wrapped = "\n".join(lines[i:i + 64] for i in range(0, len(lines), 64))
     return f"-----BEGIN {label}-----\n{wrapped}\n-----END {label}-----\n"
+
+
+def of_pem(text):
+    """The DER of one PEM block."""
+    return base64.b64decode("".join(line for line in text.splitlines() if not line.startswith("-----")))
