@@ -26,6 +26,7 @@ const RESERVED_FILES: u64 = 128;
 /// Serves until SIGTERM or SIGINT, then finishes what is in flight.
 pub async fn run(config: Config) -> Result<(), CliError> {
     let DatabaseUrl::Sqlite(database) = &config.database;
+    refuse_core_dumps();
     create_private_folder(&config.data_dir)?;
     if let Some(folder) = database.parent() {
         create_private_folder(folder)?;
@@ -63,6 +64,13 @@ pub async fn run(config: Config) -> Result<(), CliError> {
     let _ = worker.await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// A core dump would hold the master key.
+fn refuse_core_dumps() {
+    if let Err(error) = rlimit::Resource::CORE.set(0, 0) {
+        tracing::warn!(%error, "core dumps cannot be switched off");
+    }
 }
 
 /// As many as the system lets us have files for, but for those that the database and the logs need: connections that are

@@ -1,5 +1,7 @@
 //! API checks: a call that is made at intervals with an identity, and what is expected of the answer.
 
+use std::fmt;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::expectation::Expectations;
@@ -81,6 +83,16 @@ pub enum CheckState {
     Failing,
 }
 
+impl fmt::Display for Selector {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => formatter.write_str("auto"),
+            Self::None => formatter.write_str("none"),
+            Self::Explicit(id) => fmt::Display::fmt(id, formatter),
+        }
+    }
+}
+
 impl CheckState {
     pub fn as_str(self) -> &'static str {
         match self {
@@ -108,6 +120,20 @@ impl CheckState {
 }
 
 impl Definition {
+    /// For the audit log: what is called and with what. What stands behind the path may be a secret.
+    pub fn described(&self) -> String {
+        let address = self.url.split(['?', '#']).next().unwrap_or_default();
+        let mut words = format!("{:?}: {} {address}, identity {}", self.name, self.method, self.identity);
+        if let Some(id) = self.trusted_ca {
+            words.push_str(&format!(", CA bundle {id}"));
+        }
+        match self.interval_seconds.filter(|_| self.is_enabled) {
+            Some(seconds) => words.push_str(&format!(", every {seconds} s")),
+            None => words.push_str(", by hand"),
+        }
+        words
+    }
+
     pub fn is_scheduled(&self) -> bool {
         self.is_enabled && self.interval_seconds.is_some()
     }

@@ -10,6 +10,9 @@ use super::check::CheckState;
 
 const MAX_EXPECTATIONS: usize = 50;
 const MAX_TEXT: usize = 2048;
+/// So many findings are told, each in so many characters: they name what was expected, and are kept with every run.
+const MAX_FINDINGS: usize = 20;
+const MAX_FINDING: usize = 200;
 
 /// All must hold. Without a word about the status, a 2xx is expected.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -107,6 +110,10 @@ impl Expectations {
                 let message = "a path is a JSON Pointer such as /items/0/id, or $.items[0].id";
                 faults.push((format!("/json/{index}/path"), message.into()));
             }
+            let equals = rule.equals.as_ref().map(|value| value.to_string().len()).unwrap_or_default();
+            if equals > MAX_TEXT || rule.contains.as_ref().is_some_and(|text| text.len() > MAX_TEXT) {
+                faults.push((format!("/json/{index}"), format!("what is expected has at most {MAX_TEXT} bytes")));
+            }
         }
         if self.certificate_days_left.is_some_and(|days| days > 3650) {
             faults.push(("/certificate_days_left".into(), "certificate_days_left is at most 3650".into()));
@@ -133,7 +140,7 @@ impl Expectations {
             (true, true) => CheckState::Passing,
         };
         failing.append(&mut degraded);
-        Judgement { state, findings: failing }
+        Judgement { state, findings: failing.into_iter().take(MAX_FINDINGS).map(shortened).collect() }
     }
 
     fn judge_status(&self, status: u16) -> Option<String> {
@@ -226,15 +233,22 @@ impl HeaderRule {
 impl JsonRule {
     fn judge(&self, document: &Value) -> Option<String> {
         let path = &self.path;
-        let Some(value) = pointer(path).and_then(|pointer| document.pointer(&pointer).cloned()) else {
+        let Some(value) = pointer(path).and_then(|pointer| document.pointer(&pointer)) else {
             return Some(format!("the answer has nothing at {path}"));
         };
-        let is_right = self.equals.as_ref().is_none_or(|expected| same(expected, &value))
+        let is_right = self.equals.as_ref().is_none_or(|expected| same(expected, value))
             && self
                 .contains
                 .as_ref()
                 .is_none_or(|text| value.as_str().is_some_and(|held| held.contains(text.as_str())));
         (!is_right).then(|| format!("the value at {path} is not as expected"))
+    }
+}
+
+fn shortened(finding: String) -> String {
+    match finding.char_indices().nth(MAX_FINDING) {
+        Some((end, _)) => format!("{}…", finding.split_at(end).0),
+        None => finding,
     }
 }
 

@@ -130,6 +130,7 @@ fn refuse_what_is_no_pattern(text: &str) -> Result<(), String> {
     if text.len() > MAX_PATTERN_BYTES {
         return Err(format!("a host pattern has at most {MAX_PATTERN_BYTES} bytes, and this one has {}", text.len()));
     }
+    host_name::refuse_secrets(text)?;
     if text.starts_with('#') {
         return Err(format!("{text:?} is a comment and matches no host; leave out the #"));
     }

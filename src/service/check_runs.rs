@@ -72,9 +72,11 @@ impl Service {
         let claimed = self.store.claim_check(account, id, now, LEASE_MARGIN, false).await?;
         let busy =
             || ServiceError::invalid("", "the check is being run at this moment; its result will be among its runs");
-        let finished = self.run_claimed(claimed.ok_or_else(busy)?, false).await?;
+        let claimed = claimed.ok_or_else(busy)?;
+        let described = claimed.stored.check.definition.described();
+        let finished = self.run_claimed(claimed, false).await?;
         let mut event = self.event(permit.caller().actor(), account, None, Action::RunCheck, id.to_string());
-        event.detail = finished.run.state.as_str().to_owned();
+        event.detail = format!("{}, {}", described, finished.run.state.as_str());
         self.store.record(event).await?;
         Ok(finished)
     }

@@ -9,7 +9,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::domain::audit::Action;
 use crate::domain::check::{
-    self, Check, CheckBody, CheckHeader, DEFAULT_TIMEOUT_MILLIS, Definition, MAX_INTERVAL_SECONDS,
+    self, Check, CheckBody, CheckHeader, CheckState, DEFAULT_TIMEOUT_MILLIS, Definition, MAX_INTERVAL_SECONDS,
     MIN_INTERVAL_SECONDS, Selector,
 };
 use crate::domain::expectation::Expectations;
@@ -17,7 +17,7 @@ use crate::domain::id::{CheckId, IdentityId};
 use crate::domain::run::Run;
 use crate::domain::text::label;
 use crate::domain::violation::Violation;
-use crate::store::{SealedKey, StoredCheck};
+use crate::store::{Page, SealedKey, StoredCheck, Window};
 
 use super::access::{AccountPermit, ReadIdentities, WriteChecks};
 use super::error::Noun;
@@ -27,9 +27,11 @@ use super::{Service, ServiceError};
 
 const MAX_NAME_LENGTH: usize = 120;
 const MAX_CHECKS: i64 = 1000;
+/// How often an edit is decided anew because the check was changed or run in between.
+const MAX_DECISIONS: usize = 16;
 
 /// What a caller sent of a check, as far as it could be read; what is `None` has its default, or stays.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct CheckInput {
     pub name: Option<String>,
     pub url: Option<String>,
@@ -49,6 +51,7 @@ pub struct CheckInput {
 }
 
 /// A header as it was sent. Without a value, a secret one of the same name stays as it is.
+#[derive(Clone)]
 pub struct HeaderInput {
     pub name: String,
     pub value: Option<SecretString>,
@@ -57,9 +60,14 @@ pub struct HeaderInput {
 }
 
 impl Service {
-    /// The account's checks, oldest first.
-    pub async fn checks(&self, permit: &AccountPermit<ReadIdentities>) -> Result<Vec<Check>, ServiceError> {
-        Ok(self.store.checks(permit.account()).await?)
+    /// The account's checks, of one state or of all, oldest first.
+    pub async fn checks(
+        &self,
+        permit: &AccountPermit<ReadIdentities>,
+        state: Option<CheckState>,
+        window: Window,
+    ) -> Result<Page<Check>, ServiceError> {
+        Ok(self.store.checks(permit.account(), state, window).await?)
     }
 
     pub async fn check(
@@ -135,8 +143,8 @@ impl Service {
         let sealed_secrets = self.seal_secrets(id, &defined.secrets)?;
         let mut event =
             self.event(permit.caller().actor(), permit.account(), None, Action::CreateCheck, id.to_string());
-        event.detail = format!("{:?}", check.definition.name);
-        let new = StoredCheck { check: check.clone(), sealed_secrets };
+        event.detail = check.definition.described();
+        let new = StoredCheck { check: check.clone(), sealed_secrets, fence: 0 };
         if !self.store.create_check(new, MAX_CHECKS, event).await? {
             return Err(ServiceError::invalid("", format!("an account can have at most {MAX_CHECKS} checks")));
         }
@@ -151,9 +159,30 @@ impl Service {
         input: CheckInput,
     ) -> Result<Check, ServiceError> {
         let id = id.ok_or(ServiceError::NotFound(Noun::Check))?;
-        let stored = self.store.check_by_id(permit.account(), id).await?;
-        let StoredCheck { check, sealed_secrets } = stored.ok_or(ServiceError::NotFound(Noun::Check))?;
-        let secrets = self.open_secrets(id, sealed_secrets.as_ref())?;
+        for _ in 0..MAX_DECISIONS {
+            let stored = self.store.check_by_id(permit.account(), id).await?;
+            let stored = stored.ok_or(ServiceError::NotFound(Noun::Check))?;
+            let edited = self.edited(permit, &stored, input.clone()).await?;
+            let mut event =
+                self.event(permit.caller().actor(), permit.account(), None, Action::EditCheck, id.to_string());
+            event.detail = edited.check.definition.described();
+            if self.store.edit_check(edited.clone(), event).await? {
+                self.work.notify_one();
+                return Ok(edited.check);
+            }
+        }
+        Err(ServiceError::Unavailable("the check is being changed by many at once".into()))
+    }
+
+    /// What an edit makes of a check as it was read.
+    async fn edited(
+        &self,
+        permit: &AccountPermit<WriteChecks>,
+        stored: &StoredCheck,
+        input: CheckInput,
+    ) -> Result<StoredCheck, ServiceError> {
+        let check = stored.check.clone();
+        let secrets = self.open_secrets(check.id, stored.sealed_secrets.as_ref())?;
         let before = check.definition.clone();
         let Defined { definition, secrets } = self.define(permit, check.definition, secrets, input).await?;
         let now = self.clock.now();
@@ -165,15 +194,9 @@ impl Service {
             (true, true) => Some(now),
             (true, false) => check.next_run_on,
         };
-        let edited = Check { definition, next_run_on, updated_on: now, ..check };
-        let mut event = self.event(permit.caller().actor(), permit.account(), None, Action::EditCheck, id.to_string());
-        event.detail = format!("{:?}", edited.definition.name);
-        let stored = StoredCheck { check: edited.clone(), sealed_secrets: self.seal_secrets(id, &secrets)? };
-        if !self.store.edit_check(stored, event).await? {
-            return Err(ServiceError::NotFound(Noun::Check));
-        }
-        self.work.notify_one();
-        Ok(edited)
+        let sealed_secrets = self.seal_secrets(check.id, &secrets)?;
+        let check = Check { definition, next_run_on, updated_on: now, ..check };
+        Ok(StoredCheck { check, sealed_secrets, fence: stored.fence })
     }
 
     async fn delete_check_or_refuse(
@@ -182,7 +205,11 @@ impl Service {
         id: Option<CheckId>,
     ) -> Result<CheckId, ServiceError> {
         let id = id.ok_or(ServiceError::NotFound(Noun::Check))?;
-        let event = self.event(permit.caller().actor(), permit.account(), None, Action::DeleteCheck, id.to_string());
+        let stored = self.store.check_by_id(permit.account(), id).await?;
+        let stored = stored.ok_or(ServiceError::NotFound(Noun::Check))?;
+        let mut event =
+            self.event(permit.caller().actor(), permit.account(), None, Action::DeleteCheck, id.to_string());
+        event.detail = stored.check.definition.described();
         if !self.store.delete_check(permit.account(), id, event).await? {
             return Err(ServiceError::NotFound(Noun::Check));
         }
@@ -280,7 +307,7 @@ struct Laid {
 
 fn lay_over(mut definition: Definition, before: Secrets, input: CheckInput) -> Laid {
     let mut faults = input.faults;
-    let before_headers = definition.headers.clone();
+    let mut sealed = sealed_headers(&definition.headers);
     let before_place = place(&definition);
     definition.name = input.name.map(|name| name.trim().to_owned()).unwrap_or(definition.name);
     definition.url = input.url.unwrap_or(definition.url);
@@ -299,7 +326,7 @@ fn lay_over(mut definition: Definition, before: Secrets, input: CheckInput) -> L
     let mut headers = Vec::new();
     let mut shown = Vec::new();
     for (index, header) in sent.into_iter().enumerate() {
-        let kept = if header.value.is_none() { kept_value(&before_headers, &before, &header.name) } else { None };
+        let kept = if header.value.is_none() { take_kept(&mut sealed, &before, &header.name) } else { None };
         let is_kept = kept.is_some();
         let mut refuse = |why: &str| faults.push(Violation::new(format!("/headers/{index}/value"), why));
         if is_kept && header.is_secret == Some(false) {
@@ -372,9 +399,16 @@ fn unchanged(headers: &[CheckHeader]) -> Vec<HeaderInput> {
     headers.iter().map(as_sent).collect()
 }
 
-/// The sealed value of the header of that name.
-fn kept_value(headers: &[CheckHeader], secrets: &Secrets, name: &str) -> Option<SecretString> {
-    let place = headers.iter().position(|kept| kept.name.eq_ignore_ascii_case(name) && kept.value.is_none())?;
+/// The sealed headers by name, each with its place among the secrets.
+fn sealed_headers(headers: &[CheckHeader]) -> Vec<(String, usize)> {
+    let sealed = headers.iter().enumerate().filter(|(_, header)| header.value.is_none());
+    sealed.map(|(place, header)| (header.name.to_ascii_lowercase(), place)).collect()
+}
+
+/// The value of the next sealed header of that name: of several, each is taken once.
+fn take_kept(sealed: &mut Vec<(String, usize)>, secrets: &Secrets, name: &str) -> Option<SecretString> {
+    let next = sealed.iter().position(|(kept, _)| kept.eq_ignore_ascii_case(name))?;
+    let (_, place) = sealed.remove(next);
     secrets.header(place).map(|value| SecretString::from(value.to_owned()))
 }
 

@@ -32,6 +32,10 @@ impl Service {
         if !violations.is_empty() {
             return self.recorded(permit, "", Err(ServiceError::Invalid(violations))).await;
         }
+        // A bundle that is gone took its list with it.
+        if hostnames.is_empty() && !self.is_there(permit, bundle).await? {
+            return Ok(hostnames);
+        }
         let zone = permit.zone();
         let mut event = self.event(
             permit.caller().actor(),
@@ -53,10 +57,19 @@ impl Service {
         hostnames: &[String],
     ) -> Result<Option<Violation>, ServiceError> {
         let Some(id) = bundle.filter(|_| !hostnames.is_empty()) else { return Ok(None) };
-        let found = self.store.identity(permit.account(), id).await?;
-        let is_there = found.is_some_and(|identity| identity.is_ca);
+        let is_there = self.is_there(permit, bundle).await?;
         let message = format!("the account has no CA bundle {id}; upload one to mtls_certificates with ca: true");
         Ok((!is_there).then(|| Violation::new("/mtls_certificate_id", message)))
+    }
+    /// The zone's own authority always is.
+    async fn is_there(
+        &self,
+        permit: &ZonePermit<WriteAuthorities>,
+        bundle: Option<IdentityId>,
+    ) -> Result<bool, ServiceError> {
+        let Some(id) = bundle else { return Ok(true) };
+        let found = self.store.identity(permit.account(), id).await?;
+        Ok(found.is_some_and(|identity| identity.is_ca))
     }
 }
 

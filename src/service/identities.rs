@@ -46,6 +46,9 @@ pub struct Kept {
     pub messages: Vec<String>,
 }
 
+/// How many of those who rely on an identity are named when its removal is refused.
+const MAX_NAMED: usize = 20;
+
 /// Which uploads are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Duplicates {
@@ -345,7 +348,11 @@ impl Service {
             }
             RemoveOutcome::Unknown => Err(ServiceError::NotFound(Noun::Identity)),
             RemoveOutcome::InUse(uses) => {
-                let named: Vec<String> = uses.iter().map(|using| format!("{} {:?}", using.kind, using.name)).collect();
+                let mut named: Vec<String> =
+                    uses.iter().take(MAX_NAMED).map(|using| format!("{} {:?}", using.kind, using.name)).collect();
+                if uses.len() > MAX_NAMED {
+                    named.push(format!("{} more", uses.len() - MAX_NAMED));
+                }
                 Err(ServiceError::InUse(format!(
                     "Certificate cannot be deleted while in use. It is used by {}; force=true removes it all the same",
                     named.join(", ")

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use url::Url;
 
 use crate::domain::audit::Action;
-use crate::domain::check::Selector;
 use crate::domain::host_pattern::HostName;
 use crate::domain::id::IdentityId;
 use crate::domain::identity::{Identity, Use};
@@ -123,11 +122,8 @@ impl Service {
         }
         let mut instead: HashMap<HostName, Option<String>> = HashMap::new();
         let mut messages = Vec::new();
-        for check in self.store.checks(identity.account).await? {
-            if check.definition.identity != Selector::Auto {
-                continue;
-            }
-            let Some(host) = host_of(&check.definition.url) else { continue };
+        for (name, url) in self.store.checks_by_host(identity.account).await? {
+            let Some(host) = host_of(&url) else { continue };
             if messages.len() == MAX_NAMED || (instead.len() == MAX_EXAMINED && !instead.contains_key(&host)) {
                 messages.push("further checks may be affected, and are not named".into());
                 break;
@@ -139,7 +135,7 @@ impl Service {
             if let Some(Some(next)) = instead.get(&host) {
                 messages.push(format!(
                     "the check {:?} on {} presented this identity and now presents {next}",
-                    check.definition.name,
+                    name,
                     host.as_str()
                 ));
             }

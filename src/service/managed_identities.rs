@@ -135,7 +135,14 @@ impl Service {
             updated_on: now,
         };
         let sealed_key = Some(self.keyring.seal(Record::Identity(id), fresh.key.pkcs8_der())?);
-        self.keep_identity(permit, NewIdentity { identity: identity.clone(), sealed_key }, Duplicates::Refused).await?;
+        let new = NewIdentity { identity: identity.clone(), sealed_key };
+        if let Err(error) = self.keep_identity(permit, new, Duplicates::Refused).await {
+            // Nobody has the key of what was just issued.
+            let reason = RevocationReason::CessationOfOperation;
+            let unused = Supersession { zone: zone.zone(), certificate: fresh.certificate.id, revoke_on: now, reason };
+            self.store.supersede(unused).await?;
+            return Err(error);
+        }
         Ok(Kept { identity, messages })
     }
 

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, AuditEvent};
 use crate::domain::check::{
     DEFAULT_TIMEOUT_MILLIS, MAX_BODY, MAX_HEADERS, MAX_TIMEOUT_MILLIS, MIN_TIMEOUT_MILLIS, Selector,
 };
@@ -31,6 +31,9 @@ use super::turns::Turn;
 use super::{Service, ServiceError};
 
 const MAX_REDIRECTS: usize = 5;
+/// Of what a server says of itself: so many characters, and so many names.
+const MAX_WORDS: usize = 500;
+const MAX_NAMES: usize = 100;
 /// How much of an answer is read, in bytes.
 const MAX_ANSWER: usize = 1024 * 1024;
 
@@ -42,7 +45,7 @@ pub struct Target {
     pub body: Option<Zeroizing<Vec<u8>>>,
     pub timeout: Duration,
     pub identity: Selector,
-    /// A CA bundle of the store, instead of the identity's own.
+    /// A CA bundle of the store, where the identity has none of its own.
     pub trusted_ca: Option<IdentityId>,
 }
 
@@ -76,18 +79,18 @@ impl Service {
         _turn: Turn,
     ) -> Result<Called, ServiceError> {
         let account = permit.account();
-        let outcome = match self.target(account, input).await {
-            Ok(target) => {
-                let what = format!("{} {}", target.method, shown(&target.url));
-                self.call_target(account, target, false).await.map(|called| (what, called))
-            }
-            Err(error) => Err(error),
+        let target = self.target(account, input).await;
+        let target = self.recorded(permit, "", target).await?;
+        let what = format!("{} {}, identity {}", target.method, shown(&target.url), target.identity);
+        // Before anything is sent: a crash in between must not leave a use of an identity that nobody knows of.
+        let record = async |subject: String, detail: String| {
+            let event = self.event(permit.caller().actor(), account, None, Action::UseIdentity, subject);
+            self.store.record(AuditEvent { detail, ..event }).await
         };
-        let (what, called) = self.recorded(permit, "", outcome).await?;
+        record(String::new(), what.clone()).await?;
+        let called = self.call_target(account, target, false).await?;
         let subject = called.report.presentation.identity.clone().unwrap_or_default();
-        let mut event = self.event(permit.caller().actor(), account, None, Action::UseIdentity, subject);
-        event.detail = format!("{what}: {}", outcome_in_words(&called.report));
-        self.store.record(event).await?;
+        record(subject, format!("{what}: {}", outcome_in_words(&called.report))).await?;
         Ok(called)
     }
 
@@ -172,9 +175,14 @@ impl Service {
             return Ok(Called::not_made(started_on, is_scheduled, presentation, failure));
         };
         let presented = match &identity {
-            Some(identity) => Some(self.present(identity).await?),
+            Some(identity) => self.present(identity).await?,
             None => None,
         };
+        if presented.is_none() && identity.is_some() {
+            let message = "the identity that was chosen has just been removed".to_owned();
+            let failure = Failure { stage: "identity".into(), message };
+            return Ok(Called::not_made(started_on, is_scheduled, presentation, failure));
+        }
         let exchange = self
             .egress
             .send(OutgoingRequest {
@@ -201,28 +209,34 @@ impl Service {
         })
     }
 
-    /// The CAs to verify a server by: those named, else the identity's own; an empty list for those of the system. `None`
-    /// when those named are gone.
+    /// The CAs to verify a server by: the identity's own, which nobody who only uses it can switch off; else those named;
+    /// an empty list for those of the system. `None` when those named are gone.
     async fn trusted(
         &self,
         account: AccountId,
         identity: Option<&Identity>,
         bundle: Option<IdentityId>,
     ) -> Result<Option<Vec<Vec<u8>>>, ServiceError> {
+        let own = identity.map(|identity| identity.trusted_ca.clone()).unwrap_or_default();
         let text = match bundle {
-            Some(id) => match self.store.identity(account, id).await? {
+            Some(id) if own.is_empty() => match self.store.identity(account, id).await? {
                 Some(bundle) => bundle.certificates,
                 None => return Ok(None),
             },
-            None => identity.map(|identity| identity.trusted_ca.clone()).unwrap_or_default(),
+            _ => own,
         };
         pem::decode_all("CERTIFICATE", &text).map(Some).map_err(ServiceError::Internal)
     }
 
-    async fn present(&self, identity: &Identity) -> Result<Presented, ServiceError> {
-        let key = self.identity_key(identity.account, identity.id).await?;
+    /// The certificate with its key, as they stand now: what was chosen may have been replaced since.
+    async fn present(&self, chosen: &Identity) -> Result<Option<Presented>, ServiceError> {
+        let Some((identity, key)) = self.store.identity_with_key(chosen.account, chosen.id).await? else {
+            return Ok(None);
+        };
+        let key = key.ok_or_else(|| ServiceError::Internal(format!("identity {} has no key", identity.id)))?;
+        let private_key = self.keyring.unseal(Record::Identity(identity.id), &key)?;
         let chain = pem::decode_all("CERTIFICATE", &identity.certificates).map_err(ServiceError::Internal)?;
-        Ok(Presented { chain, private_key: Zeroizing::new(key.pkcs8_der().to_vec()) })
+        Ok(Some(Presented { chain, private_key }))
     }
 
     /// Opens an identity's key.
@@ -284,7 +298,7 @@ impl Called {
         let (answer, failure) = match exchange.outcome {
             Ok(answer) => (Some(answer), None),
             Err(failure) => {
-                (None, Some(Failure { stage: failure.stage.as_str().to_owned(), message: failure.message }))
+                (None, Some(Failure { stage: failure.stage.as_str().to_owned(), message: tame(&failure.message) }))
             }
         };
         let milliseconds = |stage: Option<Duration>| stage.map(|time| (time.as_secs_f64() * 1e5).round() / 100.0);
@@ -309,7 +323,7 @@ impl Called {
             body_length: answer.as_ref().map(|answer| answer.body.len()).unwrap_or_default(),
             failure,
             redirects: exchange.redirects.iter().map(|url| without_query(url)).collect(),
-            notes: answer.as_ref().map(|answer| answer.notes.clone()).unwrap_or_default(),
+            notes: answer.iter().flat_map(|answer| &answer.notes).map(|note| tame(note)).collect(),
         };
         Self { report, answer, certificate_not_after }
     }
@@ -354,11 +368,16 @@ fn presentation(identity: Option<&Identity>, reason: String) -> Presentation {
 fn server_certificate(leaf: ForeignCertificate) -> ServerCertificate {
     ServerCertificate {
         fingerprint_sha256: hex::encode(leaf.fingerprint_sha256),
-        subject: leaf.subject,
-        issuer: leaf.issuer,
+        subject: tame(&leaf.subject),
+        issuer: tame(&leaf.issuer),
         not_before: leaf.not_before,
         not_after: leaf.not_after,
-        subject_alternative_names: leaf.subject_alternative_names,
+        subject_alternative_names: leaf
+            .subject_alternative_names
+            .iter()
+            .take(MAX_NAMES)
+            .map(|name| tame(name))
+            .collect(),
     }
 }
 
@@ -377,6 +396,16 @@ fn shown(url: &Url) -> String {
     url.set_query(None);
     url.set_fragment(None);
     url.to_string()
+}
+
+/// Words of a stranger's server, to be kept and shown: of bounded length, and without what controls a terminal or turns
+/// the direction of writing.
+fn tame(text: &str) -> String {
+    let is_wild = |character: char| {
+        character.is_control()
+            || matches!(character, '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    text.chars().take(MAX_WORDS).map(|character| if is_wild(character) { '\u{fffd}' } else { character }).collect()
 }
 
 fn outcome_in_words(report: &Report) -> String {

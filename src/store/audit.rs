@@ -17,6 +17,12 @@ impl Store {
     }
 }
 
+/// Details repeat what callers sent; the log keeps a page of it.
+fn shortened(detail: &str) -> &str {
+    const MAX_CHARACTERS: usize = 4000;
+    detail.char_indices().nth(MAX_CHARACTERS).map_or(detail, |(end, _)| detail.split_at(end).0)
+}
+
 pub(super) fn insert(connection: &mut Connection, event: &AuditEvent) -> Result<(), StoreError> {
     let (token, name) = match &event.actor.kind {
         ActorKind::Token { id, name } => (Some(id.as_bytes().to_vec()), name.as_str()),
@@ -34,7 +40,7 @@ pub(super) fn insert(connection: &mut Connection, event: &AuditEvent) -> Result<
             audit_events::action.eq(event.action.as_str()),
             audit_events::subject.eq(&event.subject),
             audit_events::result.eq(event.result.code()),
-            audit_events::detail.eq(&event.detail),
+            audit_events::detail.eq(shortened(&event.detail)),
         ))
         .execute(connection)?;
     Ok(())

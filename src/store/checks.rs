@@ -9,17 +9,24 @@ use crate::domain::id::{AccountId, CheckId};
 use crate::domain::run::{KEPT_RUNS, Report, Run};
 
 use super::authorities::SealedKey;
+use super::certificates::{Page, Window};
 use super::connection::Connection;
 use super::convert::{account_id, check_id, damaged, from_json, identity_id, millis, run_id, time, to_json};
 use super::error::StoreError;
 use super::schema::{check_runs, checks};
 use super::{Store, audit};
 
+const AUTO: i16 = 0;
+const NONE: i16 = 1;
+const EXPLICIT: i16 = 2;
+
 /// A check with what of it is sealed.
 #[derive(Clone)]
 pub struct StoredCheck {
     pub check: Check,
     pub sealed_secrets: Option<SealedKey>,
+    /// Counts claims and edits: an edit of what has changed since it was read is not stored.
+    pub fence: i64,
 }
 
 /// A check that is being run, by us alone until the lease is over.
@@ -70,15 +77,31 @@ struct DefinitionRow {
 }
 
 impl Store {
-    /// The account's checks, oldest first.
-    pub async fn checks(&self, account: AccountId) -> Result<Vec<Check>, StoreError> {
+    /// The account's checks, of one state or of all, oldest first.
+    pub async fn checks(
+        &self,
+        account: AccountId,
+        state: Option<CheckState>,
+        window: Window,
+    ) -> Result<Page<Check>, StoreError> {
         self.read(move |connection| {
-            let rows: Vec<CheckRow> = checks::table
-                .filter(checks::account_id.eq(account.as_bytes().as_slice()))
+            let rows: Vec<CheckRow> = filtered(account, state)
                 .order(checks::id)
+                .offset(window.offset)
+                .limit(window.length)
                 .select(CheckRow::as_select())
                 .load(connection)?;
-            rows.into_iter().map(|row| Ok(row.into_domain()?.check)).collect()
+            let items = rows.into_iter().map(|row| Ok(row.into_domain()?.check)).collect::<Result<_, StoreError>>()?;
+            Ok(Page { items, total: filtered(account, state).count().get_result(connection)? })
+        })
+        .await
+    }
+
+    /// The names and addresses of the account's checks that choose their identity by host.
+    pub async fn checks_by_host(&self, account: AccountId) -> Result<Vec<(String, String)>, StoreError> {
+        self.read(move |connection| {
+            let automatic = filtered(account, None).filter(checks::identity_mode.eq(AUTO));
+            Ok(automatic.order(checks::id).select((checks::name, checks::url)).load(connection)?)
         })
         .await
     }
@@ -102,12 +125,12 @@ impl Store {
         .await
     }
 
-    /// Replaces a check's definition and its next run; a run that is under way is not recorded any more. `false` when there
-    /// is no such check.
+    /// Replaces a check's definition and its next run, if it still stands as it was read; a run that is under way is not
+    /// recorded any more. `false` when it does not.
     pub async fn edit_check(&self, edited: StoredCheck, event: AuditEvent) -> Result<bool, StoreError> {
         self.write(move |connection| {
             let check = &edited.check;
-            let updated = diesel::update(own(check.account, check.id))
+            let updated = diesel::update(own(check.account, check.id).filter(checks::fence.eq(edited.fence)))
                 .set((
                     DefinitionRow::of(&edited)?,
                     checks::next_run_at.eq(check.next_run_on.map(millis)),
@@ -260,6 +283,16 @@ pub(super) fn release_all(connection: &mut Connection) -> Result<(), StoreError>
     Ok(())
 }
 
+type Filtered<'a> = checks::BoxedQuery<'a, diesel::sqlite::Sqlite>;
+
+fn filtered(account: AccountId, state: Option<CheckState>) -> Filtered<'static> {
+    let query = checks::table.into_boxed().filter(checks::account_id.eq(account.as_bytes().to_vec()));
+    match state {
+        Some(state) => query.filter(checks::state.eq(state.code())),
+        None => query,
+    }
+}
+
 #[diesel::dsl::auto_type(no_type_alias)]
 fn own(account: AccountId, id: CheckId) -> _ {
     let id: Vec<u8> = id.as_bytes().to_vec();
@@ -337,7 +370,7 @@ impl CheckRow {
             created_on: time(self.created_at)?,
             updated_on: time(self.updated_at)?,
         };
-        Ok(StoredCheck { check, sealed_secrets })
+        Ok(StoredCheck { check, sealed_secrets, fence: self.fence })
     }
 }
 
@@ -346,9 +379,9 @@ impl DefinitionRow {
         let definition = &stored.check.definition;
         let headers: Vec<_> = definition.headers.iter().map(|header| (&header.name, &header.value)).collect();
         let (mode, identity) = match definition.identity {
-            Selector::Auto => (0, None),
-            Selector::None => (1, None),
-            Selector::Explicit(id) => (2, Some(id.as_bytes().to_vec())),
+            Selector::Auto => (AUTO, None),
+            Selector::None => (NONE, None),
+            Selector::Explicit(id) => (EXPLICIT, Some(id.as_bytes().to_vec())),
         };
         Ok(Self {
             name: definition.name.clone(),
@@ -377,9 +410,9 @@ impl DefinitionRow {
         let headers: Vec<(String, Option<String>)> = from_json(&self.headers)?;
         let sealed = self.key_version.zip(self.sealed_secrets).map(|(version, bytes)| SealedKey { version, bytes });
         let identity = match (self.identity_mode, self.identity_id) {
-            (0, None) => Selector::Auto,
-            (1, None) => Selector::None,
-            (2, Some(id)) => Selector::Explicit(identity_id(&id)?),
+            (AUTO, None) => Selector::Auto,
+            (NONE, None) => Selector::None,
+            (EXPLICIT, Some(id)) => Selector::Explicit(identity_id(&id)?),
             _ => return Err(damaged("a check's choice of identity")),
         };
         let definition = Definition {

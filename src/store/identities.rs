@@ -134,6 +134,24 @@ impl Store {
         self.read(move |connection| find(connection, account, id)).await
     }
 
+    /// An identity with its sealed key, as they stood at one moment.
+    pub async fn identity_with_key(
+        &self,
+        account: AccountId,
+        id: IdentityId,
+    ) -> Result<Option<(Identity, Option<SealedKey>)>, StoreError> {
+        self.read(move |connection| {
+            let row: Option<(IdentityRow, Option<i32>, Option<Vec<u8>>)> = own(account, id)
+                .select((IdentityRow::as_select(), identities::key_version, identities::sealed_key))
+                .first(connection)
+                .optional()?;
+            let Some((row, version, bytes)) = row else { return Ok(None) };
+            let key = version.zip(bytes).map(|(version, bytes)| SealedKey { version, bytes });
+            Ok(Some((row.into_domain(None)?, key)))
+        })
+        .await
+    }
+
     /// The sealed key of an identity of an account; `None` where there is no such identity, or it has no key.
     pub async fn identity_key(&self, account: AccountId, id: IdentityId) -> Result<Option<SealedKey>, StoreError> {
         self.read(move |connection| {

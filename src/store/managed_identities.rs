@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
 use crate::domain::audit::AuditEvent;
+use crate::domain::certificate::Certificate;
 use crate::domain::id::{AccountId, CertificateId, IdentityId, ZoneId};
 use crate::domain::identity::{Identity, Managed, ManagedPlan};
 use crate::domain::reason::RevocationReason;
@@ -216,6 +217,19 @@ pub(super) fn forget(connection: &mut Connection, identity: &Identity, now: Date
     diesel::delete(managed).execute(connection)?;
     let reason = RevocationReason::CessationOfOperation;
     supersede(connection, &Supersession { zone: plan.zone, certificate: plan.certificate, revoke_on: now, reason })
+}
+
+/// An identity must not go on with a certificate that is revoked for good: it is due for another.
+pub(super) fn renew_at_once(
+    connection: &mut Connection,
+    certificate: &Certificate,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let presented = managed_identities::table
+        .filter(managed_identities::certificate_id.eq(certificate.id.as_bytes().as_slice()))
+        .filter(managed_identities::zone_id.eq(certificate.zone.as_bytes().as_slice()));
+    diesel::update(presented).set(managed_identities::renew_at.eq(millis(now))).execute(connection)?;
+    Ok(())
 }
 
 fn supersede(connection: &mut Connection, supersession: &Supersession) -> Result<(), StoreError> {

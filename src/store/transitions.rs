@@ -13,7 +13,7 @@ use super::connection::Connection;
 use super::convert::{authority_id, certificate_id, millis, reason, serial, status, time, zone_id};
 use super::error::StoreError;
 use super::schema::{certificates, transitions};
-use super::{Store, audit, blocked_keys, counters};
+use super::{Store, audit, blocked_keys, counters, managed_identities};
 
 /// What became of a requested change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,9 @@ impl Store {
             }
             counters::shift(connection, was.zone, was.status, requested.status)?;
             enqueue(connection, &transition)?;
+            if !transition.reason.is_hold() {
+                managed_identities::renew_at_once(connection, &was, transition.requested_on)?;
+            }
             if let Some(key) = &blocked_key {
                 blocked_keys::insert(connection, key)?;
             }

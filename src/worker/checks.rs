@@ -14,10 +14,10 @@ use crate::service::{Service, ServiceError};
 
 use super::ROUND;
 
-/// How many checks one process runs at once, and how many of them for one account: somebody's slow servers must not hold
-/// up everybody's checks.
+/// How many checks one process runs at once, and how many of them for one account: some are left for others, whatever
+/// somebody's slow servers do.
 const MAX_AT_ONCE: usize = 32;
-const MAX_PER_ACCOUNT: usize = 16;
+const MAX_PER_ACCOUNT: usize = 24;
 /// How many that are due are looked at in one round.
 const LOOK_AHEAD: i64 = 4096;
 
@@ -53,7 +53,7 @@ impl CheckRunner {
         if self.under_way.len() >= MAX_AT_ONCE {
             return Ok(());
         }
-        for (account, id) in self.service.checks_due(LOOK_AHEAD).await? {
+        for (account, id) in in_turns(self.service.checks_due(LOOK_AHEAD).await?) {
             let of_account = self.under_way.values().filter(|owner| **owner == account).count();
             // Those that were started may not have been claimed yet, and are then among the due ones again.
             if self.under_way.contains_key(&id) || of_account >= MAX_PER_ACCOUNT {
@@ -82,5 +82,34 @@ impl CheckRunner {
             // Panics are caught inside; only a run that was given up ends so.
             Err(error) => tracing::warn!(%error, "a run of a check was given up"),
         }
+    }
+}
+
+/// The first of each account, then the second of each, and so on.
+fn in_turns(due: Vec<(AccountId, CheckId)>) -> Vec<(AccountId, CheckId)> {
+    let mut places: HashMap<AccountId, usize> = HashMap::new();
+    let mut numbered: Vec<(usize, (AccountId, CheckId))> = Vec::with_capacity(due.len());
+    for (account, id) in due {
+        let place = places.entry(account).or_default();
+        numbered.push((*place, (account, id)));
+        *place += 1;
+    }
+    numbered.sort_by_key(|(place, _)| *place);
+    numbered.into_iter().map(|(_, due)| due).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn accounts_take_turns_however_many_checks_one_has() {
+        let due = |account: u128, check: u128| {
+            (AccountId::new(Uuid::from_u128(account)), CheckId::new(Uuid::from_u128(check)))
+        };
+        let ordered = in_turns(vec![due(1, 1), due(1, 2), due(1, 3), due(2, 4), due(1, 5), due(2, 6)]);
+        assert_eq!(ordered, [due(1, 1), due(2, 4), due(1, 2), due(2, 6), due(1, 3), due(1, 5)]);
     }
 }

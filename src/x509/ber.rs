@@ -10,6 +10,8 @@ use super::der::{DerError, OCTET_STRING, Reader, write};
 /// Deeper than any structure that is read; deeper ones are made to exhaust the stack.
 const MAX_DEPTH: usize = 32;
 
+const SHORT: usize = 64;
+
 const CONSTRUCTED: u8 = 0x20;
 const END_OF_CONTENTS: &[u8] = &[0, 0];
 
@@ -100,9 +102,10 @@ pub fn concatenated(octet_strings: &[u8]) -> Result<Zeroizing<Vec<u8>>, DerError
     Ok(octets)
 }
 
-/// With room for all that can come, so that growing leaves no copy behind.
+/// With room for a short value. Longer ones grow: to make room for all that may come would be quadratic in the number of
+/// values without a length.
 fn buffer(length: usize) -> Zeroizing<Vec<u8>> {
-    Zeroizing::new(Vec::with_capacity(length + 8))
+    Zeroizing::new(Vec::with_capacity(length.min(SHORT)))
 }
 
 #[cfg(test)]

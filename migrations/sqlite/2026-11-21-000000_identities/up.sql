@@ -50,6 +50,7 @@ CREATE TABLE managed_identities (
     retry_at BIGINT NOT NULL,
     attempts INTEGER NOT NULL
 );
+CREATE INDEX managed_identities_by_certificate ON managed_identities (certificate_id);
 CREATE INDEX managed_identities_by_renewal ON managed_identities (renew_at);
 
 -- Certificates that a renewal replaced, to be revoked once whoever still presents them has had time to change.

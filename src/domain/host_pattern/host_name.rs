@@ -19,6 +19,7 @@ impl HostName {
     /// Reads a host name or an IP address, IPv6 with or without brackets. Names are taken as they are met in the field:
     /// underscores and hyphens may stand anywhere.
     pub fn parse(text: &str) -> Result<Self, String> {
+        refuse_secrets(text)?;
         if text.is_empty() {
             return Err("a host name is missing".into());
         }
@@ -92,6 +93,21 @@ pub fn refuse_parts_of_a_url(text: &str) -> Result<(), String> {
 /// Bytes of a host name that is no IPv6 address, in any case.
 pub fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')
+}
+
+/// A key that was pasted into the wrong field is not quoted back, nor written to a log: what begins like PEM, or has a run
+/// of letters of both cases that is longer than any label.
+pub fn refuse_secrets(text: &str) -> Result<(), String> {
+    let is_base64 = |character: char| character.is_ascii_alphanumeric() || matches!(character, '+' | '/' | '=');
+    let is_key = |run: &str| {
+        run.len() > MAX_LABEL_LENGTH
+            && run.bytes().any(|byte| byte.is_ascii_uppercase())
+            && run.bytes().any(|byte| byte.is_ascii_lowercase())
+    };
+    if text.contains("-----") || text.split(|character| !is_base64(character)).any(is_key) {
+        return Err("this is no host name but looks like a key, which belongs into another field".into());
+    }
+    Ok(())
 }
 
 /// Lower case and A-labels, by the rules with which browsers and HTTP clients read URLs (UTS #46).
@@ -223,6 +239,9 @@ mod tests {
         ] {
             let told = HostName::parse(text).unwrap_err();
             assert!(told.contains(word), "{text}: {told}");
+        }
+        for key in ["-----BEGIN PRIVATE KEY-----", &format!("{}aB", "x".repeat(62))] {
+            assert!(!HostName::parse(key).unwrap_err().contains(key), "{key}");
         }
         let label = "a".repeat(64);
         assert!(HostName::parse(&label).unwrap_err().contains("63"));

@@ -36,7 +36,7 @@ pub struct DefineCheck {
     /// `auto` (by host, else the primary), `none`, or an identity's id; `auto` if left out.
     #[schema(nullable = false, required = false, example = "auto")]
     identity: Option<String>,
-    /// The id of a CA bundle to verify the server by.
+    /// The id of a CA bundle to verify the server by, where the identity has no CAs of its own.
     #[schema(required = false)]
     trusted_ca: Option<String>,
     /// From 30 to 86400; null for a check that is run by hand.
@@ -97,7 +97,7 @@ pub struct RequestWithMtlsCertificate {
     /// `auto`, `none`, or an identity's id.
     #[schema(nullable = false, required = false)]
     identity: Option<String>,
-    /// The id of a CA bundle to verify the server by.
+    /// The id of a CA bundle to verify the server by, where the identity has no CAs of its own.
     #[schema(required = false)]
     trusted_ca: Option<String>,
     #[schema(nullable = false, required = false, minimum = 100, maximum = 60_000)]

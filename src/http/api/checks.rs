@@ -50,10 +50,9 @@ pub async fn list(
     let page = PageRequest::of(&mut parameters);
     let state = parameters.parsed("state", "passing, degraded or failing", CheckState::parse);
     parameters.finish()?;
-    let mut checks = service.checks(&permit.0).await?;
-    checks.retain(|check| state.is_none() || check.state == state);
-    let (checks, info) = page.of_list(checks);
-    Ok(envelope::page(checks.into_iter().map(WireCheck::from).collect(), info))
+    let found = service.checks(&permit.0, state, page.window()).await?;
+    let info = page.info(found.items.len(), found.total);
+    Ok(envelope::page(found.items.into_iter().map(WireCheck::from).collect(), info))
 }
 
 /// Make a check. One with an interval runs for the first time at once.

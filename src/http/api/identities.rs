@@ -15,6 +15,7 @@ use crate::service::{Service, ServiceError};
 use crate::store::Page;
 
 use super::identity_body::{self, EditMtlsCertificate, ReplaceMtlsCertificate, UploadBody, UploadMtlsCertificate};
+use super::to_the_end;
 use super::wire_identity::MtlsCertificate;
 use crate::http::authentication::InAccount;
 use crate::http::body::{self, Fields};
@@ -90,7 +91,8 @@ pub async fn create(
         Some((Some(zone), managed)) => {
             let caller = permit.0.caller().clone();
             let zone = service.permit_in_zone::<IssueCertificate>(caller, zone).await?;
-            service.add_managed_identity(&permit.0, &zone, input, managed).await?
+            let service = service.into_inner();
+            to_the_end(async move { service.add_managed_identity(&permit.0, &zone, input, managed).await }).await?
         }
     };
     Ok(answer(kept))

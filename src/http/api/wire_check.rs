@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::domain::check::{Check, CheckBody, CheckHeader, CheckState, Selector};
+use crate::domain::check::{Check, CheckBody, CheckHeader, CheckState};
 use crate::domain::run::{Failure, Presentation, Report, Run, ServerCertificate, Timings};
 use crate::domain::text::timestamp;
 use crate::service::outgoing::Called;
@@ -30,7 +30,7 @@ pub struct WireCheck {
     expect: Value,
     /// `auto`, `none`, or an identity's id.
     identity: String,
-    /// The id of a CA bundle to verify the server by; null for the identity's own or the system's.
+    /// The id of a CA bundle to verify the server by, where the identity has no CAs of its own; null for the system's.
     trusted_ca: Option<String>,
     /// Null for a check that is run by hand.
     interval_seconds: Option<i64>,
@@ -172,11 +172,7 @@ impl From<Check> for WireCheck {
                 CheckBody::None | CheckBody::Secret => None,
             },
             expect: serde_json::to_value(&definition.expectations).unwrap_or_default(),
-            identity: match definition.identity {
-                Selector::Auto => "auto".into(),
-                Selector::None => "none".into(),
-                Selector::Explicit(id) => id.to_string(),
-            },
+            identity: definition.identity.to_string(),
             trusted_ca: definition.trusted_ca.map(|id| id.to_string()),
             interval_seconds: definition.interval_seconds,
             timeout_ms: definition.timeout_millis,

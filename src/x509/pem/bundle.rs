@@ -68,7 +68,8 @@ fn read_block(text: &str) -> Result<(Block, &str), String> {
 }
 
 fn is_label(label: &str) -> bool {
-    (1..=MAX_LABEL).contains(&label.len()) && label.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
+    (1..=MAX_LABEL).contains(&label.len())
+        && label.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || b" #.".contains(&byte))
 }
 
 /// Headers are told by their colon, which base64 does not have; so they are found even where the line ends are lost.
