@@ -16,7 +16,7 @@ const SEED: u64 = 0x5eed;
 
 /// What we refuse and minimatch takes: a word of our message, and whether the pattern is of the kind.
 type IsOfTheKind = fn(&str) -> bool;
-const REFUSED_ON_PURPOSE: [(&str, IsOfTheKind); 9] = [
+const REFUSED_ON_PURPOSE: [(&str, IsOfTheKind); 10] = [
     ("negates", |text| text.contains('!')),
     ("is a comment", |text| text.starts_with('#')),
     ("missing", str::is_empty),
@@ -25,6 +25,8 @@ const REFUSED_ON_PURPOSE: [(&str, IsOfTheKind); 9] = [
     ("'#'", |text| text.contains('#')),
     ("a * is shorter", |text| text.contains('{')),
     ("digits", |text| text.contains("..")),
+    // What braces expand to is bounded in what it costs to match.
+    ("steps", |text| text.contains('{')),
     // Without any magic it is a host name, and held to what host names are.
     ("", |text| !text.contains(['*', '?', '[', ']', '{', '}', '!', '(', ')', '\\'])),
 ];
