@@ -52,7 +52,7 @@ pub struct Presentation {
     pub identity: Option<String>,
     pub name: Option<String>,
     pub fingerprint_sha256: Option<String>,
-    /// In words, such as `the host pattern *.example.com`.
+    /// In words, such as `its pattern *.example.com matches the host`.
     pub reason: String,
     /// Whether it went over the wire: a server that does not ask sees none.
     pub is_presented: bool,

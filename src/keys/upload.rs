@@ -73,11 +73,12 @@ pub fn read(upload: &Upload<'_>, now: DateTime<Utc>) -> Result<ReadIdentity, Vec
     }
 }
 
-/// Reads newer certificates for a key that is stored. An upload that brings a key is for [`read`]: here it is a fault.
-pub fn read_for_key(upload: &Upload<'_>, key: &PrivateKey, now: DateTime<Utc>) -> Result<ReadChain, Vec<Violation>> {
+/// Reads newer certificates for a key that is stored, by its SubjectPublicKeyInfo. An upload that brings a key is for
+/// [`read`]: here it is a fault.
+pub fn read_for_key(upload: &Upload<'_>, spki: &[u8], now: DateTime<Utc>) -> Result<ReadChain, Vec<Violation>> {
     let mut parts = Parts::read(upload);
     parts.refuse_keys();
-    let chain = parts.take_chain(Some((key.spki(), CERTIFICATES)), now);
+    let chain = parts.take_chain(Some((spki, CERTIFICATES)), now);
     let trusted_ca = parts.take_trusted_ca(upload, now);
     match chain {
         Some(chain) if parts.faults.is_empty() => Ok(ReadChain { chain, trusted_ca, messages: parts.messages }),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::SecretString;
 
-use crate::domain::audit::{Action, Actor};
+use crate::domain::audit::{Action, Actor, AuditEvent};
 use crate::domain::check::{Check, CheckBody, CheckState, Selector, next_run};
 use crate::domain::egress::check_url;
 use crate::domain::event::Event;
@@ -55,7 +55,7 @@ impl Service {
         let Some(claimed) = self.store.claim_check(account, id, now, LEASE_MARGIN, true).await? else {
             return Ok(());
         };
-        self.run_claimed(claimed, true).await.map(drop)
+        self.run_claimed(claimed, None).await.map(drop)
     }
 
     async fn run_or_refuse(
@@ -73,18 +73,19 @@ impl Service {
         let busy =
             || ServiceError::invalid("", "the check is being run at this moment; its result will be among its runs");
         let claimed = claimed.ok_or_else(busy)?;
-        let described = claimed.stored.check.definition.described();
-        let finished = self.run_claimed(claimed, false).await?;
-        let mut event = self.event(permit.caller().actor(), account, None, Action::RunCheck, id.to_string());
-        event.detail = format!("{}, {}", described, finished.run.state.as_str());
-        self.store.record(event).await?;
-        Ok(finished)
+        let mut asked = self.event(permit.caller().actor(), account, None, Action::RunCheck, id.to_string());
+        asked.detail = claimed.stored.check.definition.described();
+        self.run_claimed(claimed, Some(asked)).await
     }
 
-    async fn run_claimed(&self, claimed: ClaimedCheck, is_scheduled: bool) -> Result<Finished, ServiceError> {
-        match self.run(&claimed.stored, is_scheduled).await {
+    async fn run_claimed(&self, claimed: ClaimedCheck, asked: Option<AuditEvent>) -> Result<Finished, ServiceError> {
+        match self.run(&claimed.stored, asked.is_none()).await {
             Ok(finished) => {
-                self.record(claimed, &finished.run).await?;
+                let asked = asked.map(|event| {
+                    let detail = format!("{}: {}", event.detail, finished.run.state.as_str());
+                    AuditEvent { detail, ..event }
+                });
+                self.record(claimed, &finished.run, asked).await?;
                 Ok(finished)
             }
             Err(error) => {
@@ -107,7 +108,7 @@ impl Service {
         Ok(Finished { run, called })
     }
 
-    async fn record(&self, claimed: ClaimedCheck, run: &Run) -> Result<(), ServiceError> {
+    async fn record(&self, claimed: ClaimedCheck, run: &Run, asked: Option<AuditEvent>) -> Result<(), ServiceError> {
         let now = self.clock.now();
         let check = claimed.stored.check.clone();
         let definition = &check.definition;
@@ -127,14 +128,14 @@ impl Service {
             tracing::info!(check = %check.id, name = definition.name, state = state.as_str(), "a check changed its state");
         }
         metrics::counter!("countersign_check_runs_total", "state" => run.state.as_str()).increment(1);
-        if !self.store.record_run(claimed, run.clone(), next, change).await? {
+        if !self.store.record_run(claimed, run.clone(), next, change, asked).await? {
             tracing::info!(check = %check.id, "a run came too late, or the check was changed under it: it is not recorded");
         }
         Ok(())
     }
 
     /// The audit event of something that happened by itself.
-    pub(super) fn news(&self, account: AccountId, event: &Event) -> crate::domain::audit::AuditEvent {
+    pub(super) fn news(&self, account: AccountId, event: &Event) -> AuditEvent {
         let mut audit = self.event(Actor::system(), account, None, event.action(), event.subject());
         audit.detail = event.to_json().to_string();
         audit

@@ -12,7 +12,6 @@ use crate::domain::identity::{
     Identity, IdentityEdit, IdentityFilter, MAX_HOSTS, MAX_IDENTITIES, check_labels, check_name,
 };
 use crate::domain::violation::Violation;
-use crate::keys::private_key::PrivateKey;
 use crate::keys::upload;
 use crate::store::{AddOutcome, NewIdentity, Page, RemoveOutcome, Replacement, Window};
 use crate::x509;
@@ -158,7 +157,7 @@ impl Service {
         let has_bundle = material.trusted_ca.is_some();
         let kept_key = if replaces { self.kept_key_of(permit.account(), &material).await? } else { None };
         let read = match kept_key {
-            Some(key) => self.read_for_key(material, key, now).await?,
+            Some(spki) => self.read_for_key(material, spki, now).await?,
             None => self.read_material(material, is_ca, now).await?,
         };
         let read = read.map_err(|found| faults.extend(found)).ok();
@@ -230,13 +229,13 @@ impl Service {
         identity: Identity,
         material: Material,
     ) -> Result<Kept, ServiceError> {
+        refuse_managed(&identity)?;
         let now = self.clock.now();
         let has_bundle = material.trusted_ca.is_some();
         let read = if identity.is_ca || upload::brings_a_key(&material.as_upload()) {
             self.read_material(material, identity.is_ca, now).await?
         } else {
-            let key = self.identity_key(identity.account, identity.id).await?;
-            self.read_for_key(material, key, now).await?
+            self.read_for_key(material, public_key_of(&identity)?, now).await?
         };
         self.put_in_place(permit, identity, read.map_err(ServiceError::Invalid)?, has_bundle).await
     }
@@ -249,12 +248,7 @@ impl Service {
         read: Read,
         has_bundle: bool,
     ) -> Result<Kept, ServiceError> {
-        if identity.managed.is_some() {
-            return Err(ServiceError::invalid(
-                "",
-                "this identity is managed: its zone issues its certificate and renews it",
-            ));
-        }
+        refuse_managed(&identity)?;
         let now = self.clock.now();
         let sealed_key = match &read.private_key {
             Some(key) => Some(self.keyring.seal(Record::Identity(identity.id), key.pkcs8_der())?),
@@ -361,8 +355,8 @@ impl Service {
         }
     }
 
-    /// The key that is kept for a certificate which came without one.
-    async fn kept_key_of(&self, account: AccountId, material: &Material) -> Result<Option<PrivateKey>, ServiceError> {
+    /// The public key of the identity that a certificate which came without a key is for.
+    async fn kept_key_of(&self, account: AccountId, material: &Material) -> Result<Option<Vec<u8>>, ServiceError> {
         if upload::brings_a_key(&material.as_upload()) {
             return Ok(None);
         }
@@ -371,11 +365,8 @@ impl Service {
         let sent: Vec<_> = sent.iter().filter_map(|der| ForeignCertificate::from_der(der).ok()).collect();
         let filter = IdentityFilter { is_ca: Some(false), ..IdentityFilter::default() };
         let all = self.store.identities(account, filter, Window::ALL).await?.items;
-        let is_for = |kept: &&Identity| sent.iter().any(|one| kept.facts.spki_sha256 == one.spki_sha256);
-        match all.iter().rfind(is_for) {
-            Some(kept) => self.identity_key(account, kept.id).await.map(Some),
-            None => Ok(None),
-        }
+        let same_key = |one: &ForeignCertificate| all.iter().any(|kept| kept.facts.spki_sha256 == one.spki_sha256);
+        Ok(sent.into_iter().find(same_key).map(|certificate| certificate.spki))
     }
 
     /// What an upload is the successor of: the identity with the same key, else the one of that name.
@@ -461,6 +452,20 @@ fn described_edit(edit: &IdentityEdit) -> String {
     parts.extend(edit.is_primary.map(|is_primary| format!("primary {is_primary}")));
     parts.extend(edit.labels.as_ref().map(|labels| format!("{} labels", labels.len())));
     parts.join(", ")
+}
+
+/// From its certificate: the key itself is not opened for a comparison.
+fn public_key_of(identity: &Identity) -> Result<Vec<u8>, ServiceError> {
+    let chain = x509::pem::decode_all("CERTIFICATE", &identity.certificates).map_err(ServiceError::Internal)?;
+    let leaf = chain.first().ok_or_else(|| ServiceError::Internal("an identity without a certificate".into()))?;
+    Ok(ForeignCertificate::from_der(leaf).map_err(ServiceError::Internal)?.spki)
+}
+
+fn refuse_managed(identity: &Identity) -> Result<(), ServiceError> {
+    if identity.managed.is_none() {
+        return Ok(());
+    }
+    Err(ServiceError::invalid("", "this identity is managed: its zone issues its certificate and renews it"))
 }
 
 fn written(id: Option<IdentityId>) -> String {

@@ -51,10 +51,10 @@ impl Service {
     pub(super) async fn read_for_key(
         &self,
         material: Material,
-        key: PrivateKey,
+        spki: Vec<u8>,
         now: DateTime<Utc>,
     ) -> Result<Result<Read, Vec<Violation>>, ServiceError> {
-        self.open_upload(move || Read::for_key(&material, &key, now)).await
+        self.open_upload(move || Read::for_key(&material, &spki, now)).await
     }
 
     async fn open_upload<F>(&self, read: F) -> Result<Result<Read, Vec<Violation>>, ServiceError>
@@ -76,8 +76,8 @@ impl Read {
         })
     }
 
-    fn for_key(material: &Material, key: &PrivateKey, now: DateTime<Utc>) -> Result<Self, Vec<Violation>> {
-        let read = upload::read_for_key(&material.as_upload(), key, now)?;
+    fn for_key(material: &Material, spki: &[u8], now: DateTime<Utc>) -> Result<Self, Vec<Violation>> {
+        let read = upload::read_for_key(&material.as_upload(), spki, now)?;
         Ok(Self { chain: read.chain, private_key: None, trusted: read.trusted_ca, messages: read.messages })
     }
 

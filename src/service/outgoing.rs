@@ -19,7 +19,6 @@ use crate::domain::text::timestamp;
 use crate::domain::violation::Violation;
 pub use crate::egress::Response as Answer;
 use crate::egress::{Exchange, OutgoingRequest, Presented};
-use crate::keys::private_key::PrivateKey;
 use crate::x509::foreign_certificate::ForeignCertificate;
 use crate::x509::pem;
 
@@ -237,14 +236,6 @@ impl Service {
         let private_key = self.keyring.unseal(Record::Identity(identity.id), &key)?;
         let chain = pem::decode_all("CERTIFICATE", &identity.certificates).map_err(ServiceError::Internal)?;
         Ok(Some(Presented { chain, private_key }))
-    }
-
-    /// Opens an identity's key.
-    pub(super) async fn identity_key(&self, account: AccountId, id: IdentityId) -> Result<PrivateKey, ServiceError> {
-        let missing = || ServiceError::Internal(format!("identity {id} has no key"));
-        let sealed = self.store.identity_key(account, id).await?.ok_or_else(missing)?;
-        let pkcs8 = self.keyring.unseal(Record::Identity(id), &sealed)?;
-        Ok(PrivateKey::from_pkcs8(&pkcs8)?)
     }
 }
 

@@ -205,17 +205,21 @@ impl Store {
         .await
     }
 
-    /// Records a run, ends its lease, and drops the runs beyond those that are kept; `false` when the lease was lost.
+    /// Records a run with who asked for it, if somebody did; ends its lease, and drops the runs beyond those that are kept; `false` when the lease was lost.
     pub async fn record_run(
         &self,
         claimed: ClaimedCheck,
         run: Run,
         next_run: Option<DateTime<Utc>>,
         change: Option<(CheckState, DateTime<Utc>, AuditEvent)>,
+        asked: Option<AuditEvent>,
     ) -> Result<bool, StoreError> {
         self.write(move |connection| {
             let account = claimed.stored.check.account;
             let ours = || own(account, run.check).filter(checks::fence.eq(claimed.fence));
+            if let Some(event) = &asked {
+                audit::insert(connection, event)?;
+            }
             let updated = diesel::update(ours())
                 .set((
                     checks::last_run_at.eq(millis(run.report.started_on)),

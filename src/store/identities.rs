@@ -152,20 +152,6 @@ impl Store {
         .await
     }
 
-    /// The sealed key of an identity of an account; `None` where there is no such identity, or it has no key.
-    pub async fn identity_key(&self, account: AccountId, id: IdentityId) -> Result<Option<SealedKey>, StoreError> {
-        self.read(move |connection| {
-            let row: Option<(Option<i32>, Option<Vec<u8>>)> = identities::table
-                .find(id.as_bytes().as_slice())
-                .filter(identities::account_id.eq(account.as_bytes().as_slice()))
-                .select((identities::key_version, identities::sealed_key))
-                .first(connection)
-                .optional()?;
-            Ok(row.and_then(|(version, bytes)| Some(SealedKey { version: version?, bytes: bytes? })))
-        })
-        .await
-    }
-
     /// Stores an identity; a primary one takes the place of the one before. With `refuses_duplicates` the account must
     /// not have the same certificate already.
     pub async fn add_identity(

@@ -206,7 +206,9 @@ def test_a_change_of_state_is_an_audit_event_and_a_repetition_is_none(vault, par
         (None, "passing"), ("passing", "failing"), ("failing", "passing")]
     assert told[1]["findings"] == ["the status is 500, not 2xx"]
     assert told[0]["check"] == {"id": check["id"], "name": "partner is up"}
-    assert [row[3] for row in vault.audit("check.run")] == ["passing", "passing", "failing", "failing", "passing"]
+    runs = [row[3].rsplit(": ", 1) for row in vault.audit("check.run")]
+    assert [state for _, state in runs] == ["passing", "passing", "failing", "failing", "passing"]
+    assert all("GET https://" in what and "identity auto" in what for what, _ in runs)
     since = vault.show_check(check["id"])["state_since"]
     assert since >= vault.runs(check["id"])[0]["started_on"]
 

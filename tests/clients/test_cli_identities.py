@@ -408,7 +408,7 @@ def test_a_managed_identity_is_issued_by_the_zone(cli):
 
 
 def test_a_check_is_made_run_and_looked_at(cli, known, asking):
-    made = cli.json("check", "create", "health", "--url", f"{asking.url}/health", "--manual", "--status", "200,3xx",
+    made = cli.json("check", "create", "health", f"{asking.url}/health", "--manual", "--status", "200,3xx",
                     "--expect-header", "Content-Type: json", "--expect-json", "/status=ok", "--certificate-days", 5,
                     "--latency", "5s", "--timeout", "3s", "--identity", "known")
     assert made["interval_seconds"] is None and made["timeout_ms"] == 3000 and made["identity"] == known["id"]
@@ -429,7 +429,7 @@ def test_a_check_is_made_run_and_looked_at(cli, known, asking):
 
 
 def test_a_failing_check_ends_with_an_exit_code_and_its_findings(cli, known, asking):
-    cli.run("check", "create", "picky", "--url", asking.url, "--manual", "--expect-json", "$.status=closed")
+    cli.run("check", "create", "picky", asking.url, "--manual", "--expect-json", "$.status=closed")
     done = cli.call("check", "run", "picky")
     assert done.returncode == 1
     assert re.search(r"state\s+failing", done.stdout) and "$.status is not as expected" in done.stdout
@@ -438,7 +438,7 @@ def test_a_failing_check_ends_with_an_exit_code_and_its_findings(cli, known, ask
 
 
 def test_a_check_with_an_interval_runs_by_itself(cli, known, asking):
-    made = cli.json("check", "create", "regular", "--url", asking.url, "--every", "30s")
+    made = cli.json("check", "create", "regular", asking.url, "--every", "30s")
     assert made["interval_seconds"] == 30
     deadline = time.monotonic() + 30
     while not cli.json("check", "runs", "regular") and time.monotonic() < deadline:
@@ -449,13 +449,13 @@ def test_a_check_with_an_interval_runs_by_itself(cli, known, asking):
     assert disabled["enabled"] is False and disabled["next_run_on"] is None
     assert "disabled" in cli.run("check", "list")
     assert cli.json("check", "enable", "regular")["enabled"] is True
-    assert cli.json("check", "create", "usual", "--url", asking.url)["interval_seconds"] == 60
+    assert cli.json("check", "create", "usual", asking.url)["interval_seconds"] == 60
 
 
 def test_a_check_is_edited_and_what_is_not_spoken_of_stays(cli, partner, known, asking):
     cli.run("identity", "add", "--ca", partner.ca, "--name", "partner-ca")
     (cli.folder / "body").write_text("ping")
-    cli.run("check", "create", "edited", "--url", asking.url, "--manual", "--latency", "5s", "--status", "200",
+    cli.run("check", "create", "edited", asking.url, "--manual", "--latency", "5s", "--status", "200",
             "--header", "X-Kind: a", "--body", "body", "--trusted-ca", "partner-ca")
     edited = cli.json("check", "edit", "edited", "--name", "changed", "--every", "5m", "--latency", "2s")
     assert edited["name"] == "changed" and edited["interval_seconds"] == 300
@@ -470,9 +470,9 @@ def test_a_check_is_edited_and_what_is_not_spoken_of_stays(cli, partner, known, 
     assert cli.json("check", "list") == []
 
 
-def test_beside_the_address_of_a_check_the_server_is_named_otherwise(cli, identity_server):
+def test_a_check_is_given_an_address_of_its_own_beside_that_of_the_server(cli, identity_server):
     nowhere = f"http://127.0.0.1:{server_module.free_port()}"
-    done = cli.call("check", "create", "far", "--url", "https://localhost", "--manual", "--server", identity_server.url,
+    done = cli.call("check", "create", "far", "https://localhost", "--manual", "--url", identity_server.url,
                     COUNTERSIGN_URL=nowhere)
     assert done.returncode == 0, done.stderr
     [made] = cli.json("check", "list")
@@ -482,7 +482,7 @@ def test_beside_the_address_of_a_check_the_server_is_named_otherwise(cli, identi
 def test_secrets_of_a_check_are_sent_and_not_shown(cli, known, asking):
     (cli.folder / "token").write_text("Bearer hunter2\n")
     (cli.folder / "body").write_text("swordfish")
-    cli.run("check", "create", "secret", "--url", asking.url, "--manual", "--secret-header", "X-Plain-Name@token",
+    cli.run("check", "create", "secret", asking.url, "--manual", "--secret-header", "X-Plain-Name@token",
             "--header", "Accept: */*", "--secret-body", "body")
     for shown in (cli.run("check", "show", "secret"), cli.run("check", "show", "secret", "--json")):
         assert "hunter2" not in shown and "swordfish" not in shown and "X-Plain-Name" in shown
@@ -510,7 +510,7 @@ def test_what_is_wrong_is_said_with_the_way_out(cli, partner):
     assert "private key" in cli.fails("identity", "add", leaf)
     assert "stdin" in cli.fails("identity", "add", "-", "--key", "-")
     assert "no check is named" in cli.fails("check", "run", "nobody")
-    assert "/url" in cli.fails("check", "create", "bad", "--url", "ftp://localhost")
+    assert "/url" in cli.fails("check", "create", "bad", "ftp://localhost")
     assert "--body-out" in cli.fails("identity", "test", "https://localhost", "--json", "--body-out", "-")
 
 

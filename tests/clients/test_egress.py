@@ -409,15 +409,18 @@ def test_a_server_with_another_name_or_an_expired_certificate_gets_no_request(va
             assert server.requests == []
 
 
-def test_another_bundle_may_be_named_to_verify_the_server_by(vault):
+def test_another_bundle_verifies_the_server_but_never_in_place_of_the_identitys_own(vault):
     stranger = pki.self_signed("/CN=Stranger")
     held = pki.issued(stranger, "/CN=localhost", extensions=pki.SERVER)
     bundle = vault.keep(ca=True, certificates=stranger.certificate)["id"]
     with TlsServer(certificate=held) as server:
         assert vault.request(server.url)["failure"]["stage"] == "certificate"
-        assert vault.request(server.url, trusted_ca=bundle)["status"] == 200
+        assert vault.request(server.url, trusted_ca=bundle, identity="none")["status"] == 200
+        refused = vault.request(server.url, trusted_ca=bundle)
+        assert refused["failure"]["stage"] == "certificate" and not refused["identity"]["presented"]
     with TlsServer() as server:
-        assert vault.request(server.url, trusted_ca=bundle)["failure"]["stage"] == "certificate"
+        assert vault.request(server.url, trusted_ca=bundle, identity="none")["failure"]["stage"] == "certificate"
+        assert vault.request(server.url, trusted_ca=bundle)["status"] == 200
 
 
 def test_a_port_that_speaks_no_tls_gets_no_header(vault):

@@ -42,7 +42,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<(), CliError
     if checks.is_empty() {
         output::note(match arguments.state {
             Some(_) => "no check is in this state",
-            None => "no checks yet; `countersign check create NAME --url URL` makes one",
+            None => "no checks yet; `countersign check create NAME https://…` makes one",
         });
         return Ok(());
     }

@@ -5,6 +5,7 @@
 
 mod authorities;
 mod finding;
+mod identities;
 mod local;
 mod server;
 
@@ -20,7 +21,7 @@ use super::error::CliError;
 use super::output;
 use finding::{Report, Verdict};
 
-/// Check a deployment: configuration, files, server, token, authorities and their CRLs
+/// Check a deployment: configuration, files, server, token, authorities and their CRLs, identities, API checks
 ///
 /// Every check is one line, ok, warn or fail, with the way out; the exit code is 1 when one fails. Example:
 ///
@@ -48,6 +49,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<(), CliError
     if server::check(&mut report, &client, context).await && server::check_token(&mut report, &client, context).await {
         let named = arguments.zone.zone.as_deref().or_else(|| context.environment.get("COUNTERSIGN_ZONE"));
         authorities::check(&mut report, &client, named, context).await;
+        identities::check(&mut report, &client, context).await;
     }
     print(&report, arguments.connection.json)?;
     if report.worst() == Verdict::Fail { Err(CliError::Reported) } else { Ok(()) }

@@ -237,9 +237,9 @@ fn newer_certificates_are_read_for_a_key_that_is_stored() {
     let renewed = [include_str!("fixtures/renewed.crt.pem"), CHAIN].concat();
     let upload = Upload { certificates: Some(&renewed), trusted_ca: Some(CHAIN), ..Upload::default() };
     assert!(!brings_a_key(&upload));
-    let read = read_for_key(&upload, &key, now()).ok().unwrap();
+    let read = read_for_key(&upload, key.spki(), now()).ok().unwrap();
     assert_eq!((read.chain.len(), read.trusted_ca.len()), (3, 2));
-    let refused = |upload: &Upload<'_>| read_for_key(upload, &key, now()).err().unwrap().remove(0);
+    let refused = |upload: &Upload<'_>| read_for_key(upload, key.spki(), now()).err().unwrap().remove(0);
     let other = Upload { certificates: Some(include_str!("fixtures/rsa.crt.pem")), ..Upload::default() };
     assert!(refused(&other).message.contains("does not belong to the certificate"));
     assert!(refused(&pem(CERTIFICATE, KEY)).message.contains("leave it out"));
