@@ -42,7 +42,7 @@ pub struct Definition {
     pub body: CheckBody,
     pub expectations: Expectations,
     pub identity: Selector,
-    /// A CA bundle of the store to verify the server by, instead of the identity's own or the system's.
+    /// A CA bundle of the store to verify the server by, where the identity has no CAs of its own.
     pub trusted_ca: Option<IdentityId>,
     /// 30 s to a day; by hand without.
     pub interval_seconds: Option<i64>,

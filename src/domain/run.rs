@@ -36,6 +36,9 @@ pub struct Report {
     pub server_certificate: Option<ServerCertificate>,
     /// Whether the server asked for a client certificate; unknown if the handshake did not come so far.
     pub identity_requested: Option<bool>,
+    /// The CAs whose certificates the server says it accepts; many servers say nothing.
+    #[serde(default)]
+    pub accepted_issuers: Vec<String>,
     pub status: Option<u16>,
     /// How much of the body was read, in bytes.
     pub body_length: usize,

@@ -24,6 +24,11 @@ pub async fn read(payload: web::Payload) -> Result<Vec<u8>, ApiError> {
     read.unwrap_or_else(|_| Err(ApiError::body_too_slow()))
 }
 
+/// Reads the whole body as a JSON object.
+pub async fn fields(payload: web::Payload) -> Result<Fields, ApiError> {
+    Fields::parse(&read(payload).await?)
+}
+
 async fn read_within(mut payload: web::Payload) -> Result<Vec<u8>, ApiError> {
     let mut body = BytesMut::new();
     let mut length = 0;

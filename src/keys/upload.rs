@@ -63,8 +63,8 @@ pub struct ReadChain {
 pub fn read(upload: &Upload<'_>, now: DateTime<Utc>) -> Result<ReadIdentity, Vec<Violation>> {
     let mut parts = Parts::read(upload);
     let key = parts.take_key();
-    let chain = parts.take_chain(key.as_ref().map(|(key, pointer)| (key.spki(), *pointer)), now);
     let trusted_ca = parts.take_trusted_ca(upload, now);
+    let chain = parts.take_chain(key.as_ref().map(|(key, pointer)| (key.spki(), *pointer)), &trusted_ca, now);
     match (key, chain) {
         (Some((private_key, _)), Some(chain)) if parts.faults.is_empty() => {
             Ok(ReadIdentity { chain, private_key, trusted_ca, messages: parts.messages })
@@ -78,8 +78,8 @@ pub fn read(upload: &Upload<'_>, now: DateTime<Utc>) -> Result<ReadIdentity, Vec
 pub fn read_for_key(upload: &Upload<'_>, spki: &[u8], now: DateTime<Utc>) -> Result<ReadChain, Vec<Violation>> {
     let mut parts = Parts::read(upload);
     parts.refuse_keys();
-    let chain = parts.take_chain(Some((spki, CERTIFICATES)), now);
     let trusted_ca = parts.take_trusted_ca(upload, now);
+    let chain = parts.take_chain(Some((spki, CERTIFICATES)), &trusted_ca, now);
     match chain {
         Some(chain) if parts.faults.is_empty() => Ok(ReadChain { chain, trusted_ca, messages: parts.messages }),
         _ => Err(parts.faults),
@@ -100,7 +100,10 @@ impl Parts {
         let mut keys = std::mem::take(&mut self.keys).into_iter();
         let Some((key, pointer)) = keys.next() else {
             if !self.has_unusable_key {
-                self.fault(PRIVATE_KEY, "there is no private key; it may stand in private_key or beside the certificates, in PEM, or in a PKCS#12 file");
+                self.fault(
+                    PRIVATE_KEY,
+                    "there is no private key; it may be sent apart, or beside the certificates, in PEM",
+                );
             }
             return None;
         };
@@ -128,6 +131,7 @@ impl Parts {
     fn take_chain(
         &mut self,
         key: Option<(&[u8], &'static str)>,
+        trusted: &[ForeignCertificate],
         now: DateTime<Utc>,
     ) -> Option<Vec<ForeignCertificate>> {
         let found = std::mem::take(&mut self.certificates);
@@ -146,7 +150,7 @@ impl Parts {
             checks::leaf(&likely_leaf, now, pointer_of(&likely_leaf), self);
             return None;
         };
-        let Some(ordered) = chain::order(certificates, spki, now) else {
+        let Some(ordered) = chain::order(certificates, spki, trusted, now) else {
             self.fault(key_pointer, checks::wrong_key(&likely_leaf, found.len(), spki));
             checks::leaf(&likely_leaf, now, pointer_of(&likely_leaf), self);
             return None;

@@ -52,10 +52,10 @@ impl Service {
     /// Runs a check whose time has come, unless somebody else was faster.
     pub async fn run_due_check(&self, account: AccountId, id: CheckId) -> Result<(), ServiceError> {
         let now = self.clock.now();
-        let Some(claimed) = self.store.claim_check(account, id, now, LEASE_MARGIN, true).await? else {
+        let Some(claimed) = self.store.claim_check(account, id, now, LEASE_MARGIN, None).await? else {
             return Ok(());
         };
-        self.run_claimed(claimed, None).await.map(drop)
+        self.run_claimed(claimed, true).await.map(drop)
     }
 
     async fn run_or_refuse(
@@ -65,27 +65,19 @@ impl Service {
     ) -> Result<Finished, ServiceError> {
         let id = id.ok_or(ServiceError::NotFound(Noun::Check))?;
         let account = permit.account();
-        if self.store.check_by_id(account, id).await?.is_none() {
-            return Err(ServiceError::NotFound(Noun::Check));
-        }
-        let now = self.clock.now();
-        let claimed = self.store.claim_check(account, id, now, LEASE_MARGIN, false).await?;
+        let stored = self.store.check_by_id(account, id).await?.ok_or(ServiceError::NotFound(Noun::Check))?;
+        let mut asked = self.event(permit.caller().actor(), account, None, Action::RunCheck, id.to_string());
+        asked.detail = stored.check.definition.described();
+        let claimed = self.store.claim_check(account, id, self.clock.now(), LEASE_MARGIN, Some(asked)).await?;
         let busy =
             || ServiceError::invalid("", "the check is being run at this moment; its result will be among its runs");
-        let claimed = claimed.ok_or_else(busy)?;
-        let mut asked = self.event(permit.caller().actor(), account, None, Action::RunCheck, id.to_string());
-        asked.detail = claimed.stored.check.definition.described();
-        self.run_claimed(claimed, Some(asked)).await
+        self.run_claimed(claimed.ok_or_else(busy)?, false).await
     }
 
-    async fn run_claimed(&self, claimed: ClaimedCheck, asked: Option<AuditEvent>) -> Result<Finished, ServiceError> {
-        match self.run(&claimed.stored, asked.is_none()).await {
+    async fn run_claimed(&self, claimed: ClaimedCheck, is_scheduled: bool) -> Result<Finished, ServiceError> {
+        match self.run(&claimed.stored, is_scheduled).await {
             Ok(finished) => {
-                let asked = asked.map(|event| {
-                    let detail = format!("{}: {}", event.detail, finished.run.state.as_str());
-                    AuditEvent { detail, ..event }
-                });
-                self.record(claimed, &finished.run, asked).await?;
+                self.record(claimed, &finished.run).await?;
                 Ok(finished)
             }
             Err(error) => {
@@ -108,7 +100,7 @@ impl Service {
         Ok(Finished { run, called })
     }
 
-    async fn record(&self, claimed: ClaimedCheck, run: &Run, asked: Option<AuditEvent>) -> Result<(), ServiceError> {
+    async fn record(&self, claimed: ClaimedCheck, run: &Run) -> Result<(), ServiceError> {
         let now = self.clock.now();
         let check = claimed.stored.check.clone();
         let definition = &check.definition;
@@ -128,7 +120,7 @@ impl Service {
             tracing::info!(check = %check.id, name = definition.name, state = state.as_str(), "a check changed its state");
         }
         metrics::counter!("countersign_check_runs_total", "state" => run.state.as_str()).increment(1);
-        if !self.store.record_run(claimed, run.clone(), next, change, asked).await? {
+        if !self.store.record_run(claimed, run.clone(), next, change).await? {
             tracing::info!(check = %check.id, "a run came too late, or the check was changed under it: it is not recorded");
         }
         Ok(())

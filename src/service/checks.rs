@@ -148,7 +148,6 @@ impl Service {
         if !self.store.create_check(new, MAX_CHECKS, event).await? {
             return Err(ServiceError::invalid("", format!("an account can have at most {MAX_CHECKS} checks")));
         }
-        self.work.notify_one();
         Ok(check)
     }
 
@@ -167,7 +166,6 @@ impl Service {
                 self.event(permit.caller().actor(), permit.account(), None, Action::EditCheck, id.to_string());
             event.detail = edited.check.definition.described();
             if self.store.edit_check(edited.clone(), event).await? {
-                self.work.notify_one();
                 return Ok(edited.check);
             }
         }

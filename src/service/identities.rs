@@ -163,7 +163,11 @@ impl Service {
         let read = read.map_err(|found| faults.extend(found)).ok();
         let Some(read) = read.filter(|_| faults.is_empty()) else { return Err(ServiceError::Invalid(faults)) };
         if replaces && let Some(before) = self.predecessor(permit.account(), &read, is_ca, name.as_deref()).await? {
+            let is_renamed = name.is_some_and(|name| name != before.name);
             let mut kept = self.put_in_place(permit, before, read, has_bundle).await?;
+            if is_renamed {
+                kept.messages.push(format!("the name stays {:?}; a PATCH changes it", kept.identity.name));
+            }
             if !hosts.is_empty() || is_primary || !labels.is_empty() {
                 kept.messages.push("hosts, rank and labels stay as they were; a PATCH changes them".into());
             }
@@ -218,7 +222,7 @@ impl Service {
                 Err(ServiceError::invalid("", format!("an account can have at most {MAX_IDENTITIES} identities")))
             }
             AddOutcome::Duplicate(id) => Err(ServiceError::Duplicate(format!(
-                "this certificate is kept already, as {id}; PATCH that one to change its hosts or name"
+                "this certificate is kept already, as {id}; change the hosts or the name of that one instead"
             ))),
         }
     }
@@ -335,11 +339,7 @@ impl Service {
             self.store.remove_identity(identity.account, identity.id, is_forced, self.clock.now(), event).await?;
         self.candidates.clear();
         match removed {
-            RemoveOutcome::Removed => {
-                // A managed one leaves a certificate to be revoked.
-                self.work.notify_one();
-                Ok(Kept { identity, messages })
-            }
+            RemoveOutcome::Removed => Ok(Kept { identity, messages }),
             RemoveOutcome::Unknown => Err(ServiceError::NotFound(Noun::Identity)),
             RemoveOutcome::InUse(uses) => {
                 let mut named: Vec<String> =
@@ -348,7 +348,7 @@ impl Service {
                     named.push(format!("{} more", uses.len() - MAX_NAMED));
                 }
                 Err(ServiceError::InUse(format!(
-                    "Certificate cannot be deleted while in use. It is used by {}; force=true removes it all the same",
+                    "Certificate cannot be deleted while in use. It is used by {}",
                     named.join(", ")
                 )))
             }
@@ -369,7 +369,8 @@ impl Service {
         Ok(sent.into_iter().find(same_key).map(|certificate| certificate.spki))
     }
 
-    /// What an upload is the successor of: the identity with the same key, else the one of that name.
+    /// What an upload is the successor of: the identity with the same key, of several the one that also has the name; else
+    /// the one of that name. Several that could be meant are refused.
     async fn predecessor(
         &self,
         account: AccountId,
@@ -378,11 +379,24 @@ impl Service {
         name: Option<&str>,
     ) -> Result<Option<Identity>, ServiceError> {
         let filter = IdentityFilter { is_ca: Some(is_ca), ..IdentityFilter::default() };
-        let all = self.store.identities(account, filter, Window::ALL).await?.items;
+        let mut all = self.store.identities(account, filter, Window::ALL).await?.items;
         let spki = read.facts()?.spki_sha256;
-        let same_key = all.iter().rfind(|kept| kept.facts.spki_sha256 == spki);
-        let same_name = || all.iter().rfind(|kept| Some(kept.name.as_str()) == name);
-        Ok(same_key.or_else(same_name).cloned())
+        let is_named = |kept: &Identity| Some(kept.name.as_str()) == name;
+        if all.iter().any(|kept| kept.facts.spki_sha256 == spki) {
+            all.retain(|kept| kept.facts.spki_sha256 == spki);
+            if all.len() > 1 && all.iter().any(is_named) {
+                all.retain(is_named);
+            }
+        } else {
+            all.retain(is_named);
+        }
+        if all.len() > 1 {
+            let ids: Vec<String> =
+                all.iter().take(MAX_NAMED).map(|kept| format!("{} ({:?})", kept.id, kept.name)).collect();
+            let message = format!("several identities could be meant: {}; PUT the one that is", ids.join(", "));
+            return Err(ServiceError::invalid("/replace", message));
+        }
+        Ok(all.pop())
     }
 
     pub(super) async fn find_identity<A: Act>(

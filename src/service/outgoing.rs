@@ -20,7 +20,7 @@ use crate::domain::violation::Violation;
 pub use crate::egress::Response as Answer;
 use crate::egress::{Exchange, OutgoingRequest, Presented};
 use crate::x509::foreign_certificate::ForeignCertificate;
-use crate::x509::pem;
+use crate::x509::{distinguished_name, pem};
 
 use super::access::{AccountPermit, UseIdentity};
 use super::choices::Selection;
@@ -86,10 +86,14 @@ impl Service {
             let event = self.event(permit.caller().actor(), account, None, Action::UseIdentity, subject);
             self.store.record(AuditEvent { detail, ..event }).await
         };
-        record(String::new(), what.clone()).await?;
+        let named = match target.identity {
+            Selector::Explicit(id) => id.to_string(),
+            Selector::Auto | Selector::None => String::new(),
+        };
+        record(named, format!("begun: {what}")).await?;
         let called = self.call_target(account, target, false).await?;
         let subject = called.report.presentation.identity.clone().unwrap_or_default();
-        record(subject, format!("{what}: {}", outcome_in_words(&called.report))).await?;
+        record(subject, format!("ended: {what}: {}", outcome_in_words(&called.report))).await?;
         Ok(called)
     }
 
@@ -196,7 +200,11 @@ impl Service {
                 trusted_ca,
             })
             .await;
-        let called = Called::of(exchange, started_on, is_scheduled, presentation);
+        let mut called = Called::of(exchange, started_on, is_scheduled, presentation);
+        if target.trusted_ca.is_some() && identity.as_ref().is_some_and(|identity| !identity.trusted_ca.is_empty()) {
+            called =
+                called.with_note("the server was verified by the identity's own CAs, not by the bundle named".into());
+        }
         metrics::counter!("countersign_outgoing_calls_total").increment(1);
         Ok(match identity {
             Some(identity) if identity.facts.not_after <= started_on => called.with_note(format!(
@@ -310,6 +318,7 @@ impl Called {
             tls_version: exchange.tls_version.map(str::to_owned),
             server_certificate: leaf.map(server_certificate),
             identity_requested: exchange.identity_requested,
+            accepted_issuers: names(&exchange.accepted_issuers),
             status: answer.as_ref().map(|answer| answer.status),
             body_length: answer.as_ref().map(|answer| answer.body.len()).unwrap_or_default(),
             failure,
@@ -331,6 +340,7 @@ impl Called {
             tls_version: None,
             server_certificate: None,
             identity_requested: None,
+            accepted_issuers: Vec::new(),
             status: None,
             body_length: 0,
             failure: Some(failure),
@@ -387,6 +397,11 @@ fn shown(url: &Url) -> String {
     url.set_query(None);
     url.set_fragment(None);
     url.to_string()
+}
+
+fn names(encoded: &[Vec<u8>]) -> Vec<String> {
+    let read = encoded.iter().take(MAX_NAMES).filter_map(|name| distinguished_name::read(name).ok());
+    read.map(|name| tame(&name.text)).collect()
 }
 
 /// Words of a stranger's server, to be kept and shown: of bounded length, and without what controls a terminal or turns

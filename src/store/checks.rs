@@ -177,21 +177,22 @@ impl Store {
         .await
     }
 
-    /// Takes a check for one run: nobody else runs it before its own time-out and `margin` are over. `None` when somebody
-    /// is at it, or it is gone, or, with `only_if_due`, its time has not come.
+    /// Takes a check for one run: nobody else runs it before its own time-out and `margin` are over. Where somebody asked
+    /// for it, that is recorded with the claim. `None` when somebody is at it, or it is gone, or nobody asked and its time
+    /// has not come.
     pub async fn claim_check(
         &self,
         account: AccountId,
         id: CheckId,
         now: DateTime<Utc>,
         margin: TimeDelta,
-        only_if_due: bool,
+        asked: Option<AuditEvent>,
     ) -> Result<Option<ClaimedCheck>, StoreError> {
         self.write(move |connection| {
             let free = || own(account, id).filter(checks::lease_until.le(millis(now)));
             let until = checks::timeout_millis + millis(now + margin);
             let lease = (checks::lease_until.eq(until), checks::fence.eq(checks::fence + 1));
-            let claimed = if only_if_due {
+            let claimed = if asked.is_none() {
                 diesel::update(free().filter(checks::next_run_at.le(millis(now)))).set(lease).execute(connection)?
             } else {
                 diesel::update(free()).set(lease).execute(connection)?
@@ -200,26 +201,25 @@ impl Store {
                 return Ok(None);
             }
             let row: CheckRow = own(account, id).select(CheckRow::as_select()).first(connection)?;
+            if let Some(event) = &asked {
+                audit::insert(connection, event)?;
+            }
             Ok(Some(ClaimedCheck { fence: row.fence, lease_until: row.lease_until, stored: row.into_domain()? }))
         })
         .await
     }
 
-    /// Records a run with who asked for it, if somebody did; ends its lease, and drops the runs beyond those that are kept; `false` when the lease was lost.
+    /// Records a run, ends its lease, and drops the runs beyond those that are kept; `false` when the lease was lost.
     pub async fn record_run(
         &self,
         claimed: ClaimedCheck,
         run: Run,
         next_run: Option<DateTime<Utc>>,
         change: Option<(CheckState, DateTime<Utc>, AuditEvent)>,
-        asked: Option<AuditEvent>,
     ) -> Result<bool, StoreError> {
         self.write(move |connection| {
             let account = claimed.stored.check.account;
             let ours = || own(account, run.check).filter(checks::fence.eq(claimed.fence));
-            if let Some(event) = &asked {
-                audit::insert(connection, event)?;
-            }
             let updated = diesel::update(ours())
                 .set((
                     checks::last_run_at.eq(millis(run.report.started_on)),

@@ -21,7 +21,12 @@ pub struct Ordered {
 }
 
 /// Finds the certificate of the key and everything above it. `None` when no certificate has this key.
-pub fn order(certificates: Vec<ForeignCertificate>, leaf_spki: &[u8], now: DateTime<Utc>) -> Option<Ordered> {
+pub fn order(
+    certificates: Vec<ForeignCertificate>,
+    leaf_spki: &[u8],
+    trusted: &[ForeignCertificate],
+    now: DateTime<Utc>,
+) -> Option<Ordered> {
     let mut messages = Vec::new();
     let mut pool = without_duplicates(certificates, &mut messages);
     let leaf = take_leaf(&mut pool, leaf_spki, now, &mut messages)?;
@@ -31,7 +36,7 @@ pub fn order(certificates: Vec<ForeignCertificate>, leaf_spki: &[u8], now: DateT
     {
         chain.push(issuer);
     }
-    tell_of_the_end(&chain, &mut messages);
+    tell_of_the_end(&chain, trusted, &mut messages);
     if !pool.is_empty() {
         let subjects: Vec<String> = pool.iter().map(ForeignCertificate::label).collect();
         messages.push(format!("left out, because the chain does not need them: {}", subjects.join("; ")));
@@ -116,8 +121,10 @@ fn has_name_of_issuer(issuer: &ForeignCertificate, subject: &ForeignCertificate)
         || (!issuer.subject.is_empty() && issuer.subject.to_lowercase() == subject.issuer.to_lowercase())
 }
 
-fn tell_of_the_end(chain: &[ForeignCertificate], messages: &mut Vec<String>) {
+fn tell_of_the_end(chain: &[ForeignCertificate], trusted: &[ForeignCertificate], messages: &mut Vec<String>) {
     match chain {
+        // A leaf right below a CA that its servers know needs nothing between.
+        [leaf] if trusted.iter().any(|root| root.is_self_issued && has_name_of_issuer(root, leaf)) => {}
         [leaf] if !leaf.is_self_issued => messages.push(format!(
             "the certificate of its issuer ({}) was not sent; servers that know only the root above it will refuse this certificate, so add the intermediate certificates if there are any",
             leaf.issuer

@@ -15,6 +15,7 @@ pub mod chain;
 pub mod crl;
 pub mod csr;
 pub mod der;
+pub mod distinguished_name;
 pub mod error;
 pub mod foreign_certificate;
 pub mod lint;
@@ -31,7 +32,6 @@ pub mod weak_rsa;
 
 mod algorithm;
 mod capture;
-mod distinguished_name;
 mod extension;
 mod general_name;
 mod parsed;

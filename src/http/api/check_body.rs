@@ -12,7 +12,7 @@ use crate::service::outgoing::CallInput;
 
 use crate::http::body::{Fields, integer, string};
 
-/// What a check does. In a PATCH, what is left out stays.
+/// What a check does.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "read field by field; this is its description")]
 pub struct DefineCheck {
@@ -39,10 +39,47 @@ pub struct DefineCheck {
     /// The id of a CA bundle to verify the server by, where the identity has no CAs of its own.
     #[schema(required = false)]
     trusted_ca: Option<String>,
-    /// From 30 to 86400; null for a check that is run by hand.
+    /// From 30 to 86400; without it, the check is run by hand.
     #[schema(required = false, minimum = 30, maximum = 86_400)]
     interval_seconds: Option<i64>,
     /// For everything together, from 100 to 60000; 10000 if left out.
+    #[schema(nullable = false, required = false, minimum = 100, maximum = 60_000)]
+    timeout_ms: Option<i64>,
+    #[schema(nullable = false, required = false)]
+    enabled: Option<bool>,
+}
+
+/// What to change of a check. What is left out stays.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "read field by field; this is its description")]
+pub struct EditCheck {
+    #[schema(nullable = false, required = false)]
+    name: Option<String>,
+    /// An https address. On another server, secret values must be sent anew.
+    #[schema(nullable = false, required = false)]
+    url: Option<String>,
+    #[schema(nullable = false, required = false)]
+    method: Option<String>,
+    #[schema(nullable = false, required = false, max_items = 50)]
+    headers: Option<Vec<SentHeader>>,
+    #[schema(required = false)]
+    body: Option<String>,
+    /// Seal the body and never show it.
+    #[schema(nullable = false, required = false)]
+    secret_body: Option<bool>,
+    /// What is expected of the answer.
+    #[schema(nullable = false, required = false)]
+    expect: Option<SentExpectations>,
+    /// `auto` (by host, else the primary), `none`, or an identity's id.
+    #[schema(nullable = false, required = false, example = "auto")]
+    identity: Option<String>,
+    /// The id of a CA bundle to verify the server by, where the identity has no CAs of its own.
+    #[schema(required = false)]
+    trusted_ca: Option<String>,
+    /// From 30 to 86400; null for a check that is run by hand.
+    #[schema(required = false, minimum = 30, maximum = 86_400)]
+    interval_seconds: Option<i64>,
+    /// For everything together, from 100 to 60000.
     #[schema(nullable = false, required = false, minimum = 100, maximum = 60_000)]
     timeout_ms: Option<i64>,
     #[schema(nullable = false, required = false)]
@@ -114,7 +151,7 @@ pub fn definition(mut fields: Fields) -> CheckInput {
         is_body_secret: fields.optional("secret_body", "true or false", Value::as_bool),
         expectations: expectations(&mut fields),
         identity: selector(&mut fields),
-        trusted_ca: fields.has("trusted_ca").then(|| identity_id(&mut fields)),
+        trusted_ca: fields.has("trusted_ca").then(|| trusted_ca(&mut fields)),
         interval_seconds: fields
             .has("interval_seconds")
             .then(|| fields.optional("interval_seconds", "a whole number of seconds, or null", integer)),
@@ -125,16 +162,21 @@ pub fn definition(mut fields: Fields) -> CheckInput {
 }
 
 pub fn call(mut fields: Fields) -> CallInput {
-    let headers = headers(&mut fields).unwrap_or_default();
-    let with_value = |header: HeaderInput| (header.name, header.value.unwrap_or_default());
+    let mut headers_with_values = Vec::new();
+    for (index, header) in headers(&mut fields).unwrap_or_default().into_iter().enumerate() {
+        match header.value {
+            Some(value) => headers_with_values.push((header.name, value)),
+            None => fields.fault(&format!("/headers/{index}/value"), "value is required: a string"),
+        }
+    }
     CallInput {
         url: fields.optional("url", "a string", string),
         method: fields.optional("method", "a string", string),
-        headers: headers.into_iter().map(with_value).collect(),
+        headers: headers_with_values,
         body: fields.secret("body"),
         timeout_millis: fields.optional("timeout_ms", "a whole number of milliseconds", integer),
         identity: selector(&mut fields),
-        trusted_ca: identity_id(&mut fields),
+        trusted_ca: trusted_ca(&mut fields),
         faults: fields.into_faults(),
     }
 }
@@ -193,6 +235,6 @@ fn selector(fields: &mut Fields) -> Option<Selector> {
     })
 }
 
-fn identity_id(fields: &mut Fields) -> Option<IdentityId> {
+fn trusted_ca(fields: &mut Fields) -> Option<IdentityId> {
     fields.optional("trusted_ca", "the id of a CA bundle", |value| IdentityId::parse(value.as_str()?))
 }

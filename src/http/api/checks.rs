@@ -9,11 +9,11 @@ use crate::domain::id::CheckId;
 use crate::service::Service;
 use crate::service::access::{ReadIdentities, WriteChecks};
 
-use super::check_body::{self, DefineCheck};
+use super::check_body::{self, DefineCheck, EditCheck};
 use super::to_the_end;
 use super::wire_check::{WireCheck, WireRun};
 use crate::http::authentication::InAccount;
-use crate::http::body::{self, Fields};
+use crate::http::body;
 use crate::http::envelope::{self, Refusals, Success, SuccessPage};
 use crate::http::error::{ApiError, recorded};
 use crate::http::parameters::{PageRequest, Parameters};
@@ -74,7 +74,7 @@ pub async fn create(
     payload: web::Payload,
     service: web::Data<Service>,
 ) -> Result<HttpResponse, ApiError> {
-    let input = check_body::definition(recorded(&service, &permit.0, fields(payload).await).await?);
+    let input = check_body::definition(recorded(&service, &permit.0, body::fields(payload).await).await?);
     Ok(envelope::success(WireCheck::from(service.create_check(&permit.0, input).await?)))
 }
 
@@ -104,7 +104,7 @@ pub async fn show(
     tag = "Checks",
     operation_id = "checks-edit",
     params(("account_id" = String, Path, max_length = 32), ("check_id" = String, Path)),
-    request_body = DefineCheck,
+    request_body = EditCheck,
     responses(
         (status = 200, description = "the check", body = Success<WireCheck>),
         Refusals,
@@ -119,7 +119,7 @@ pub async fn edit(
     payload: web::Payload,
     service: web::Data<Service>,
 ) -> Result<HttpResponse, ApiError> {
-    let input = check_body::definition(recorded(&service, &permit.0, fields(payload).await).await?);
+    let input = check_body::definition(recorded(&service, &permit.0, body::fields(payload).await).await?);
     Ok(envelope::success(WireCheck::from(service.edit_check(&permit.0, check_id(&request), input).await?)))
 }
 
@@ -202,8 +202,4 @@ pub async fn runs(
 /// An id of another shape is simply unknown.
 fn check_id(request: &HttpRequest) -> Option<CheckId> {
     CheckId::parse(request.match_info().query("check_id"))
-}
-
-async fn fields(payload: web::Payload) -> Result<Fields, ApiError> {
-    Fields::parse(&body::read(payload).await?)
 }

@@ -94,6 +94,7 @@ pub async fn create(
     service: web::Data<Service>,
 ) -> Result<HttpResponse, BareError> {
     let input = recorded(&service, &permit.0, input(payload).await).await?;
+    let input = recorded(&service, &permit.0, readable(input)).await?;
     // One certificate may be kept for several hosts, each by itself.
     let kept = service.add_identity(&permit.0, input, Duplicates::Allowed).await.map_err(in_v1_words)?;
     Ok(HttpResponse::Created().json(V1ClientCertificate::from(kept.identity)))
@@ -174,6 +175,11 @@ async fn input(payload: web::Payload) -> Result<IdentityInput, ApiError> {
     };
     let hosts = host.into_iter().collect();
     Ok(IdentityInput { material, hosts, faults: fields.into_faults(), ..IdentityInput::default() })
+}
+
+/// Without a certificate there is nothing to look at, and nothing more to say.
+fn readable(input: IdentityInput) -> Result<IdentityInput, ApiError> {
+    if input.material.certificates.is_none() { Err(ApiError::invalid(input.faults)) } else { Ok(input) }
 }
 
 /// Faults name the fields as they are called here.

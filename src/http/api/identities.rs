@@ -18,7 +18,7 @@ use super::identity_body::{self, EditMtlsCertificate, ReplaceMtlsCertificate, Up
 use super::to_the_end;
 use super::wire_identity::MtlsCertificate;
 use crate::http::authentication::InAccount;
-use crate::http::body::{self, Fields};
+use crate::http::body;
 use crate::http::envelope::{self, Note, Refusals, Success, SuccessPage};
 use crate::http::error::{ApiError, recorded};
 use crate::http::parameters::{PageRequest, Parameters};
@@ -84,7 +84,7 @@ pub async fn create(
     service: web::Data<Service>,
 ) -> Result<HttpResponse, ApiError> {
     let UploadBody { input, managed } =
-        identity_body::upload(recorded(&service, &permit.0, fields(payload).await).await?);
+        identity_body::upload(recorded(&service, &permit.0, body::fields(payload).await).await?);
     let kept = match managed {
         None => service.add_identity(&permit.0, input, Duplicates::Refused).await?,
         Some((None, _)) => return Err(ServiceError::Invalid(input.faults).into()),
@@ -140,7 +140,7 @@ pub async fn edit(
     payload: web::Payload,
     service: web::Data<Service>,
 ) -> Result<HttpResponse, ApiError> {
-    let edit = identity_body::edit(recorded(&service, &permit.0, fields(payload).await).await?);
+    let edit = identity_body::edit(recorded(&service, &permit.0, body::fields(payload).await).await?);
     Ok(answer(service.edit_identity(&permit.0, identity_id(&request), edit).await?))
 }
 
@@ -164,7 +164,7 @@ pub async fn replace(
     payload: web::Payload,
     service: web::Data<Service>,
 ) -> Result<HttpResponse, ApiError> {
-    let mut fields = recorded(&service, &permit.0, fields(payload).await).await?;
+    let mut fields = recorded(&service, &permit.0, body::fields(payload).await).await?;
     let material = identity_body::material(&mut fields);
     recorded(&service, &permit.0, fields.finish()).await?;
     Ok(answer(service.replace_identity(&permit.0, identity_id(&request), material).await?))
@@ -195,7 +195,12 @@ pub async fn delete(
     let mut parameters = Parameters::of(&request);
     let is_forced = parameters.switch("force").unwrap_or_default();
     recorded(&service, &permit.0, parameters.finish()).await?;
-    Ok(answer(service.remove_identity(&permit.0, identity_id(&request), is_forced).await?))
+    let removed = service.remove_identity(&permit.0, identity_id(&request), is_forced).await;
+    let with_way_out = |error| match error {
+        ServiceError::InUse(who) => ServiceError::InUse(format!("{who}; force=true removes it all the same")),
+        other => other,
+    };
+    Ok(answer(removed.map_err(with_way_out)?))
 }
 
 /// An id of another shape is simply unknown.
@@ -206,10 +211,6 @@ pub fn identity_id(request: &HttpRequest) -> Option<IdentityId> {
 fn answer(kept: Kept) -> HttpResponse {
     let notes = kept.messages.into_iter().map(Note::about_request).collect();
     envelope::success_with(MtlsCertificate::from(kept.identity), notes)
-}
-
-async fn fields(payload: web::Payload) -> Result<Fields, ApiError> {
-    Fields::parse(&body::read(payload).await?)
 }
 
 fn filter(parameters: &mut Parameters, service: &Service) -> IdentityFilter {

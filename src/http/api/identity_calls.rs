@@ -12,7 +12,7 @@ use super::check_body::{self, RequestWithMtlsCertificate};
 use super::to_the_end;
 use super::wire_check::WireCall;
 use crate::http::authentication::InAccount;
-use crate::http::body::{self, Fields};
+use crate::http::body;
 use crate::http::envelope::{self, Refusals, Success};
 use crate::http::error::{ApiError, recorded};
 use crate::http::parameters::Parameters;
@@ -86,7 +86,7 @@ pub async fn call(
     payload: web::Payload,
     service: web::Data<Service>,
 ) -> Result<HttpResponse, ApiError> {
-    let fields = recorded(&service, &permit.0, fields(payload).await).await?;
+    let fields = recorded(&service, &permit.0, body::fields(payload).await).await?;
     let (service, input) = (service.into_inner(), check_body::call(fields));
     let turn = service.turn(&permit.0).await?;
     let called = to_the_end(async move { service.call(&permit.0, input, turn).await }).await?;
@@ -112,8 +112,4 @@ impl From<Ranked> for RankedMtlsCertificate {
             pattern: ranked.reason.pattern().map(str::to_owned),
         }
     }
-}
-
-async fn fields(payload: web::Payload) -> Result<Fields, ApiError> {
-    Fields::parse(&body::read(payload).await?)
 }

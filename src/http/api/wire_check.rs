@@ -96,6 +96,8 @@ pub struct WireReport {
     server_certificate: Option<WireServerCertificate>,
     /// Whether the server asked for a client certificate; null when the handshake did not come so far.
     identity_requested: Option<bool>,
+    /// The CAs whose certificates the server says it accepts; many servers say nothing.
+    accepted_issuers: Vec<String>,
     status: Option<u16>,
     /// How much of the body was read, in bytes.
     body_length: usize,
@@ -139,7 +141,8 @@ pub struct WireServerCertificate {
 
 #[derive(Serialize, ToSchema)]
 pub struct WireFailure {
-    /// Where it ended, such as `dns`, `connect`, `tls`, `certificate` or `client_certificate`.
+    /// Where it ended: `identity` or `trusted_ca` (what was named is gone), `address` (not permitted), `dns`, `connect`,
+    /// `tls`, `certificate` (the server's), `client_certificate` (ours was refused), `request`, `response`, `timeout`.
     stage: String,
     message: String,
 }
@@ -222,6 +225,7 @@ impl From<Report> for WireReport {
             tls_version: report.tls_version,
             server_certificate: report.server_certificate.map(Into::into),
             identity_requested: report.identity_requested,
+            accepted_issuers: report.accepted_issuers,
             status: report.status,
             body_length: report.body_length,
             failure: report.failure.map(Into::into),

@@ -73,7 +73,7 @@ fn any_order_becomes_the_right_one_and_strangers_are_left_out() {
         proper[2].clone(),
         proper[1].clone(),
     ];
-    let ordered = order(sent, &key.subject_public_key_info(), now()).unwrap();
+    let ordered = order(sent, &key.subject_public_key_info(), &[], now()).unwrap();
     assert_eq!(names(&ordered.chain), ["leaf", "lower", "upper", "root"]);
     assert_eq!(ordered.left_out, [stranger]);
     let told = ordered.messages.join("\n");
@@ -85,9 +85,9 @@ fn any_order_becomes_the_right_one_and_strangers_are_left_out() {
 #[test]
 fn a_leaf_alone_is_told_and_a_chain_without_its_root_is_not() {
     let (key, proper) = hierarchy();
-    let alone = order(vec![proper[0].clone()], &key.subject_public_key_info(), now()).unwrap();
+    let alone = order(vec![proper[0].clone()], &key.subject_public_key_info(), &[], now()).unwrap();
     assert!(alone.messages[0].contains("its issuer (CN=lower) was not sent"), "{:?}", alone.messages);
-    let without_root = order(proper[..3].to_vec(), &key.subject_public_key_info(), now()).unwrap();
+    let without_root = order(proper[..3].to_vec(), &key.subject_public_key_info(), &[], now()).unwrap();
     assert_eq!((without_root.chain.len(), without_root.messages.len()), (3, 0));
 }
 
@@ -98,7 +98,7 @@ fn of_two_authorities_with_one_name_the_signer_is_taken() {
     let leaf = real.issue(&params("leaf", false, 2030, 7), &key);
     let (real, namesake) = (real.root(), namesake.root());
     let sent = vec![namesake.clone(), real.clone(), leaf.clone()];
-    let ordered = order(sent, &key.subject_public_key_info(), now()).unwrap();
+    let ordered = order(sent, &key.subject_public_key_info(), &[], now()).unwrap();
     assert!(ordered.chain == [leaf, real] && ordered.left_out == [namesake]);
 }
 
@@ -109,7 +109,7 @@ fn of_two_certificates_for_the_key_the_newer_is_taken() {
     let [older, newer, outlived] =
         [(2029, 7), (2030, 8), (2026, 9)].map(|(end, serial)| issuer.issue(&params("leaf", false, end, serial), &key));
     let sent = vec![older.clone(), newer.clone(), outlived.clone()];
-    let ordered = order(sent, &key.subject_public_key_info(), now()).unwrap();
+    let ordered = order(sent, &key.subject_public_key_info(), &[], now()).unwrap();
     assert_eq!(ordered.chain, [newer]);
     assert!(ordered.messages[0].contains("3 certificates belong to the private key"), "{:?}", ordered.messages);
     assert_eq!(ordered.left_out, [older, outlived]);
@@ -121,7 +121,7 @@ fn authorities_that_certify_each_other_do_not_make_an_endless_chain() {
     let key = KeyPair::generate().unwrap();
     let leaf = one.issue(&params("leaf", false, 2030, 7), &key);
     let sent = vec![leaf, one.certify(&two), two.certify(&one)];
-    let ordered = order(sent, &key.subject_public_key_info(), now()).unwrap();
+    let ordered = order(sent, &key.subject_public_key_info(), &[], now()).unwrap();
     assert_eq!(names(&ordered.chain), ["leaf", "one", "two"]);
 }
 
@@ -131,7 +131,7 @@ fn a_chain_without_end_is_cut() {
     let key = KeyPair::generate().unwrap();
     let leaf = authorities[0].issue(&params("leaf", false, 2030, 7), &key);
     let links = authorities.windows(2).map(|pair| pair[1].certify(&pair[0]));
-    let ordered = order(links.chain([leaf]).collect(), &key.subject_public_key_info(), now()).unwrap();
+    let ordered = order(links.chain([leaf]).collect(), &key.subject_public_key_info(), &[], now()).unwrap();
     assert_eq!(ordered.chain.len(), MAX_LENGTH);
 }
 
@@ -139,6 +139,6 @@ fn a_chain_without_end_is_cut() {
 fn without_a_certificate_of_the_key_there_is_no_chain() {
     let (_, proper) = hierarchy();
     let other = KeyPair::generate().unwrap();
-    assert!(order(proper, &other.subject_public_key_info(), now()).is_none());
-    assert!(order(Vec::new(), &other.subject_public_key_info(), now()).is_none());
+    assert!(order(proper, &other.subject_public_key_info(), &[], now()).is_none());
+    assert!(order(Vec::new(), &other.subject_public_key_info(), &[], now()).is_none());
 }
