@@ -15,9 +15,10 @@ use crate::domain::run::Run;
 use crate::store::{ClaimedCheck, StoredCheck};
 
 use super::access::{AccountPermit, WriteChecks};
-use super::checks::Secrets;
+use super::call_reports::Called;
+use super::check_secrets::Secrets;
 use super::error::Noun;
-use super::outgoing::{Called, Target, as_bytes};
+use super::outgoing::{Target, as_bytes};
 use super::turns::Turn;
 use super::{Service, ServiceError};
 

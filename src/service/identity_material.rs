@@ -27,7 +27,7 @@ pub struct Material {
 }
 
 /// An upload that was opened and found good.
-pub(super) struct Read {
+pub(super) struct OpenedUpload {
     /// The leaf first; of a bundle, its CAs as sent.
     pub(super) chain: Vec<ForeignCertificate>,
     pub(super) private_key: Option<PrivateKey>,
@@ -43,9 +43,11 @@ impl Service {
         material: Material,
         is_ca: bool,
         now: DateTime<Utc>,
-    ) -> Result<Result<Read, Vec<Violation>>, ServiceError> {
-        self.open_upload(move || if is_ca { Read::bundle(&material, now) } else { Read::identity(&material, now) })
-            .await
+    ) -> Result<Result<OpenedUpload, Vec<Violation>>, ServiceError> {
+        self.open_upload(move || {
+            if is_ca { OpenedUpload::bundle(&material, now) } else { OpenedUpload::identity(&material, now) }
+        })
+        .await
     }
 
     pub(super) async fn read_for_key(
@@ -53,19 +55,19 @@ impl Service {
         material: Material,
         spki: Vec<u8>,
         now: DateTime<Utc>,
-    ) -> Result<Result<Read, Vec<Violation>>, ServiceError> {
-        self.open_upload(move || Read::for_key(&material, &spki, now)).await
+    ) -> Result<Result<OpenedUpload, Vec<Violation>>, ServiceError> {
+        self.open_upload(move || OpenedUpload::for_key(&material, &spki, now)).await
     }
 
-    async fn open_upload<F>(&self, read: F) -> Result<Result<Read, Vec<Violation>>, ServiceError>
+    async fn open_upload<F>(&self, read: F) -> Result<Result<OpenedUpload, Vec<Violation>>, ServiceError>
     where
-        F: FnOnce() -> Result<Read, Vec<Violation>> + Send + 'static,
+        F: FnOnce() -> Result<OpenedUpload, Vec<Violation>> + Send + 'static,
     {
         in_turn(&self.upload_reading, read).await
     }
 }
 
-impl Read {
+impl OpenedUpload {
     fn identity(material: &Material, now: DateTime<Utc>) -> Result<Self, Vec<Violation>> {
         let read = upload::read(&material.as_upload(), now)?;
         Ok(Self {
@@ -157,7 +159,7 @@ pub(super) fn what_a_bundle_has_not(material: &Material, hosts: &[HostPattern], 
 }
 
 /// What the certificate calls itself.
-pub(super) fn default_name(read: &Read) -> String {
+pub(super) fn default_name(read: &OpenedUpload) -> String {
     let label = |certificate: &ForeignCertificate| match certificate.common_name.as_str() {
         "" => certificate.label(),
         name => name.to_owned(),

@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use url::Url;
-
 use crate::domain::audit::Action;
 use crate::domain::host_pattern::HostName;
 use crate::domain::id::IdentityId;
@@ -123,7 +121,7 @@ impl Service {
         let mut instead: HashMap<HostName, Option<String>> = HashMap::new();
         let mut messages = Vec::new();
         for (name, url) in self.store.checks_by_host(identity.account).await? {
-            let Some(host) = host_of(&url) else { continue };
+            let Some(host) = HostName::of_url(&url) else { continue };
             if messages.len() == MAX_NAMED || (instead.len() == MAX_EXAMINED && !instead.contains_key(&host)) {
                 messages.push("further checks may be affected, and are not named".into());
                 break;
@@ -155,11 +153,6 @@ impl Service {
             None => "no identity".to_owned(),
         }))
     }
-}
-
-/// The host of an address, as patterns are matched against it.
-pub(super) fn host_of(url: &str) -> Option<HostName> {
-    HostName::parse(Url::parse(url).ok()?.host_str()?).ok()
 }
 
 fn check_link(link: String) -> Result<String, String> {

@@ -19,7 +19,7 @@ use super::connection::Connection;
 use super::convert::{authority_id, certificate_id, millis, reason, serial, time, zone_id};
 use super::error::StoreError;
 use super::schema::{certificates, crls, publications, revocations, transitions};
-use super::{Store, audit, checks, counters};
+use super::{Store, audit, check_runs, counters};
 
 /// How many CRLs of an authority are kept: the last for those who ask, the ones before for whoever investigates.
 const KEPT_CRLS: i64 = 10;
@@ -168,7 +168,7 @@ impl Store {
     pub async fn release_leases(&self) -> Result<(), StoreError> {
         self.write(|connection| {
             diesel::update(publications::table).set(publications::lease_until.eq(0)).execute(connection)?;
-            checks::release_all(connection)
+            check_runs::release_all(connection)
         })
         .await
     }

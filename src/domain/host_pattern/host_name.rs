@@ -36,6 +36,11 @@ impl HostName {
         Ok(Self(name.to_owned()))
     }
 
+    /// The host of an address; `None` when it has none.
+    pub fn of_url(url: &str) -> Option<Self> {
+        Self::parse(url::Url::parse(url).ok()?.host_str()?).ok()
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

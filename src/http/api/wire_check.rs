@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::domain::check::{Check, CheckBody, CheckHeader, CheckState};
 use crate::domain::run::{Failure, Presentation, Report, Run, ServerCertificate, Timings};
 use crate::domain::text::timestamp;
-use crate::service::outgoing::Called;
+use crate::service::call_reports::{Answer, Called};
 
 /// How much of a body is handed out, in bytes.
 const MAX_SHOWN_BODY: usize = 256 * 1024;
@@ -273,8 +273,8 @@ impl From<Failure> for WireFailure {
     }
 }
 
-impl From<crate::service::outgoing::Answer> for WireAnswer {
-    fn from(answer: crate::service::outgoing::Answer) -> Self {
+impl From<Answer> for WireAnswer {
+    fn from(answer: Answer) -> Self {
         let shown = answer.body.get(..MAX_SHOWN_BODY).unwrap_or(&answer.body);
         let text = String::from_utf8(shown.to_vec()).ok();
         Self {

@@ -198,7 +198,7 @@ fn all_faults_are_told_at_once() {
         ..pem(include_str!("fixtures/server.crt.pem"), include_str!("fixtures/scrypt.key.pem"))
     };
     let pointers: Vec<String> = faults(&upload).into_iter().map(|fault| fault.0).collect();
-    assert_eq!(pointers, [PASSPHRASE, CERTIFICATES, TRUSTED_CA]);
+    assert_eq!(pointers, [PASSPHRASE, TRUSTED_CA, CERTIFICATES]);
     assert_eq!(faults(&Upload::default()).len(), 2);
 }
 
