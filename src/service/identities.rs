@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::audit::Action;
 use crate::domain::host_pattern::HostPattern;
-use crate::domain::id::IdentityId;
+use crate::domain::id::{AccountId, IdentityId};
 use crate::domain::identity::{
     Identity, IdentityEdit, IdentityFilter, MAX_HOSTS, MAX_IDENTITIES, check_labels, check_name,
 };
@@ -126,11 +126,9 @@ impl Service {
     ) -> Result<Kept, ServiceError> {
         let now = self.clock.now();
         let IdentityInput { name, is_ca, material, hosts, is_primary, labels, replaces, mut faults } = input;
-        let mut messages = Vec::new();
-        let hosts = read_hosts(&hosts, &mut faults, &mut messages);
-        let name = read_name(name, &mut faults);
-        faults.extend(check_labels(&labels).err().map(|why| Violation::new("/labels", why)));
-        faults.extend(self.check_cost(permit.account(), &hosts, None).await?);
+        let details = self.read_details(permit.account(), None, name, Some(hosts), Some(&labels)).await?;
+        let (name, hosts, mut messages) = (details.name, details.hosts.unwrap_or_default(), details.messages);
+        faults.extend(details.faults);
         if is_ca {
             faults.extend(what_a_bundle_has_not(&material, &hosts, is_primary));
         }
@@ -214,13 +212,9 @@ impl Service {
         input: EditInput,
     ) -> Result<Kept, ServiceError> {
         let EditInput { name, hosts, is_primary, labels, mut faults } = input;
-        let mut messages = Vec::new();
-        let hosts = hosts.map(|hosts| read_hosts(&hosts, &mut faults, &mut messages));
-        let name = read_name(name, &mut faults);
-        let wrong_labels = labels.as_ref().and_then(|labels| check_labels(labels).err());
-        faults.extend(wrong_labels.map(|why| Violation::new("/labels", why)));
-        faults
-            .extend(self.check_cost(identity.account, hosts.as_deref().unwrap_or_default(), Some(identity.id)).await?);
+        let details = self.read_details(identity.account, Some(identity.id), name, hosts, labels.as_ref()).await?;
+        let Details { name, hosts, messages, faults: found } = details;
+        faults.extend(found);
         if identity.is_ca {
             let asked = hosts.clone().unwrap_or_default();
             faults.extend(what_a_bundle_has_not(&Material::default(), &asked, is_primary == Some(true)));
@@ -276,6 +270,25 @@ impl Service {
         }
     }
 
+    /// Reads name, hosts and labels, for an identity that is `own` or to be made.
+    pub(super) async fn read_details(
+        &self,
+        account: AccountId,
+        own: Option<IdentityId>,
+        name: Option<String>,
+        hosts: Option<Vec<String>>,
+        labels: Option<&BTreeMap<String, String>>,
+    ) -> Result<Details, ServiceError> {
+        let (mut faults, mut messages) = (Vec::new(), Vec::new());
+        let name =
+            name.and_then(|name| check_name(&name).map_err(|why| faults.push(Violation::new("/name", why))).ok());
+        let hosts = hosts.map(|hosts| read_hosts(&hosts, &mut faults, &mut messages));
+        let wrong_labels = labels.and_then(|labels| check_labels(labels).err());
+        faults.extend(wrong_labels.map(|why| Violation::new("/labels", why)));
+        faults.extend(self.check_cost(account, hosts.as_deref().unwrap_or_default(), own).await?);
+        Ok(Details { name, hosts, messages, faults })
+    }
+
     pub(super) async fn find_identity<A: Act>(
         &self,
         permit: &AccountPermit<A>,
@@ -284,6 +297,15 @@ impl Service {
         let id = id.ok_or(ServiceError::NotFound(Noun::Identity))?;
         self.store.identity(permit.account(), id).await?.ok_or(ServiceError::NotFound(Noun::Identity))
     }
+}
+
+/// What people give to an identity beside its certificate, as far as it could be read.
+pub(super) struct Details {
+    pub(super) name: Option<String>,
+    pub(super) hosts: Option<Vec<HostPattern>>,
+    /// What is odd about the hosts.
+    pub(super) messages: Vec<String>,
+    pub(super) faults: Vec<Violation>,
 }
 
 /// What a PATCH asks for; what is `None` stays.
@@ -297,11 +319,7 @@ pub struct EditInput {
 }
 
 /// The patterns that could be read; each fault with its place. A pattern that stands twice counts once.
-pub(super) fn read_hosts(
-    hosts: &[String],
-    faults: &mut Vec<Violation>,
-    messages: &mut Vec<String>,
-) -> Vec<HostPattern> {
+fn read_hosts(hosts: &[String], faults: &mut Vec<Violation>, messages: &mut Vec<String>) -> Vec<HostPattern> {
     if hosts.len() > MAX_HOSTS {
         faults.push(Violation::new("/hosts", format!("an identity can have at most {MAX_HOSTS} hosts")));
         return Vec::new();
@@ -347,9 +365,4 @@ fn described_edit(edit: &IdentityEdit) -> String {
 
 pub(super) fn written(id: Option<IdentityId>) -> String {
     id.map(|id| id.to_string()).unwrap_or_default()
-}
-
-fn read_name(name: Option<String>, faults: &mut Vec<Violation>) -> Option<String> {
-    let checked = check_name(&name?);
-    checked.map_err(|why| faults.push(Violation::new("/name", why))).ok()
 }

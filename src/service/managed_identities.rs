@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use crate::domain::audit::Action;
 use crate::domain::certificate::Certificate;
 use crate::domain::id::IdentityId;
-use crate::domain::identity::{Identity, Managed, ManagedPlan, check_labels, check_name};
+use crate::domain::identity::{Identity, Managed, ManagedPlan};
 use crate::domain::name::AttributeType;
 use crate::domain::reason::RevocationReason;
 use crate::domain::subject_alternative_name::{SubjectAlternativeName, SubjectAlternativeNameType};
@@ -20,11 +20,12 @@ use crate::domain::text::label;
 use crate::domain::violation::Violation;
 use crate::keys::client_key::{ClientKey, ClientKeyKind};
 use crate::keys::private_key::PrivateKey;
+use crate::keys::upload;
 use crate::store::{NewIdentity, Renewal, Replacement, Supersession};
 use crate::x509::foreign_certificate::ForeignCertificate;
 
 use super::access::{AccountPermit, AddIdentity, IssueCertificate, RevokeCertificate, ZonePermit};
-use super::identities::{Duplicates, IdentityInput, Kept, read_hosts};
+use super::identities::{Details, Duplicates, IdentityInput, Kept};
 use super::identity_material::{facts_of, pem};
 use super::issuance::{IssueInput, Issued};
 use super::keyring::Record;
@@ -99,12 +100,14 @@ impl Service {
     ) -> Result<Kept, ServiceError> {
         let now = self.clock.now();
         let mut faults = input.faults;
-        let mut messages = Vec::new();
-        let hosts = read_hosts(&input.hosts, &mut faults, &mut messages);
-        faults.extend(check_labels(&input.labels).err().map(|why| Violation::new("/labels", why)));
-        let name = input.name.map(|name| check_name(&name)).transpose();
-        let name = name.map_err(|why| faults.push(Violation::new("/name", why))).ok().flatten();
-        faults.extend(self.check_cost(permit.account(), &hosts, None).await?);
+        let account = permit.account();
+        let details = self.read_details(account, None, input.name, Some(input.hosts), Some(&input.labels)).await?;
+        let Details { name, hosts, mut messages, faults: found } = details;
+        faults.extend(found);
+        let trusted_ca = input.material.trusted_ca.filter(|text| !text.trim().is_empty());
+        let trusted_ca = trusted_ca.map(|text| upload::read_authorities(&text, now, upload::TRUSTED_CA)).transpose();
+        let (trusted_ca, odd) = trusted_ca.map_err(|found| faults.extend(found)).ok().flatten().unwrap_or_default();
+        messages.extend(odd);
         let plan = plan(managed).map_err(|found| faults.extend(found)).ok();
         let Some(plan) = plan.filter(|_| faults.is_empty()) else { return Err(ServiceError::Invalid(faults)) };
         let name = name.unwrap_or_else(|| plan.common_name.clone());
@@ -119,8 +122,8 @@ impl Service {
             name,
             is_ca: false,
             certificates: pem(&fresh.chain),
-            trusted_ca: String::new(),
-            hosts,
+            trusted_ca: pem(&trusted_ca),
+            hosts: hosts.unwrap_or_default(),
             is_primary: input.is_primary,
             labels: input.labels,
             facts: fresh.chain.first().map(facts_of).ok_or_else(no_certificate)?,
