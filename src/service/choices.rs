@@ -78,7 +78,7 @@ impl Service {
         Ok(Some(Violation::new("/hosts", message)))
     }
 
-    /// What is to be presented, and why: in words that stand behind "presented because of".
+    /// What is to be presented, with the reason as a sentence.
     pub(super) async fn select(
         &self,
         account: AccountId,
