@@ -228,7 +228,13 @@ pub(super) fn renew_at_once(
     let presented = managed_identities::table
         .filter(managed_identities::certificate_id.eq(certificate.id.as_bytes().as_slice()))
         .filter(managed_identities::zone_id.eq(certificate.zone.as_bytes().as_slice()));
-    diesel::update(presented).set(managed_identities::renew_at.eq(millis(now))).execute(connection)?;
+    // Whatever kept it waiting is no reason any more.
+    let at_once = (
+        managed_identities::renew_at.eq(millis(now)),
+        managed_identities::retry_at.eq(0),
+        managed_identities::attempts.eq(0),
+    );
+    diesel::update(presented).set(at_once).execute(connection)?;
     Ok(())
 }
 

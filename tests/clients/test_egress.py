@@ -371,6 +371,16 @@ def test_calls_that_cannot_be_made_are_400_at_their_field(vault, body):
     assert all(place.startswith(f"/{field}") for place, _ in faults(answer)), answer.text
 
 
+@pytest.mark.parametrize("header", [{"name": "X-B"}, {"name": "X-B", "value": None}, {"name": "X-B", "secret": True}])
+def test_a_header_without_a_value_is_400_at_its_value_and_nothing_is_sent(vault, header):
+    with TlsServer() as server:
+        headers = [{"name": "X-A", "value": ""}, header]
+        answer = vault.call("POST", vault.path("/request"), json={"url": server.url, "headers": headers})
+        assert (answer.status_code, codes(answer)) == (400, [1400]), answer.text
+        assert [place for place, _ in faults(answer)] == ["/headers/1/value"]
+        assert server.connections == 0
+
+
 def test_the_request_is_sent_as_it_was_asked_for(vault):
     with TlsServer() as server:
         url = f"{server.url}/a%20b/../c?x=%C3%A4&y=1#fragment"

@@ -160,6 +160,13 @@ def test_checkly_faults_name_its_own_fields(checkly):
     assert checkly.call("GET", V1).json() == []
 
 
+def test_checkly_is_told_once_of_a_certificate_that_is_missing(checkly):
+    message = assert_v1(checkly.call("POST", V1, body={"host": "*.a"}), 400)
+    about_it = [part for part in message.split("; ") if part.startswith("cert")]
+    assert len(about_it) == 1 and about_it[0].startswith("cert is required"), message
+    assert "private_key" not in message, message
+
+
 def test_checkly_permissions_are_403(checkly):
     reader = checkly.vault.with_token("identities:read").token
     assert checkly.call("GET", V1, token=reader).json() == []

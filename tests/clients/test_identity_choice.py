@@ -1,5 +1,7 @@
 """Names, hosts, labels and the primary; and which identity is presented to a host."""
 
+import json
+import sqlite3
 import threading
 
 import pytest
@@ -196,3 +198,47 @@ def test_patterns_that_reach_strangers_or_nobody_are_kept_with_a_warning(vault, 
 def test_a_pattern_that_stands_twice_counts_once(vault):
     made = keep(vault, hosts=["a.example", "b.example", "a.example"])
     assert made["hosts"] == ["a.example", "b.example"]
+
+
+def test_among_ten_thousand_identities_the_right_one_is_chosen(make_server):
+    server = make_server().start()
+    vault = Identities.of_new_account(server)
+    keep(vault, hosts=["seed.example"])
+    server.stop()
+    hosts = {7000: ["full.example"]}
+    copy_identities(server, lambda number: hosts.get(number, [f"*.{number}.example", "w*.full.example"]))
+    server.start()
+    # The newest comes last: of those that match alike it is the choice.
+    for host, name, reason, pattern in (
+        ("a.1.example", "copy 1", "host_pattern", "*.1.example"),
+        ("a.b.10000.example", "copy 10000", "host_pattern", "*.10000.example"),
+        ("A.5432.Example.", "copy 5432", "host_pattern", "*.5432.example"),
+        ("full.example", "copy 7000", "host_name", "full.example"),
+        ("www.full.example", "copy 10000", "host_pattern", "w*.full.example"),
+        ("seed.example", "client-0", "host_name", "seed.example"),
+    ):
+        found = vault.match(host)["choice"]
+        assert (found["name"], found["reason"], found["pattern"]) == (name, reason, pattern)
+    assert vault.match("a.10001.example")["choice"] is None
+    followers = [one["name"] for one in vault.match("www.full.example")["runners_up"]]
+    assert followers == [f"copy {number}" for number in range(9999, 9899, -1)], "at most a hundred are told"
+    for number in (1, 9999):
+        [one] = vault.listed(name=f"copy {number}")
+        assert one["hosts"][0] == f"*.{number}.example"
+
+
+def copy_identities(server, hosts_of):
+    """Copies the only identity of a server that is stopped ten thousand times, each with hosts of its own."""
+    connection = sqlite3.connect(server.data / "countersign.db")
+    columns = [row[1] for row in connection.execute("pragma table_info(identities)")]
+    [row] = connection.execute("select * from identities").fetchall()
+    first = int.from_bytes(row[columns.index("id")])
+
+    def copy(number):
+        changed = {"id": (first + number).to_bytes(16), "name": f"copy {number}", "hosts": json.dumps(hosts_of(number))}
+        return [changed.get(column, value) for column, value in zip(columns, row)]
+
+    places = ", ".join("?" for _ in columns)
+    with connection:
+        connection.executemany(f"insert into identities values ({places})", map(copy, range(1, 10_001)))
+    connection.close()

@@ -102,6 +102,28 @@ class Listener:
         self.thread.join(PATIENCE)
 
 
+class Silent(Listener):
+    """Takes every call and says nothing until it is told to hang up."""
+
+    def __init__(self):
+        self.hung_up = threading.Event()
+        super().__init__()
+        self.url = f"https://127.0.0.1:{self.port}"
+
+    def serve(self, connection):
+        self.hung_up.wait(PATIENCE * 4)
+
+    def wait_for_connections(self, count):
+        deadline = time.monotonic() + PATIENCE
+        while self.connections < count:
+            assert time.monotonic() < deadline, f"{self.connections} called, not {count}"
+            time.sleep(0.02)
+
+    def __exit__(self, *arguments):
+        self.hung_up.set()
+        super().__exit__(*arguments)
+
+
 class TlsServer(Listener):
     """HTTPS with a certificate for localhost and 127.0.0.1. `answer` is given each request and gives the bytes of the
     answer, or an iterator of them, or None to close without a word."""

@@ -6,7 +6,9 @@ use countersign::domain::check::{Check, CheckBody, CheckState, Selector};
 use countersign::domain::id::CheckId;
 use countersign::service::ServiceError;
 use countersign::service::checks::{CheckInput, HeaderInput};
+use futures_util::future::select;
 use secrecy::SecretString;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::harness::Installation;
 
@@ -26,6 +28,30 @@ fn definition(url: &str) -> CheckInput {
         identity: Some(Selector::None),
         timeout_millis: Some(500),
         ..CheckInput::default()
+    }
+}
+
+/// A server that takes calls and says nothing.
+struct Silent(TcpListener);
+
+impl Silent {
+    async fn new() -> Self {
+        Self(TcpListener::bind("127.0.0.1:0").await.unwrap())
+    }
+
+    /// A check that calls it and waits longer than any test.
+    fn definition(&self) -> CheckInput {
+        let url = format!("https://127.0.0.1:{}/", self.0.local_addr().unwrap().port());
+        CheckInput { timeout_millis: Some(60_000), ..definition(&url) }
+    }
+
+    /// The next call, which lasts until it is dropped.
+    async fn call(&self) -> TcpStream {
+        self.0.accept().await.unwrap().0
+    }
+
+    async fn hang_up_on_a_call(&self) {
+        drop(self.call().await);
     }
 }
 
@@ -83,39 +109,39 @@ async fn what_is_sealed_of_a_check_is_not_shown_by_an_edit_nor_sent_to_another_s
 async fn a_check_is_run_by_one_at_a_time_wherever_it_is_run() {
     let installation = Installation::new().await;
     let other = installation.second_service().await;
-    // Nobody answers there: the run lasts as long as its time-out.
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("https://127.0.0.1:{}/", silent.local_addr().unwrap().port());
-    let id = installation.create(definition(&url)).await.id;
+    let silent = Silent::new().await;
+    let id = installation.create(silent.definition()).await.id;
     let (one, two) = (installation.in_account().await, installation.in_account().await);
     let turn_one = installation.service.turn(&one).await.unwrap();
     let turn_two = other.turn(&two).await.unwrap();
-    let (first, second) = tokio::join!(
-        installation.service.run_check(&one, Some(id), turn_one),
-        other.run_check(&two, Some(id), turn_two)
-    );
-    assert!(first.is_ok() != second.is_ok(), "one of them ran it");
+    let first = Box::pin(installation.service.run_check(&one, Some(id), turn_one));
+    let second = Box::pin(other.run_check(&two, Some(id), turn_two));
+    // The one that calls waits for an answer until it is hung up on: the other ends before.
+    let (refused, running) = select(first, second).await.factor_first();
+    assert!(matches!(refused, Err(ServiceError::Invalid(_))), "the other one runs it");
+    let (ran, ()) = tokio::join!(running, silent.hang_up_on_a_call());
+    assert!(ran.is_ok());
     let runs = installation.service.runs(&installation.in_account().await, Some(id)).await.unwrap();
     assert_eq!(runs.len(), 1);
     assert_eq!(runs[0].state, CheckState::Failing);
-    assert_eq!(runs[0].report.failure.as_ref().unwrap().stage, "timeout");
+    assert_eq!(runs[0].report.failure.as_ref().unwrap().stage, "tls");
     assert_eq!(installation.count("SELECT COUNT(*) FROM audit_events WHERE action = 'check.state'"), 1);
 }
 
 #[tokio::test]
 async fn a_run_under_which_the_check_was_edited_is_not_recorded() {
     let installation = Installation::new().await;
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("https://127.0.0.1:{}/", silent.local_addr().unwrap().port());
-    let id = installation.create(definition(&url)).await.id;
+    let silent = Silent::new().await;
+    let id = installation.create(silent.definition()).await.id;
     let permit = installation.in_account().await;
     let turn = installation.service.turn(&permit).await.unwrap();
     let edit = async {
-        countersign::clock::Clock::system().sleep(Duration::from_millis(100)).await;
+        let call = silent.call().await;
         let renamed = CheckInput { name: Some("renamed".into()), ..CheckInput::default() };
-        installation.edit(id, renamed).await.unwrap()
+        installation.edit(id, renamed).await.unwrap();
+        drop(call);
     };
-    let (run, _) = tokio::join!(installation.service.run_check(&permit, Some(id), turn), edit);
+    let (run, ()) = tokio::join!(installation.service.run_check(&permit, Some(id), turn), edit);
     run.unwrap();
     assert!(installation.service.runs(&installation.in_account().await, Some(id)).await.unwrap().is_empty());
     assert_eq!(installation.service.check(&installation.in_account().await, Some(id)).await.unwrap().state, None);
@@ -126,12 +152,16 @@ async fn only_the_last_hundred_runs_are_kept() {
     let installation = Installation::new().await;
     let id = installation.create(definition("https://127.0.0.1:1/")).await.id;
     let permit = installation.in_account().await;
+    let mut made = Vec::new();
     for _ in 0..103 {
         installation.clock.advance(Duration::from_secs(1));
         let turn = installation.service.turn(&permit).await.unwrap();
-        installation.service.run_check(&permit, Some(id), turn).await.unwrap();
+        made.push(installation.service.run_check(&permit, Some(id), turn).await.unwrap().run.id);
     }
     assert_eq!(installation.count("SELECT COUNT(*) FROM check_runs"), 100);
+    let kept = installation.service.runs(&installation.in_account().await, Some(id)).await.unwrap();
+    let kept: Vec<_> = kept.into_iter().map(|run| run.id).collect();
+    assert!(made.iter().skip(3).rev().eq(&kept), "the newest first, and not the three oldest");
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ use countersign::service::{Options, Random, Service, ServiceError};
 use countersign::store::Store;
 use countersign::x509::crl::CrlFacts;
 use diesel::connection::SimpleConnection;
-use diesel::{Connection, SqliteConnection};
+use diesel::{Connection, RunQueryDsl, SqliteConnection};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -115,10 +115,18 @@ impl Installation {
 
     /// One number out of the database, past the store.
     pub fn count(&self, sql: &str) -> i64 {
-        use diesel::RunQueryDsl;
-        use diesel::sql_types::BigInt;
-        let mut connection = SqliteConnection::establish(self.database().to_str().unwrap()).unwrap();
-        diesel::select(diesel::dsl::sql::<BigInt>(&format!("({sql})"))).get_result(&mut connection).unwrap()
+        let one = diesel::select(diesel::dsl::sql::<diesel::sql_types::BigInt>(&format!("({sql})")));
+        one.get_result(&mut self.connection()).unwrap()
+    }
+
+    /// One text out of the database, past the store.
+    pub fn text(&self, sql: &str) -> String {
+        let one = diesel::select(diesel::dsl::sql::<diesel::sql_types::Text>(&format!("({sql})")));
+        one.get_result(&mut self.connection()).unwrap()
+    }
+
+    fn connection(&self) -> SqliteConnection {
+        SqliteConnection::establish(self.database().to_str().unwrap()).unwrap()
     }
 
     /// The database and its companions.

@@ -1,5 +1,4 @@
-//! Promises about identities: one primary, exact renewals and notices, keys that stay sealed, and an account that sees
-//! only its own.
+//! Promises about identities: one primary, exact notices, keys that stay sealed, and an account that sees only its own.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,8 +7,6 @@ use chrono::TimeDelta;
 use countersign::domain::check::Selector;
 use countersign::domain::id::IdentityId;
 use countersign::domain::identity::{Identity, IdentityFilter};
-use countersign::domain::reason::RevocationReason;
-use countersign::domain::status::Status;
 use countersign::service::access::{AccountPermit, Act};
 use countersign::service::identities::{Duplicates, EditInput, IdentityInput};
 use countersign::service::identity_material::Material;
@@ -19,15 +16,15 @@ use countersign::store::Window;
 use countersign::x509::pem;
 use secrecy::SecretString;
 
-use crate::harness::{DAY, Installation, is_listed};
+use crate::harness::{DAY, Installation};
 
 /// A self-made client certificate: PEM with its key, valid for so many days from the installation's now.
-fn pem_of(installation: &Installation, common_name: &str, days: i64) -> String {
+pub fn pem_of(installation: &Installation, common_name: &str, days: i64) -> String {
     let key = rcgen::KeyPair::generate().unwrap();
     pem_for(installation, &key, common_name, days) + &key_pem(&key)
 }
 
-fn pem_for(installation: &Installation, key: &rcgen::KeyPair, common_name: &str, days: i64) -> String {
+pub fn pem_for(installation: &Installation, key: &rcgen::KeyPair, common_name: &str, days: i64) -> String {
     let mut params = rcgen::CertificateParams::default();
     params.distinguished_name.push(rcgen::DnType::CommonName, common_name);
     params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
@@ -40,11 +37,11 @@ fn pem_for(installation: &Installation, key: &rcgen::KeyPair, common_name: &str,
     pem::encode("CERTIFICATE", params.self_signed(key).unwrap().der())
 }
 
-fn key_pem(key: &rcgen::KeyPair) -> String {
+pub fn key_pem(key: &rcgen::KeyPair) -> String {
     pem::encode("PRIVATE KEY", &key.serialize_der())
 }
 
-fn input(text: String, hosts: &[&str]) -> IdentityInput {
+pub fn input(text: String, hosts: &[&str]) -> IdentityInput {
     let material = Material { certificates: Some(SecretString::from(text)), ..Material::default() };
     let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
     IdentityInput { material, hosts, ..IdentityInput::default() }
@@ -57,12 +54,12 @@ impl Installation {
         self.service.permit_in_account(caller, account).await.unwrap()
     }
 
-    async fn keep(&self, input: IdentityInput) -> Result<Identity, ServiceError> {
+    pub async fn keep(&self, input: IdentityInput) -> Result<Identity, ServiceError> {
         let kept = self.service.add_identity(&self.in_account().await, input, Duplicates::Refused).await;
         kept.map(|kept| kept.identity)
     }
 
-    async fn kept(&self, id: IdentityId) -> Identity {
+    pub async fn kept(&self, id: IdentityId) -> Identity {
         self.service.identity(&self.in_account().await, Some(id)).await.unwrap()
     }
 
@@ -71,7 +68,7 @@ impl Installation {
         service.edit_identity(&self.in_account().await, Some(id), edit).await.unwrap();
     }
 
-    async fn manage(&self, validity_days: i64, grace_seconds: i64) -> Identity {
+    pub async fn manage(&self, validity_days: i64, grace_seconds: i64) -> Identity {
         let managed = ManagedInput {
             common_name: Some("service".into()),
             validity_days: Some(validity_days),
@@ -82,7 +79,7 @@ impl Installation {
         self.service.add_managed_identity(&account, &zone, IdentityInput::default(), managed).await.unwrap().identity
     }
 
-    fn events(&self, action: &str) -> i64 {
+    pub fn events(&self, action: &str) -> i64 {
         self.count(&format!("SELECT COUNT(*) FROM audit_events WHERE action = '{action}' AND result = 0"))
     }
 }
@@ -105,87 +102,6 @@ async fn there_is_one_primary_whoever_makes_another_at_the_same_time() {
 }
 
 #[tokio::test]
-async fn a_managed_identity_is_renewed_at_two_thirds_and_the_old_certificate_revoked_after_its_grace() {
-    let installation = Installation::new().await;
-    let before = installation.manage(30, 86_400).await;
-    let first = before.managed.clone().unwrap().certificate;
-    let authority = installation.show(first).await.authority;
-
-    installation.clock.advance(DAY * 19);
-    installation.service.keep_identities_fresh().await.unwrap();
-    assert_eq!(installation.kept(before.id).await.version, 0, "it is not due on the 19th day");
-
-    installation.clock.advance(DAY);
-    installation.service.keep_identities_fresh().await.unwrap();
-    let after = installation.kept(before.id).await;
-    let second = after.managed.clone().unwrap().certificate;
-    assert_eq!((after.version, after.id), (1, before.id));
-    assert_ne!(first, second);
-    assert_ne!(before.facts.spki_sha256, after.facts.spki_sha256, "the key is new too");
-    assert!(after.facts.not_after > before.facts.not_after);
-    assert_eq!(installation.show(first).await.status, Status::Active, "until the grace is over");
-
-    installation.clock.advance(DAY);
-    installation.service.keep_identities_fresh().await.unwrap();
-    assert_eq!(installation.show(first).await.status, Status::PendingRevocation);
-    installation.publish(authority).await.unwrap();
-    let revoked = installation.show(first).await;
-    assert_eq!(revoked.status, Status::Revoked);
-    assert_eq!(revoked.revocation.as_ref().unwrap().reason, RevocationReason::Superseded);
-    assert!(is_listed(&installation.crl(authority).await, &revoked));
-    assert_eq!(installation.show(second).await.status, Status::Active);
-    installation.service.keep_identities_fresh().await.unwrap();
-    assert_eq!(installation.count("SELECT COUNT(*) FROM supersessions"), 0);
-    assert_eq!(installation.events("identity.renew"), 1);
-    assert_eq!(
-        installation
-            .count("SELECT COUNT(*) FROM audit_events WHERE action = 'certificate.revoke' AND actor_name = 'system'"),
-        1
-    );
-}
-
-#[tokio::test]
-async fn two_workers_renew_an_identity_once() {
-    let installation = Installation::new().await;
-    let identity = installation.manage(30, 0).await;
-    let other = installation.second_service().await;
-    installation.clock.advance(DAY * 21);
-    let (one, two) = tokio::join!(installation.service.keep_identities_fresh(), other.keep_identities_fresh());
-    one.unwrap();
-    two.unwrap();
-    assert_eq!(installation.kept(identity.id).await.version, 1);
-    assert_eq!(installation.count("SELECT COUNT(*) FROM certificates"), 2);
-}
-
-#[tokio::test]
-async fn a_renewal_that_fails_is_tried_again_and_leaves_the_identity_as_it_is() {
-    let installation = Installation::new().await;
-    let identity = installation.manage(30, 0).await;
-    installation.tamper("CREATE TRIGGER no_issuance BEFORE INSERT ON certificates BEGIN SELECT RAISE(FAIL, 'no'); END");
-    installation.clock.advance(DAY * 21);
-    installation.service.keep_identities_fresh().await.unwrap();
-    assert_eq!(installation.kept(identity.id).await.version, 0);
-    installation.tamper("DROP TRIGGER no_issuance");
-    installation.service.keep_identities_fresh().await.unwrap();
-    assert_eq!(installation.kept(identity.id).await.version, 0, "not before the pause is over");
-    installation.clock.advance(std::time::Duration::from_secs(61));
-    installation.service.keep_identities_fresh().await.unwrap();
-    assert_eq!(installation.kept(identity.id).await.version, 1);
-}
-
-#[tokio::test]
-async fn a_managed_identity_that_is_removed_has_its_certificate_revoked() {
-    let installation = Installation::new().await;
-    let identity = installation.manage(30, 0).await;
-    let certificate = identity.managed.clone().unwrap().certificate;
-    installation.service.remove_identity(&installation.in_account().await, Some(identity.id), false).await.unwrap();
-    installation.service.keep_identities_fresh().await.unwrap();
-    let revoked = installation.show(certificate).await;
-    assert_eq!(revoked.status, Status::PendingRevocation);
-    assert_eq!(revoked.revocation.unwrap().reason, RevocationReason::CessationOfOperation);
-}
-
-#[tokio::test]
 async fn expiry_is_told_at_30_14_7_and_1_days_each_once_whoever_tells() {
     let installation = Installation::new().await;
     installation.keep(input(pem_of(&installation, "client", 40), &[])).await.unwrap();
@@ -204,6 +120,51 @@ async fn expiry_is_told_at_30_14_7_and_1_days_each_once_whoever_tells() {
         installation.clock.advance(DAY);
     }
     assert_eq!(told, BTreeMap::from([(30, 1), (14, 1), (7, 1), (1, 1)]));
+}
+
+#[tokio::test]
+async fn the_event_of_an_end_names_the_identity_its_end_and_the_days() {
+    let installation = Installation::new().await;
+    let identity = installation.keep(input(pem_of(&installation, "client \"7\"", 9), &[])).await.unwrap();
+    installation.service.note_expiring_identities().await.unwrap();
+    let text = |column: &str| {
+        installation.text(&format!("SELECT {column} FROM audit_events WHERE action = 'identity.expiring'"))
+    };
+    let told: serde_json::Value = serde_json::from_str(&text("detail")).unwrap();
+    let expected = serde_json::json!({
+        "event": "identity.expiring",
+        "identity": {"id": identity.id.to_string(), "name": "client \"7\""},
+        "expires_on": identity.facts.not_after.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        "within_days": 14,
+    });
+    assert_eq!(told, expected);
+    assert_eq!((text("subject"), text("actor_name")), (identity.id.to_string(), "system".into()));
+}
+
+#[tokio::test]
+async fn the_metrics_tell_how_many_identities_end_within_the_days_of_each_notice() {
+    let installation = Installation::new().await;
+    for (number, days) in [1, 5, 5, 10, 29, 90].into_iter().enumerate() {
+        let text = pem_of(&installation, &format!("client-{number}"), days);
+        installation.keep(input(text, &[])).await.unwrap();
+    }
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        installation.service.note_expiring_identities().await.unwrap();
+        let rendered = recorder.handle().render();
+        let value = |days: i64| {
+            let name = format!("countersign_identities_expiring{{within_days=\"{days}\"}} ");
+            let lines: Vec<&str> = rendered.lines().filter_map(|line| line.strip_prefix(&name)).collect();
+            assert_eq!(lines.len(), 1, "{rendered}");
+            lines[0].parse::<i64>().unwrap()
+        };
+        seen.push([0, 1, 7, 14, 30].map(value));
+        installation.clock.advance(DAY * 6);
+    }
+    // Those that have ended are counted apart, and among no others.
+    assert_eq!(seen, [[0, 1, 3, 4, 5], [3, 0, 1, 1, 2]]);
 }
 
 #[tokio::test]

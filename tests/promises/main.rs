@@ -12,6 +12,7 @@ mod checks;
 mod faults;
 mod isolation;
 mod lists;
+mod managed_identities;
 mod publication;
 mod requests;
 mod tokens;
