@@ -243,19 +243,47 @@ mod tests {
 
     #[test]
     fn every_command_explains_itself_with_an_example() {
-        fn check(command: &clap::Command, path: &str) {
-            let path = format!("{path} {}", command.get_name());
-            if command.has_subcommands() {
-                return command
-                    .get_subcommands()
-                    .filter(|inner| inner.get_name() != "help")
-                    .for_each(|c| check(c, &path));
-            }
+        for (path, command) in all_commands() {
             let about = command.get_long_about().map(ToString::to_string).unwrap_or_default();
-            assert!(about.contains(path.trim()), "`{path}` has no example in its help: {about}");
+            assert!(about.contains(&path), "`{path}` has no example in its help: {about}");
+            let lines: Vec<&str> = about.lines().collect();
+            let is_continued = |line: &str| line.starts_with("      ") || line.starts_with("  -");
+            for pair in lines.windows(2).filter(|pair| is_continued(pair[1])) {
+                assert!(pair[0].ends_with('\\'), "`{path}`: the example cannot be pasted at {:?}", pair[0]);
+            }
+        }
+    }
+
+    #[test]
+    fn the_help_of_a_change_speaks_of_no_defaults_that_do_not_count() {
+        let commands = all_commands();
+        let help_of = |path: &str, option: &str| {
+            let (_, command) = commands.iter().find(|(known, _)| known == path).unwrap();
+            let option = command.get_arguments().find(|argument| argument.get_long() == Some(option)).unwrap();
+            option.get_help().unwrap().to_string()
+        };
+        for option in ["every", "method", "identity", "trusted-ca", "timeout", "status"] {
+            assert!(help_of("countersign check create", option).contains("[default: "), "{option}");
+            assert!(!help_of("countersign check edit", option).contains("[default: "), "{option}");
+        }
+        assert!(help_of("countersign check edit", "url").contains("[default: "));
+        assert!(help_of("countersign identity replace", "trusted-ca").contains("stay as they are"));
+    }
+
+    /// Those that do something, with the words that call them.
+    fn all_commands() -> Vec<(String, clap::Command)> {
+        fn collect(command: &clap::Command, path: &str, into: &mut Vec<(String, clap::Command)>) {
+            let path = format!("{path} {}", command.get_name()).trim().to_owned();
+            if !command.has_subcommands() {
+                return into.push((path, command.clone()));
+            }
+            let inner = command.get_subcommands().filter(|inner| inner.get_name() != "help");
+            inner.for_each(|inner| collect(inner, &path, into));
         }
         let mut command = CommandLine::command();
         command.build();
-        check(&command, "");
+        let mut all = Vec::new();
+        collect(&command, "", &mut all);
+        all
     }
 }

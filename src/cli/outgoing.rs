@@ -28,16 +28,16 @@ pub struct RequestOptions {
     #[arg(long, value_name = "FILE")]
     pub body: Option<PathBuf>,
 
-    /// The identity to present: auto (by host, else the primary), none, or one by name or id [default: auto]
+    /// The identity to present: auto (the one for this host, else the primary), none, or one by name or id [default: auto]
     #[arg(long, value_name = "auto|none|NAME|ID")]
     pub identity: Option<String>,
 
-    /// The CA bundle to verify the server by, by name or id [default: the identity's own, else those of the server's
-    /// system]
+    /// The CA bundle, by name or id, to verify the called server by where the identity has no CAs of its own
+    /// [default: what the system that Countersign runs on trusts]
     #[arg(long, value_name = "NAME|ID")]
     pub trusted_ca: Option<String>,
 
-    /// How long everything together may take, such as 500ms or 10s [default: 10s]
+    /// How long the whole call may take, such as 500ms or 10s [default: 10s]
     #[arg(long, value_name = "DURATION", value_parser = fine_duration)]
     pub timeout: Option<Duration>,
 }

@@ -72,7 +72,8 @@ fn fields(outcome: &Outcome) -> Vec<(&'static str, String)> {
         format!("{}, issued by {}, until {}", certificate.subject, certificate.issuer, certificate.expires_on)
     });
     let failure = outcome.failure.as_ref().map(|failure| format!("{}: {}", failure.stage, failure.message));
-    let body = outcome.status.map(|_| format!("{} bytes", outcome.body_length));
+    let cut = if outcome.response.as_ref().is_some_and(|response| response.truncated) { ", cut" } else { "" };
+    let body = outcome.status.map(|_| format!("{} bytes{cut}", outcome.body_length));
     let mut fields = vec![
         ("state", outcome.state.clone().unwrap_or_default()),
         ("identity", identity(outcome)),
@@ -160,9 +161,18 @@ mod tests {
     }
 
     #[test]
+    fn a_body_that_was_cut_is_said_to_be() {
+        let of = |truncated: bool| {
+            told(json!({ "status": 200, "body_length": 9, "response": { "body": "x", "truncated": truncated } }))
+        };
+        assert!(of(true).contains(&("body", "9 bytes, cut".into())));
+        assert!(of(false).contains(&("body", "9 bytes".into())));
+    }
+
+    #[test]
     fn a_failure_is_told_once() {
         let fields = told(json!({
-            "state": "failing", "identity": {"reason": "no identity is assigned to this host"},
+            "state": "failing", "identity": {"reason": "no identity is to be presented"},
             "failure": {"stage": "tls", "message": "m"}, "findings": ["m", "other"],
         }));
         let count = |name: &str| fields.iter().filter(|(given, _)| *given == name).count();

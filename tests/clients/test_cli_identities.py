@@ -34,6 +34,10 @@ subjectAltName = DNS:localhost, IP:127.0.0.1
 """
 
 
+# More than the server hands out, and more than it reads.
+LONG = 1024 * 1024 + 1
+
+
 class Partner:
     """Somebody else's CA, made by openssl, with a server that it stands for."""
 
@@ -75,7 +79,8 @@ class Answers(http.server.BaseHTTPRequestHandler):
         self.server.seen.append(seen)
         if self.path == "/slow":
             time.sleep(0.3)
-        body = b"\xff\x00\xfe" if self.path == "/binary" else json.dumps(seen).encode()
+        fixed = {"/binary": b"\xff\x00\xfe", "/long": b"x" * LONG}
+        body = fixed.get(self.path) or json.dumps(seen).encode()
         status = int(self.path.removeprefix("/status/")) if self.path.startswith("/status/") else 200
         self.send_response(status)
         self.send_header("content-type", "application/json")
@@ -198,6 +203,20 @@ def test_an_identity_is_added_from_pem_listed_and_shown(cli, partner):
     assert cli.run("identity", "show", "pump", "--pem") == leaf.read_text()
 
 
+def test_labels_are_given_and_taken_away_one_by_one(cli, partner):
+    cli.run("identity", "add", *material(partner.issue("marked")), "--label", "team=billing", "--label", "stage=test")
+    made = cli.json("identity", "label", "marked", "stage=production", "owner=a=b")
+    assert made["labels"] == {"team": "billing", "stage": "production", "owner": "a=b"}
+    done = cli.call("identity", "label", "marked", "--remove", "owner", "--remove", "nothing", "--json")
+    assert json.loads(done.stdout)["labels"] == {"team": "billing", "stage": "production"}
+    assert '"nothing"' in done.stderr and "owner" not in done.stderr
+    assert cli.json("identity", "label", "marked", "--clear", "only=this")["labels"] == {"only": "this"}
+    assert cli.json("identity", "label", "marked", "--clear")["labels"] == {}
+    assert "KEY=VALUE" in cli.fails("identity", "label", "marked")
+    assert "KEY=VALUE" in cli.fails("identity", "label", "marked", "team")
+    cli.fails("identity", "label", "marked", "--clear", "--remove", "team")
+
+
 def test_one_file_may_hold_everything_in_any_order(cli, partner):
     leaf, key = partner.issue("together")
     everything = key.read_text() + partner.ca.read_text() + leaf.read_text()
@@ -311,8 +330,10 @@ def test_match_tells_the_choice_and_the_runners_up(cli, partner, known):
     cli.fails("identity", "match", "https://localhost/")
 
 
-def test_match_says_that_nothing_is_presented(cli):
-    assert "nothing" in cli.run("identity", "match", "localhost")
+def test_match_says_that_nothing_is_presented_in_the_words_of_a_call(cli, indifferent):
+    why = "no identity is assigned to this host, and there is no primary"
+    assert f"nothing: {why}" in cli.run("identity", "match", "localhost")
+    assert f"none: {why}" in cli.call("identity", "test", indifferent.url).stdout
 
 
 def test_a_call_shows_what_was_presented_and_why(cli, known, asking):
@@ -344,6 +365,11 @@ def test_a_call_carries_method_headers_and_body(cli, known, asking):
     assert (cli.folder / "answer.bin").read_bytes() == b"\xff\x00\xfe"
 
 
+def test_a_long_body_is_said_to_be_cut(cli, known, asking):
+    assert re.search(r"body\s+1048576 bytes, cut", cli.run("identity", "test", f"{asking.url}/long"))
+    assert "cut" not in cli.run("identity", "test", asking.url)
+
+
 def test_a_call_fails_for_scripts_where_the_answer_is_no_good(cli, known, asking):
     done = cli.call("identity", "test", f"{asking.url}/status/503")
     assert done.returncode == 1 and re.search(r"status\s+503", done.stdout)
@@ -373,12 +399,13 @@ def test_who_relies_on_an_identity_is_told_and_taken_back(cli, known):
     assert name in cli.fails("identity", "remove", "known")
     cli.run("identity", "dissociate", "known", name)
     assert cli.json("identity", "uses", "known") == []
+    assert re.search(r"used by\s+nothing", cli.run("identity", "show", "known"))
     cli.fails("identity", "associate", "known", "..")
 
 
 def test_what_is_removed_is_gone(cli, known):
     cli.run("identity", "associate", "known", "sync")
-    cli.fails("identity", "remove", "known", "--yes")
+    assert "(code 1473); --force removes it all the same" in cli.fails("identity", "remove", "known", "--yes")
     assert "removed" in cli.run("identity", "remove", "known", "--force")
     assert cli.json("identity", "list") == []
 

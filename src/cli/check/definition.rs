@@ -20,14 +20,14 @@ pub struct Definition {
     #[arg(long, value_name = "DURATION", value_parser = seconds, conflicts_with = "manual")]
     pub every: Option<Duration>,
 
-    /// Run it by hand only
+    /// Run it only by `check run`
     #[arg(long)]
     pub manual: bool,
 
     #[command(flatten)]
     request: RequestOptions,
 
-    /// A header whose value is sealed and never shown; those that hold credentials by their name are it anyway
+    /// A header whose value is sealed and never shown; one such as Authorization always is
     #[arg(long = "secret-header", value_name = "NAME: VALUE", value_parser = header, help_heading = "Request")]
     secret_headers: Vec<Header>,
 

@@ -1,6 +1,6 @@
 //! `countersign check create`, `edit`, `enable`, `disable` and `remove`
 
-use clap::Args;
+use clap::{Arg, Args};
 use serde_json::json;
 
 use super::definition::{Definition, Part};
@@ -18,7 +18,7 @@ const USUAL_INTERVAL_SECONDS: u64 = 60;
 /// Examples:
 ///
 ///   countersign check create partner-health https://api.partner.example/health --latency 2s
-///   countersign check create orders https://api.partner.example/orders --manual
+///   countersign check create orders https://api.partner.example/orders --manual \
 ///       --identity partner --secret-header Authorization@token --expect-json /status=open
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
@@ -36,15 +36,15 @@ pub struct Create {
     place: InAccount,
 }
 
-/// Change a check; what is not spoken of stays
+/// Change a check; what is not given stays as it is
 ///
-/// Headers are changed all together: those that are given take the place of all there are.
-/// Examples:
+/// Headers are changed all together: those that are given take the place of all there are. What is
+/// expected is changed kind by kind: --status leaves --expect-json alone. Examples:
 ///
 ///   countersign check edit partner-health --every 5m --latency 500ms
 ///   countersign check edit partner-health --clear headers --clear body --method GET
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, mut_args(without_default))]
 pub struct Edit {
     /// The check, by name or id
     #[arg(value_name = "NAME|ID")]
@@ -58,7 +58,7 @@ pub struct Edit {
     #[arg(long, value_name = "ADDRESS")]
     address: Option<String>,
 
-    /// Take something away; repeat for more
+    /// Take something away, to be as it is for a new check; repeat for more
     #[arg(long, value_name = "PART")]
     clear: Vec<Part>,
 
@@ -113,6 +113,15 @@ struct Chosen {
 
     #[command(flatten)]
     place: InAccount,
+}
+
+/// The defaults of a new check would mislead where what is not given stays.
+fn without_default(option: Arg) -> Arg {
+    let help = option.get_help().map(ToString::to_string).unwrap_or_default();
+    match help.split_once(" [default: ") {
+        Some((text, _)) if option.get_help_heading() != Some("Connection") => option.help(text.to_owned()),
+        _ => option,
+    }
 }
 
 pub async fn create(arguments: Create, context: &Context) -> Result<(), CliError> {

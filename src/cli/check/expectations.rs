@@ -10,25 +10,25 @@ use crate::cli::in_account::fine_duration;
 #[derive(Args, Debug)]
 #[command(next_help_heading = "What is expected")]
 pub struct Expectations {
-    /// Status codes and classes, one of which must be answered [default: 2xx]
+    /// Status codes, or classes such as 2xx, one of which the answer must have [default: 2xx]
     #[arg(long, value_name = "200,3xx", value_delimiter = ',', value_parser = status)]
     status: Vec<Value>,
 
-    /// A header that must be there, `NAME`, `NAME: TEXT` if it must contain a text, or `NAME=TEXT` if it must be one;
-    /// repeat for more
+    /// A header that the answer must have: `NAME` with any value, `NAME: TEXT` with this text somewhere in it, `NAME=TEXT`
+    /// with exactly this value; repeat for more
     #[arg(long = "expect-header", value_name = "NAME: TEXT", value_parser = header)]
     expected_headers: Vec<Value>,
 
-    /// A value that must stand in a JSON answer, at a path such as /items/0/id or $.items[0].id; PATH alone if any value
+    /// A value that a JSON answer must have at a path such as /items/0/id or $.items[0].id; PATH alone where any value
     /// will do; repeat for more
     #[arg(long = "expect-json", value_name = "PATH=VALUE", value_parser = at_path)]
     expected_json: Vec<Value>,
 
-    /// Fewer days than these left to the server's certificate degrade the check
+    /// The check is degraded when the server's certificate ends in fewer days than these
     #[arg(long, value_name = "NUMBER")]
     certificate_days: Option<u32>,
 
-    /// An answer that takes longer, such as 500ms, degrades the check
+    /// The check is degraded when the answer takes longer than this, such as 500ms
     #[arg(long, value_name = "DURATION", value_parser = fine_duration)]
     latency: Option<Duration>,
 }

@@ -17,8 +17,16 @@ use super::{Context, envelope, output, resolve};
 
 const CHECKS: &str = "checks";
 
-/// Checks: calls at intervals with an identity, to see whether a partner's API works
+const TOUR: &str = "\
+A check is passing where everything is as expected, degraded where the server answers as expected but too slowly or its
+certificate ends soon, and failing otherwise. A first tour:
+  countersign check create partner-health https://api.partner.example/health --latency 2s
+  countersign check list                 how they all stand
+  countersign check runs partner-health  what came of each run";
+
+/// Checks: calls with an identity, at intervals or by hand, to see whether a partner's API works
 #[derive(Debug, Subcommand)]
+#[command(after_help = TOUR)]
 pub enum Command {
     List(list::Arguments),
     Show(show::Arguments),

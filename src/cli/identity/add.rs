@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::material::{self, Material, MaterialOptions};
-use super::{IDENTITIES, change};
+use super::{IDENTITIES, change, label};
 use crate::cli::Context;
 use crate::cli::client::{Call, secret_body};
 use crate::cli::connection::ZoneChoice;
@@ -20,8 +20,8 @@ use crate::keys::client_key::ClientKeyKind;
 /// Keep a certificate with its key, to be presented to the servers of whoever issued it
 ///
 /// The key is sealed by the server and never handed out again. Files are PEM, in any order and
-/// number, or one PKCS#12 file. With --ca they are CAs to verify servers by. With --managed, one of
-/// your own zones issues the certificate and renews it. Examples:
+/// number, or one PKCS#12 file. With --ca they are a bundle of CAs to verify servers by, without a
+/// key. With --managed, one of your own zones issues the certificate and renews it. Examples:
 ///
 ///   countersign identity add partner.pem --key partner.key --host '*.partner.example'
 ///   countersign identity add partner.p12 --passphrase-file passphrase --primary
@@ -37,7 +37,7 @@ pub struct Arguments {
     #[command(flatten)]
     material: MaterialOptions,
 
-    /// What it is to be called [default: what the certificate calls itself]
+    /// What it is to be called [default: the common name in the certificate]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
 
@@ -45,15 +45,15 @@ pub struct Arguments {
     #[arg(long = "host", value_name = "PATTERN")]
     hosts: Vec<String>,
 
-    /// Present it wherever no host matches; the primary before is demoted
+    /// Present it to every host that no identity is for; the one that was primary before is it no longer
     #[arg(long)]
     primary: bool,
 
     /// A label, to find it by; repeat for more
-    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label::pair)]
     labels: Vec<(String, String)>,
 
-    /// Take the place of the identity with the same key, else of the one with this name: hosts, rank and uses stay
+    /// Take the place of the identity with the same key, else of the one with this name, as `identity replace` does
     #[arg(long, conflicts_with = "managed")]
     replace: bool,
 
@@ -178,11 +178,6 @@ impl Managed {
     }
 }
 
-fn label(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("a label is written KEY=VALUE")?;
-    Ok((key.to_owned(), value.to_owned()))
-}
-
 fn key_type(text: &str) -> Result<ClientKeyKind, String> {
     ClientKeyKind::parse(text).ok_or_else(|| {
         let words: Vec<&str> = ClientKeyKind::ALL.iter().map(|kind| kind.as_str()).collect();
@@ -201,12 +196,6 @@ fn alternative_name(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn labels_are_pairs() {
-        assert_eq!(label("team=billing=eu"), Ok(("team".into(), "billing=eu".into())));
-        assert!(label("team").is_err());
-    }
 
     #[test]
     fn names_are_written_with_their_type() {

@@ -19,17 +19,17 @@ const USUAL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Call an address once with an identity: does this certificate work on that host?
 ///
-/// The call is made by the server, which has the key. Told is which identity was presented and why,
-/// whether it was asked for, and what was answered. The exit code is 0 for an answer with a status
-/// of 2xx, and 1 for any other and for none. Examples:
+/// Countersign's server makes the call, because it has the key. You are told which identity was
+/// chosen and why, whether the called server asked for one, and what it answered. The exit code is 0
+/// for an answer with a status of 2xx, and 1 for any other and for none. Examples:
 ///
 ///   countersign identity test https://api.partner.example/health
-///   countersign identity test https://api.partner.example/orders --identity partner
+///   countersign identity test https://api.partner.example/orders --identity partner \
 ///       --header 'Content-Type: application/json' --body order.json --body-out -
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
-    /// An https address
+    /// The https address to call
     #[arg(value_name = "URL")]
     address: String,
 

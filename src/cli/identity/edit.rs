@@ -29,7 +29,9 @@ pub struct Rename {
     place: InAccount,
 }
 
-/// Present an identity wherever no host matches; the primary before is demoted
+/// Present an identity to every host that no identity is for; there is one such primary identity
+///
+/// The one that was primary before is it no longer.
 ///
 /// Examples:
 ///
@@ -50,10 +52,10 @@ pub struct Primary {
     place: InAccount,
 }
 
-/// Say to which hosts an identity is presented, in place of those it has
+/// Say to which hosts an identity is presented; those it has are replaced
 ///
-/// A full host name beats every pattern; in patterns, * stands for any run of characters.
-/// Examples:
+/// Where several identities are for a host, one with its full name beats those with a pattern, and
+/// among equals the newest wins. In patterns, * stands for any run of characters. Examples:
 ///
 ///   countersign identity hosts partner api.partner.example '*.eu.partner.example'
 ///   countersign identity hosts partner --clear
@@ -68,7 +70,7 @@ pub struct Hosts {
     #[arg(value_name = "PATTERN", required_unless_present = "clear", conflicts_with = "clear")]
     patterns: Vec<String>,
 
-    /// Present it to no host, unless it is the primary or named
+    /// Take all its hosts away: it is presented only as the primary, or where it is named
     #[arg(long)]
     clear: bool,
 

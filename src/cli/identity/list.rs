@@ -23,15 +23,15 @@ const SHOWN_HOSTS: usize = 2;
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
-    /// Only those that end within this time, such as 30d or 36h, or have ended
+    /// Only those that expire within this time, such as 30d or 36h, or have expired
     #[arg(long, value_name = "DURATION")]
     expiring_within: Option<String>,
 
-    /// CA bundles only
+    /// Only bundles of CAs
     #[arg(long, conflicts_with = "no_ca")]
     ca: bool,
 
-    /// No CA bundles
+    /// Only identities, without the bundles of CAs
     #[arg(long)]
     no_ca: bool,
 

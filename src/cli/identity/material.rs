@@ -29,7 +29,8 @@ pub struct MaterialOptions {
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
 
-    /// PEM file with the CAs that its servers are verified by [default: those that the server's system knows]
+    /// PEM file with the CAs that the servers it is presented to are verified by [default: what the system that
+    /// Countersign runs on trusts]
     #[arg(long, value_name = "FILE")]
     trusted_ca: Option<PathBuf>,
 

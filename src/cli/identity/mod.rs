@@ -3,6 +3,7 @@
 mod add;
 mod call;
 mod edit;
+mod label;
 mod list;
 mod material;
 mod remove;
@@ -23,8 +24,15 @@ use crate::domain::id::IdentityId;
 
 const IDENTITIES: &str = "mtls_certificates";
 
-/// Identities: certificates that others issued to you, presented to their servers; and CAs to verify those by
+const TOUR: &str = "\
+A first tour:
+  countersign identity add partner.pem --key partner.key --name partner --host '*.partner.example'
+  countersign identity match api.partner.example          which identity that host would be shown, and why
+  countersign identity test https://api.partner.example/  whether it works there";
+
+/// Identities: certificates that others issued to you, to be presented to servers; and bundles of CAs to verify servers by
 #[derive(Debug, Subcommand)]
+#[command(after_help = TOUR)]
 pub enum Command {
     Add(add::Arguments),
     List(list::Arguments),
@@ -32,6 +40,7 @@ pub enum Command {
     Rename(edit::Rename),
     Primary(edit::Primary),
     Hosts(edit::Hosts),
+    Label(label::Arguments),
     Replace(replace::Arguments),
     Remove(remove::Arguments),
     Match(which::Arguments),
@@ -49,6 +58,7 @@ pub async fn run(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Rename(arguments) => edit::rename(arguments, context).await,
         Command::Primary(arguments) => edit::primary(arguments, context).await,
         Command::Hosts(arguments) => edit::hosts(arguments, context).await,
+        Command::Label(arguments) => label::run(arguments, context).await,
         Command::Replace(arguments) => replace::run(arguments, context).await,
         Command::Remove(arguments) => remove::run(arguments, context).await,
         Command::Match(arguments) => which::run(arguments, context).await,

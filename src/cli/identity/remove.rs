@@ -3,11 +3,14 @@
 use clap::Args;
 
 use super::{find, path};
-use crate::cli::client::Call;
+use crate::cli::client::{Call, ClientError};
 use crate::cli::error::CliError;
 use crate::cli::escape::escape;
 use crate::cli::in_account::InAccount;
 use crate::cli::{Context, output, terminal};
+
+/// The API's code for what others rely on.
+const IN_USE: u32 = 1473;
 
 /// Remove an identity and its private key, for good
 ///
@@ -46,6 +49,16 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<(), CliError
     }
     let call = Call::delete(path(&opened, id));
     let call = if arguments.force { call.query("force", "true") } else { call };
-    let answer = opened.client.call(call).await?;
+    let answer = opened.client.call(call).await.map_err(refusal)?;
     opened.tell(&answer, |_| output::line(format_args!("removed {id}")))
+}
+
+/// What the server says, with the way out where there is one.
+fn refusal(error: ClientError) -> CliError {
+    match &error {
+        ClientError::Refused { errors, .. } if errors.iter().any(|error| error.code == IN_USE) => {
+            CliError::failure(format_args!("{error}; --force removes it all the same"))
+        }
+        _ => error.into(),
+    }
 }

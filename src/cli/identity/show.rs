@@ -50,6 +50,9 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<(), CliError
     }
     let uses: Vec<Association> = envelope::read(&Value::Array(uses))?;
     let mut fields = description(&identity, context.clock.now());
+    if uses.is_empty() {
+        fields.push(("used by", "nothing, as far as is known".to_owned()));
+    }
     fields.extend(uses.iter().map(|using| ("used by", in_words(using))));
     output::fields(&fields)
 }

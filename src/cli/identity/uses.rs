@@ -14,6 +14,8 @@ use crate::cli::{Context, envelope, output};
 
 /// List who relies on an identity
 ///
+/// Those are the checks that name it, and whatever `identity associate` was told of.
+///
 /// Example:
 ///
 ///   countersign identity uses partner
@@ -32,7 +34,7 @@ pub struct List {
 ///
 /// Example:
 ///
-///   countersign identity associate partner nightly-sync --kind workflow
+///   countersign identity associate partner nightly-sync --kind workflow \
 ///       --link https://ci.example.com/nightly-sync
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]

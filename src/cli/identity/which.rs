@@ -8,6 +8,7 @@ use crate::cli::error::CliError;
 use crate::cli::in_account::InAccount;
 use crate::cli::objects::{Match, Ranked};
 use crate::cli::{Context, output};
+use crate::domain::choice::Reason;
 
 /// Tell which identity a host would be shown, why, and which would be next
 ///
@@ -17,7 +18,7 @@ use crate::cli::{Context, output};
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
-    /// A host name alone, without a scheme, port or path
+    /// A host name alone, without https://, a port or a path
     host: String,
 
     #[command(flatten)]
@@ -33,7 +34,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<(), CliError
     }
     let found: Match = answer.read()?;
     let choice = found.choice.as_ref().map_or_else(
-        || "nothing: no identity is for this host, and there is no primary".to_owned(),
+        || "nothing: no identity is assigned to this host, and there is no primary".to_owned(),
         |choice| format!("{} ({}), because {}", choice.name, choice.id, reason(choice)),
     );
     let mut fields = vec![("host", found.host.clone()), ("presented", choice)];
@@ -42,12 +43,27 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<(), CliError
     output::fields(&fields)
 }
 
+/// In the words of the domain. A newer server may know more reasons.
 fn reason(ranked: &Ranked) -> String {
-    let pattern = ranked.pattern.as_deref().unwrap_or_default();
-    match ranked.reason.as_str() {
-        "host_name" => format!("it is for exactly this host, {pattern}"),
-        "host_pattern" => format!("its pattern {pattern} matches the host"),
-        "primary" => "it is the primary identity, for hosts that no other is for".to_owned(),
-        other => other.to_owned(),
+    let pattern = ranked.pattern.clone().unwrap_or_default();
+    let known = [Reason::HostName { pattern: pattern.clone() }, Reason::HostPattern { pattern }, Reason::Primary];
+    let known = known.into_iter().find(|reason| reason.as_str() == ranked.reason);
+    known.map_or_else(|| ranked.reason.clone(), |reason| reason.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_told_in_the_words_of_the_rules() {
+        let told = |word: &str, pattern: Option<&str>| {
+            let pattern = pattern.map(str::to_owned);
+            reason(&Ranked { reason: word.to_owned(), pattern, ..Ranked::default() })
+        };
+        assert_eq!(told("host_name", Some("a.example")), "it is for exactly this host, a.example");
+        assert_eq!(told("host_pattern", Some("*.example")), "its pattern *.example matches the host");
+        assert_eq!(told("primary", None), Reason::Primary.to_string());
+        assert_eq!(told("something newer", None), "something newer");
     }
 }
