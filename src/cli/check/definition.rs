@@ -27,7 +27,7 @@ pub struct Definition {
     #[command(flatten)]
     request: RequestOptions,
 
-    /// A header whose value is sealed and never shown; one such as Authorization always is
+    /// A header whose value is sealed and never shown; --header does so too for names such as Authorization
     #[arg(long = "secret-header", value_name = "NAME: VALUE", value_parser = header, help_heading = "Request")]
     secret_headers: Vec<Header>,
 

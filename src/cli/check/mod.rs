@@ -18,8 +18,8 @@ use super::{Context, envelope, output, resolve};
 const CHECKS: &str = "checks";
 
 const TOUR: &str = "\
-A check is passing where everything is as expected, degraded where the server answers as expected but too slowly or its
-certificate ends soon, and failing otherwise. A first tour:
+A check is passing when all is as expected, degraded when only the answer is too slow or the
+server's certificate ends too soon, and failing otherwise. A first tour:
   countersign check create partner-health https://api.partner.example/health --latency 2s
   countersign check list                 how they all stand
   countersign check runs partner-health  what came of each run";

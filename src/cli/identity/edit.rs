@@ -29,7 +29,7 @@ pub struct Rename {
     place: InAccount,
 }
 
-/// Present an identity to every host that no identity is for; there is one such primary identity
+/// Make an identity the primary: the one for every host that no other is for
 ///
 /// The one that was primary before is it no longer.
 ///

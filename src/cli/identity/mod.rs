@@ -27,7 +27,7 @@ const IDENTITIES: &str = "mtls_certificates";
 const TOUR: &str = "\
 A first tour:
   countersign identity add partner.pem --key partner.key --name partner --host '*.partner.example'
-  countersign identity match api.partner.example          which identity that host would be shown, and why
+  countersign identity match api.partner.example          which one that host is shown, and why
   countersign identity test https://api.partner.example/  whether it works there";
 
 /// Identities: certificates that others issued to you, to be presented to servers; and bundles of CAs to verify servers by

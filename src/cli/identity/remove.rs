@@ -57,7 +57,9 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<(), CliError
 fn refusal(error: ClientError) -> CliError {
     match &error {
         ClientError::Refused { errors, .. } if errors.iter().any(|error| error.code == IN_USE) => {
-            CliError::failure(format_args!("{error}; --force removes it all the same"))
+            // The API names its own way out.
+            let told = error.to_string().replace("; force=true removes it all the same", "");
+            CliError::failure(format_args!("{told}; --force removes it all the same"))
         }
         _ => error.into(),
     }

@@ -276,10 +276,18 @@ impl From<Failure> for WireFailure {
 impl From<Answer> for WireAnswer {
     fn from(answer: Answer) -> Self {
         let shown = answer.body.get(..MAX_SHOWN_BODY).unwrap_or(&answer.body);
-        let text = String::from_utf8(shown.to_vec()).ok();
+        let is_cut = answer.is_truncated || shown.len() < answer.body.len();
+        let text = match std::str::from_utf8(shown) {
+            Ok(text) => Some(text.to_owned()),
+            // A text that was cut inside a character is a text all the same.
+            Err(error) if is_cut && error.error_len().is_none() => {
+                shown.get(..error.valid_up_to()).and_then(|whole| String::from_utf8(whole.to_vec()).ok())
+            }
+            Err(_) => None,
+        };
         Self {
             status: answer.status,
-            truncated: answer.is_truncated || shown.len() < answer.body.len(),
+            truncated: is_cut,
             body_base64: text.is_none().then(|| STANDARD.encode(shown)),
             body: text,
             headers: answer.headers,
