@@ -39,7 +39,8 @@
 //! * No reply before the commit: a write returns after its transaction is durable (`store::writer`).
 //! * No `revoked` before the CRL that says so: statuses settle only in `store::crls`, in the CRL's own transaction.
 //! * No query about a zone's things without the zone's id in its WHERE; what goes by authority (CRLs, the worker) names
-//!   the authority, which belongs to one zone. What belongs to an account (identities, checks) names the account.
+//!   the authority, which belongs to one zone. A query about one account's identities or checks names the account; only
+//!   the worker's look-out for what is due (runs, renewals, ends that are near) goes over all of them.
 //! * No private key that can be printed or serialised; at rest they are sealed under the master key, each bound to its
 //!   record. An identity's key is opened for a handshake and for nothing else.
 //! * No call to an address that `domain::egress` did not permit, judged at the moment of connecting: [`egress`] alone

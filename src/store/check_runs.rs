@@ -171,6 +171,7 @@ fn insert_run(connection: &mut Connection, account: AccountId, run: &Run) -> Res
         .execute(connection)?;
     let oldest_kept: Option<Vec<u8>> = check_runs::table
         .filter(check_runs::check_id.eq(run.check.as_bytes().as_slice()))
+        .filter(check_runs::account_id.eq(account.as_bytes().as_slice()))
         .order(check_runs::id.desc())
         .offset(KEPT_RUNS - 1)
         .select(check_runs::id)
@@ -179,6 +180,7 @@ fn insert_run(connection: &mut Connection, account: AccountId, run: &Run) -> Res
     if let Some(oldest) = oldest_kept {
         let older = check_runs::table
             .filter(check_runs::check_id.eq(run.check.as_bytes().as_slice()))
+            .filter(check_runs::account_id.eq(account.as_bytes().as_slice()))
             .filter(check_runs::id.lt(oldest));
         diesel::delete(older).execute(connection)?;
     }
