@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::event::Event;
 use super::id::{AccountId, AuditEventId, TokenId, ZoneId};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct AuditEvent {
     pub result: AuditResult,
     /// Further facts in words or JSON. Never a secret.
     pub detail: String,
+    /// What others hear of it, if it is of interest to them: numbered and stored beside it.
+    pub news: Option<Event>,
 }
 
 /// Who acted.

@@ -53,6 +53,8 @@ pub struct SubjectFields {
 pub struct Revocation {
     pub reason: RevocationReason,
     pub requested_on: DateTime<Utc>,
+    /// Since when the key is believed to be in wrong hands, where that is known (RFC 5280, 5.3.2).
+    pub invalidity_date: Option<DateTime<Utc>>,
     /// The revocationDate on the CRL; none while it is pending.
     pub revoked_on: Option<DateTime<Utc>>,
     /// The first CRL that listed it; none while it is pending.
@@ -79,11 +81,19 @@ impl Certificate {
     }
 
     /// The certificate as it stands once this change has been asked for.
-    pub fn requested(mut self, to: Status, reason: RevocationReason, now: DateTime<Utc>) -> Self {
+    pub fn requested(
+        mut self,
+        to: Status,
+        reason: RevocationReason,
+        invalidity_date: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> Self {
         self.status = to;
         self.version += 1;
         if to == Status::PendingRevocation {
-            self.revocation = Some(Revocation { reason, requested_on: now, revoked_on: None, crl_number: None });
+            let requested =
+                Revocation { reason, requested_on: now, invalidity_date, revoked_on: None, crl_number: None };
+            self.revocation = Some(requested);
         }
         self
     }

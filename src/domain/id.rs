@@ -90,6 +90,22 @@ identifier!(
     dashed
 );
 
+identifier!(
+    /// A change asked of many certificates at once.
+    JobId,
+    dashed
+);
+identifier!(
+    /// Somebody who is told of events.
+    WebhookId,
+    dashed
+);
+identifier!(
+    /// One attempt to tell a webhook.
+    DeliveryId,
+    dashed
+);
+
 mod parse {
     use super::Uuid;
 

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::certificate::Certificate;
-use super::id::{AuthorityId, CertificateId, ZoneId};
+use super::id::{AuthorityId, CertificateId, JobId, ZoneId};
 use super::reason::RevocationReason;
 use super::serial::SerialNumber;
 use super::status::Status;
@@ -20,8 +20,11 @@ pub struct Transition {
     /// The certificate's version that asked for it.
     pub version: i32,
     pub reason: RevocationReason,
+    pub invalidity_date: Option<DateTime<Utc>>,
     pub requested_on: DateTime<Utc>,
     pub not_after: DateTime<Utc>,
+    /// The bulk job that asked for it.
+    pub job: Option<JobId>,
 }
 
 impl Transition {
@@ -35,8 +38,10 @@ impl Transition {
             status: requested.status,
             version: requested.version,
             reason,
+            invalidity_date: requested.revocation.as_ref().and_then(|revocation| revocation.invalidity_date),
             requested_on: now,
             not_after: requested.not_after,
+            job: None,
         }
     }
 }

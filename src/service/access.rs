@@ -296,6 +296,7 @@ impl Service {
             subject,
             result: AuditResult::Done,
             detail: String::new(),
+            news: None,
         }
     }
 

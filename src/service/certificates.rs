@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::domain::audit::Action;
 use crate::domain::certificate::{Certificate, CertificateFilter};
+use crate::domain::event::{Event, Subject};
 use crate::domain::id::CertificateId;
 use crate::domain::reason::RevocationReason;
 use crate::domain::status::{self, Change, Outcome, Refusal};
@@ -17,6 +18,15 @@ use super::{Service, ServiceError};
 
 /// How often a change is decided anew because somebody else changed the same certificate in between.
 const MAX_DECISIONS: usize = 16;
+
+/// How a certificate is to be revoked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RevocationRequest {
+    /// Without one the revocation is a hold, if the certificate's profile allows that.
+    pub reason: Option<RevocationReason>,
+    /// Since when the key is believed to be in wrong hands (RFC 5280, 5.3.2); not in the future.
+    pub invalidity_date: Option<DateTime<Utc>>,
+}
 
 impl Service {
     /// Certificates of the zone, oldest first.
@@ -38,16 +48,16 @@ impl Service {
         self.find(permit, id).await
     }
 
-    /// Asks for a certificate to be revoked; without a reason the revocation is a hold, if its profile allows that.
+    /// Asks for a certificate to be revoked.
     ///
     /// Returns the certificate as it then stands. Repeating the request changes nothing.
     pub async fn revoke(
         &self,
         permit: &ZonePermit<RevokeCertificate>,
         id: Option<CertificateId>,
-        reason: Option<RevocationReason>,
+        request: RevocationRequest,
     ) -> Result<Certificate, ServiceError> {
-        let outcome = self.revoke_or_refuse(permit, id, reason).await;
+        let outcome = self.revoke_or_refuse(permit, id, request).await;
         self.recorded(permit, &written(id), outcome).await
     }
 
@@ -55,11 +65,15 @@ impl Service {
         &self,
         permit: &ZonePermit<RevokeCertificate>,
         id: Option<CertificateId>,
-        reason: Option<RevocationReason>,
+        request: RevocationRequest,
     ) -> Result<Certificate, ServiceError> {
+        if request.invalidity_date.is_some_and(|date| date > self.clock.now()) {
+            let message = "the invalidity date lies in the future; it says since when the key is believed to be in wrong hands (RFC 5280, 5.3.2)";
+            return Err(ServiceError::invalid("", message));
+        }
         let certificate = self.find(permit, id).await?;
         let hold_is_allowed = self.profiles.find(&certificate.profile).is_none_or(|profile| profile.allow_hold);
-        let reason = match reason {
+        let reason = match request.reason {
             Some(reason) if reason.is_hold() && !hold_is_allowed => {
                 let message = format!(
                     "profile {:?} allows no hold: name a final reason, such as superseded",
@@ -71,7 +85,7 @@ impl Service {
             None if hold_is_allowed => RevocationReason::CertificateHold,
             None => RevocationReason::Unspecified,
         };
-        self.change(permit, certificate, Change::Revoke(reason)).await
+        self.change(permit, certificate, Change::Revoke(reason), request.invalidity_date).await
     }
 
     /// Asks for a hold to be lifted. Returns the certificate as it then stands.
@@ -81,7 +95,7 @@ impl Service {
         id: Option<CertificateId>,
     ) -> Result<Certificate, ServiceError> {
         let outcome = match self.find(permit, id).await {
-            Ok(certificate) => self.change(permit, certificate, Change::Reactivate).await,
+            Ok(certificate) => self.change(permit, certificate, Change::Reactivate, None).await,
             Err(error) => Err(error),
         };
         self.recorded(permit, &written(id), outcome).await
@@ -101,6 +115,7 @@ impl Service {
         permit: &ZonePermit<A>,
         mut certificate: Certificate,
         change: Change,
+        invalidity_date: Option<DateTime<Utc>>,
     ) -> Result<Certificate, ServiceError> {
         let id = certificate.id;
         let action = match change {
@@ -122,7 +137,8 @@ impl Service {
             let mut event =
                 self.event(permit.caller().actor(), permit.account(), Some(permit.zone()), action, id.to_string());
             event.detail = format!("reason {reason}");
-            let requested = certificate.clone().requested(to, reason, now);
+            event.news = Some(Event::CertificatePending { certificate: Subject::of(&certificate), status: to, reason });
+            let requested = certificate.clone().requested(to, reason, invalidity_date, now);
             let transition = Transition::of(&requested, reason, now);
             let is_compromised = reason == RevocationReason::KeyCompromise;
             let blocked_key = is_compromised.then(|| blocked_key(permit, &requested, now));

@@ -115,7 +115,7 @@ impl Service {
                 to: run.state,
                 findings: run.report.findings.clone(),
             };
-            (run.state, now, self.news(check.account, &event))
+            (run.state, now, self.news(check.account, Action::ChangeCheckState, event))
         });
         if let Some((state, ..)) = &change {
             tracing::info!(check = %check.id, name = definition.name, state = state.as_str(), "a check changed its state");
@@ -128,9 +128,10 @@ impl Service {
     }
 
     /// The audit event of something that happened by itself.
-    pub(super) fn news(&self, account: AccountId, event: &Event) -> AuditEvent {
-        let mut audit = self.event(Actor::system(), account, None, event.action(), event.subject());
+    pub(super) fn news(&self, account: AccountId, action: Action, event: Event) -> AuditEvent {
+        let mut audit = self.event(Actor::system(), account, None, action, event.subject());
         audit.detail = event.to_json().to_string();
+        audit.news = Some(event);
         audit
     }
 }

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::domain::audit::Action;
 use crate::domain::event::Event;
 use crate::domain::identity::{EXPIRY_NOTICES, due_expiry_notice};
 
@@ -32,7 +33,7 @@ impl Service {
                 within_days,
             };
             let (id, name) = (identity.id, identity.name.clone());
-            let news = self.news(identity.account, &event);
+            let news = self.news(identity.account, Action::NoteExpiry, event);
             if self.store.note_expiry(identity, given, within_days, news).await? {
                 tracing::warn!(identity = %id, name, within_days, "an identity ends soon");
             }

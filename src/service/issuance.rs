@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::audit::Action;
 use crate::domain::certificate::{Certificate, SubjectFields};
+use crate::domain::event::{Event, Subject};
 use crate::domain::id::CertificateId;
 use crate::domain::name::{AttributeType, Name};
 use crate::domain::plan::{Plan, PlanKind};
@@ -96,13 +97,18 @@ impl Service {
 
         let certificate = self.record_of(permit, &signed, csr_pem, now)?;
         let messages = signed.plan().messages.clone();
-        let event = self.event(
+        let mut event = self.event(
             permit.caller().actor(),
             permit.account(),
             Some(permit.zone()),
             Action::IssueCertificate,
             certificate.id.to_string(),
         );
+        event.news = Some(Event::CertificateIssued {
+            certificate: Subject::of(&certificate),
+            common_name: certificate.subject.common_name.clone(),
+            expires_on: certificate.not_after,
+        });
         let new = NewCertificate { certificate, created_on: now };
         let outcome = self
             .store

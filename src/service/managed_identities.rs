@@ -25,6 +25,7 @@ use crate::store::{NewIdentity, Renewal, Replacement, Supersession};
 use crate::x509::foreign_certificate::ForeignCertificate;
 
 use super::access::{AccountPermit, AddIdentity, IssueCertificate, RevokeCertificate, ZonePermit};
+use super::certificates::RevocationRequest;
 use super::identities::{Details, Duplicates, IdentityInput, Kept};
 use super::identity_material::{facts_of, pem};
 use super::issuance::{IssueInput, Issued};
@@ -189,7 +190,8 @@ impl Service {
 
     async fn retire(&self, supersession: Supersession) -> Result<(), ServiceError> {
         let permit = self.permit_itself::<RevokeCertificate>(supersession.zone).await?;
-        let revoked = self.revoke(&permit, Some(supersession.certificate), Some(supersession.reason)).await;
+        let request = RevocationRequest { reason: Some(supersession.reason), ..RevocationRequest::default() };
+        let revoked = self.revoke(&permit, Some(supersession.certificate), request).await;
         match revoked {
             // What cannot be revoked any more (it has expired) needs no further attempt.
             Ok(_) | Err(ServiceError::Invalid(_) | ServiceError::NotFound(_)) => {

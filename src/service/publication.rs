@@ -270,8 +270,10 @@ mod tests {
             status,
             version: 1,
             reason,
+            invalidity_date: None,
             requested_on: at(5),
             not_after: at(99),
+            job: None,
         }
     }
 

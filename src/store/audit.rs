@@ -4,11 +4,11 @@ use diesel::prelude::*;
 
 use crate::domain::audit::{ActorKind, AuditEvent};
 
-use super::Store;
 use super::connection::Connection;
 use super::convert::millis;
 use super::error::StoreError;
 use super::schema::audit_events;
+use super::{Store, events};
 
 impl Store {
     /// Records an act that changed nothing: a refusal.
@@ -43,5 +43,8 @@ pub(super) fn insert(connection: &mut Connection, event: &AuditEvent) -> Result<
             audit_events::detail.eq(shortened(&event.detail)),
         ))
         .execute(connection)?;
-    Ok(())
+    match &event.news {
+        Some(news) => events::insert(connection, event, news),
+        None => Ok(()),
+    }
 }

@@ -81,6 +81,7 @@ pub(super) struct CertificateRow {
     receipt_status: Option<i16>,
     receipt_crl_number: Option<i64>,
     receipt_published_at: Option<i64>,
+    invalidity_at: Option<i64>,
 }
 
 impl Store {
@@ -240,6 +241,7 @@ fn into_domain((row, authority_name): (CertificateRow, String)) -> Result<Certif
         (Some(code), Some(requested_at)) => Some(Revocation {
             reason: reason(code)?,
             requested_on: time(requested_at)?,
+            invalidity_date: row.invalidity_at.map(time).transpose()?,
             revoked_on: row.revoked_at.map(time).transpose()?,
             crl_number: row.revocation_crl_number,
         }),

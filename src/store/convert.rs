@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::domain::id::{AccountId, AuthorityId, CertificateId, CheckId, IdentityId, RunId, TokenId, ZoneId};
+use crate::domain::id::{AccountId, AuthorityId, CertificateId, CheckId, IdentityId, JobId, RunId, TokenId, ZoneId};
 use crate::domain::reason::RevocationReason;
 use crate::domain::serial::SerialNumber;
 use crate::domain::status::Status;
@@ -57,6 +57,10 @@ pub(super) fn check_id(bytes: &[u8]) -> Result<CheckId, StoreError> {
 
 pub(super) fn run_id(bytes: &[u8]) -> Result<RunId, StoreError> {
     uuid(bytes).map(RunId::new)
+}
+
+pub(super) fn job_id(bytes: &[u8]) -> Result<JobId, StoreError> {
+    uuid(bytes).map(JobId::new)
 }
 
 pub(super) fn serial(bytes: &[u8]) -> Result<SerialNumber, StoreError> {

@@ -21,9 +21,6 @@ use super::error::StoreError;
 use super::schema::{certificates, crls, publications, revocations, transitions};
 use super::{Store, audit, check_runs, counters};
 
-/// How many CRLs of an authority are kept: the last for those who ask, the ones before for whoever investigates.
-const KEPT_CRLS: i64 = 10;
-
 /// Where an authority's publishing stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Publication {
@@ -104,7 +101,7 @@ impl Store {
             let row: Option<(i64, i64, i64, Vec<u8>)> = crls::table
                 .filter(crls::authority_id.eq(authority.as_bytes().as_slice()))
                 .order(crls::number.desc())
-                .select((crls::number, crls::this_update, crls::next_update, crls::der))
+                .select((crls::number, crls::this_update, crls::next_update, crls::head))
                 .first(connection)
                 .optional()?;
             let crl = |(number, this_update, next_update, der)| {
@@ -226,8 +223,9 @@ impl Store {
             if !advance(connection, &lease, &crl)? {
                 return Ok(PublishOutcome::LeaseLost);
             }
+            diesel::delete(crls::table.filter(crls::authority_id.eq(crl.authority.as_bytes().as_slice())))
+                .execute(connection)?;
             insert(connection, &crl)?;
-            forget_old(connection, &crl)?;
             let mut finished = 0;
             for done in &carried_out {
                 relist(connection, done)?;
@@ -267,7 +265,12 @@ fn insert(connection: &mut Connection, crl: &Crl) -> Result<(), StoreError> {
             crls::number.eq(crl.number),
             crls::this_update.eq(millis(crl.this_update)),
             crls::next_update.eq(millis(crl.next_update)),
-            crls::der.eq(&crl.der),
+            crls::scope.eq(-1),
+            crls::is_whole.eq(true),
+            crls::head.eq(&crl.der),
+            crls::tail.eq(Vec::new()),
+            crls::entries_length.eq(0),
+            crls::entries_sha256.eq(Vec::new()),
         ))
         .execute(connection)?;
     Ok(())
@@ -291,18 +294,10 @@ fn advance(connection: &mut Connection, lease: &Lease, crl: &Crl) -> Result<bool
     Ok(updated == 1)
 }
 
-fn forget_old(connection: &mut Connection, crl: &Crl) -> Result<(), StoreError> {
-    let old = crls::table
-        .filter(crls::authority_id.eq(crl.authority.as_bytes().as_slice()))
-        .filter(crls::number.le(crl.number - KEPT_CRLS));
-    diesel::delete(old).execute(connection)?;
-    Ok(())
-}
-
 /// Brings the list in line with what the CRL says, whether or not the transition still stands.
 fn relist(connection: &mut Connection, done: &CarriedOut) -> Result<(), StoreError> {
     let transition = &done.transition;
-    let key = (transition.authority.as_bytes().as_slice(), transition.serial.as_bytes());
+    let key = (transition.authority.as_bytes().as_slice(), 0, transition.serial.as_bytes());
     let Some(revoked_on) = done.revoked_on else {
         diesel::delete(revocations::table.find(key)).execute(connection)?;
         return Ok(());
@@ -311,13 +306,15 @@ fn relist(connection: &mut Connection, done: &CarriedOut) -> Result<(), StoreErr
     diesel::insert_into(revocations::table)
         .values((
             revocations::authority_id.eq(key.0),
-            revocations::serial.eq(key.1),
+            revocations::shard.eq(0),
+            revocations::serial.eq(key.2),
+            revocations::is_listed.eq(true),
             revocations::certificate_id.eq(transition.certificate.as_bytes().as_slice()),
             revocations::zone_id.eq(transition.zone.as_bytes().as_slice()),
             revocations::not_after.eq(millis(transition.not_after)),
             as_listed,
         ))
-        .on_conflict((revocations::authority_id, revocations::serial))
+        .on_conflict((revocations::authority_id, revocations::shard, revocations::serial))
         .do_update()
         .set(as_listed)
         .execute(connection)?;
@@ -356,6 +353,7 @@ fn settle(connection: &mut Connection, done: &CarriedOut, crl: &Crl) -> Result<b
                 certificates::revocation_requested_at.eq(None::<i64>),
                 certificates::revoked_at.eq(None::<i64>),
                 certificates::revocation_crl_number.eq(None::<i64>),
+                certificates::invalidity_at.eq(None::<i64>),
             ))
             .execute(connection)?
     };

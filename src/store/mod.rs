@@ -19,6 +19,7 @@ mod convert;
 mod counters;
 mod crls;
 mod error;
+mod events;
 mod hostname_associations;
 mod idempotency;
 mod identities;

@@ -45,6 +45,8 @@ table! {
         not_before -> BigInt,
         not_after -> BigInt,
         created_at -> BigInt,
+        crl_shards -> Integer,
+        crl_shard_url -> Nullable<Text>,
     }
 }
 
@@ -77,6 +79,7 @@ table! {
         receipt_status -> Nullable<SmallInt>,
         receipt_crl_number -> Nullable<BigInt>,
         receipt_published_at -> Nullable<BigInt>,
+        invalidity_at -> Nullable<BigInt>,
     }
 }
 
@@ -99,28 +102,50 @@ table! {
         reason -> SmallInt,
         requested_at -> BigInt,
         not_after -> BigInt,
+        job_id -> Nullable<Binary>,
+        invalidity_at -> Nullable<BigInt>,
     }
 }
 
 table! {
-    revocations (authority_id, serial) {
+    revocations (authority_id, shard, serial) {
         authority_id -> Binary,
+        shard -> Integer,
         serial -> Binary,
         certificate_id -> Binary,
         zone_id -> Binary,
         reason -> SmallInt,
         revoked_at -> BigInt,
+        invalidity_at -> Nullable<BigInt>,
         not_after -> BigInt,
+        is_listed -> Bool,
     }
 }
 
 table! {
-    crls (authority_id, number) {
+    crl_changes (authority_id, number, serial) {
         authority_id -> Binary,
+        number -> BigInt,
+        serial -> Binary,
+        reason -> Nullable<SmallInt>,
+        revoked_at -> Nullable<BigInt>,
+        invalidity_at -> Nullable<BigInt>,
+    }
+}
+
+table! {
+    crls (authority_id, scope) {
+        authority_id -> Binary,
+        scope -> Integer,
         number -> BigInt,
         this_update -> BigInt,
         next_update -> BigInt,
-        der -> Binary,
+        distribution_point -> Nullable<Text>,
+        is_whole -> Bool,
+        head -> Binary,
+        tail -> Binary,
+        entries_length -> BigInt,
+        entries_sha256 -> Binary,
     }
 }
 
@@ -135,6 +160,112 @@ table! {
         fence -> BigInt,
         attempts -> Integer,
         retry_at -> BigInt,
+        base_number -> BigInt,
+        base_at -> BigInt,
+        oldest_update -> BigInt,
+    }
+}
+
+table! {
+    ocsp_responders (authority_id, serial) {
+        authority_id -> Binary,
+        serial -> Binary,
+        certificate -> Binary,
+        key_type -> Text,
+        sealed_key -> Binary,
+        key_version -> Integer,
+        not_before -> BigInt,
+        not_after -> BigInt,
+        created_at -> BigInt,
+    }
+}
+
+table! {
+    bulk_jobs (id) {
+        id -> Binary,
+        account_id -> Binary,
+        zone_id -> Binary,
+        action -> SmallInt,
+        reason -> Nullable<SmallInt>,
+        invalidity_at -> Nullable<BigInt>,
+        selector -> Text,
+        state -> SmallInt,
+        total -> BigInt,
+        processed -> BigInt,
+        changed -> BigInt,
+        unchanged -> BigInt,
+        refused -> BigInt,
+        last_certificate -> Nullable<Binary>,
+        actor_token_id -> Nullable<Binary>,
+        actor_name -> Text,
+        source -> Text,
+        failure -> Nullable<Text>,
+        attempts -> Integer,
+        retry_at -> BigInt,
+        lease_until -> BigInt,
+        fence -> BigInt,
+        created_at -> BigInt,
+        started_at -> Nullable<BigInt>,
+        finished_at -> Nullable<BigInt>,
+    }
+}
+
+table! {
+    events (number) {
+        number -> BigInt,
+        account_id -> Binary,
+        zone_id -> Nullable<Binary>,
+        at -> BigInt,
+        kind -> Text,
+        body -> Text,
+    }
+}
+
+table! {
+    expiry_notices (zone_id, within_days) {
+        zone_id -> Binary,
+        within_days -> SmallInt,
+        told_until -> BigInt,
+    }
+}
+
+table! {
+    webhooks (id) {
+        id -> Binary,
+        account_id -> Binary,
+        zone_id -> Binary,
+        name -> Text,
+        url -> Text,
+        kinds -> Text,
+        hears_account -> Bool,
+        trusted_ca -> Text,
+        sealed_secret -> Binary,
+        key_version -> Integer,
+        is_enabled -> Bool,
+        last_event -> BigInt,
+        attempts -> Integer,
+        retry_at -> BigInt,
+        failing_since -> Nullable<BigInt>,
+        lease_until -> BigInt,
+        fence -> BigInt,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+    }
+}
+
+table! {
+    webhook_deliveries (webhook_id, id) {
+        webhook_id -> Binary,
+        id -> Binary,
+        zone_id -> Binary,
+        first_event -> BigInt,
+        last_event -> BigInt,
+        event_count -> Integer,
+        attempt -> Integer,
+        at -> BigInt,
+        duration_millis -> BigInt,
+        status -> Nullable<Integer>,
+        failure -> Nullable<Text>,
     }
 }
 

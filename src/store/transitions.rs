@@ -10,7 +10,7 @@ use crate::domain::transition::Transition;
 
 use super::blocked_keys::BlockedKey;
 use super::connection::Connection;
-use super::convert::{authority_id, certificate_id, millis, reason, serial, status, time, zone_id};
+use super::convert::{authority_id, certificate_id, job_id, millis, reason, serial, status, time, zone_id};
 use super::error::StoreError;
 use super::schema::{certificates, transitions};
 use super::{Store, audit, blocked_keys, counters, managed_identities};
@@ -36,6 +36,8 @@ struct TransitionRow {
     reason: i16,
     requested_at: i64,
     not_after: i64,
+    job_id: Option<Vec<u8>>,
+    invalidity_at: Option<i64>,
 }
 
 impl Store {
@@ -121,6 +123,7 @@ fn move_to_pending(
             certificates::revocation_requested_at.eq(revocation.map(|revocation| millis(revocation.requested_on))),
             certificates::revoked_at.eq(revocation.and_then(|revocation| revocation.revoked_on).map(millis)),
             certificates::revocation_crl_number.eq(revocation.and_then(|revocation| revocation.crl_number)),
+            certificates::invalidity_at.eq(revocation.and_then(|revocation| revocation.invalidity_date).map(millis)),
         ))
         .execute(connection)?;
     Ok(updated == 1)
@@ -132,6 +135,8 @@ fn enqueue(connection: &mut Connection, transition: &Transition) -> Result<(), S
         transitions::version.eq(transition.version),
         transitions::reason.eq(transition.reason.code()),
         transitions::requested_at.eq(millis(transition.requested_on)),
+        transitions::job_id.eq(transition.job.map(|id| id.as_bytes().to_vec())),
+        transitions::invalidity_at.eq(transition.invalidity_date.map(millis)),
     );
     diesel::insert_into(transitions::table)
         .values((
@@ -140,7 +145,7 @@ fn enqueue(connection: &mut Connection, transition: &Transition) -> Result<(), S
             transitions::authority_id.eq(transition.authority.as_bytes().as_slice()),
             transitions::serial.eq(transition.serial.as_bytes()),
             transitions::not_after.eq(millis(transition.not_after)),
-            request,
+            request.clone(),
         ))
         .on_conflict(transitions::certificate_id)
         .do_update()
@@ -160,5 +165,7 @@ fn into_domain(row: TransitionRow) -> Result<Transition, StoreError> {
         reason: reason(row.reason)?,
         requested_on: time(row.requested_at)?,
         not_after: time(row.not_after)?,
+        job: row.job_id.as_deref().map(job_id).transpose()?,
+        invalidity_date: row.invalidity_at.map(time).transpose()?,
     })
 }

@@ -102,4 +102,7 @@ def test_both_schemas_have_the_same_tables_columns_types_and_nullability(postgre
     file = tmp_path / "schema.db"
     for script in scripts("sqlite"):
         subprocess.run(["sqlite3", "-bail", file], input=script.read_text(), text=True, check=True, timeout=60)
-    assert sqlite_columns(file) == postgres_columns(postgres)
+    ours, theirs = sqlite_columns(file), postgres_columns(postgres)
+    # SQLite counts only an INTEGER up by itself, and its INTEGER has 64 bits.
+    assert ours["events"].pop("number") == ("integer", False) and theirs["events"].pop("number") == ("bigint", False)
+    assert ours == theirs

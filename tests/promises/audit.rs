@@ -15,7 +15,8 @@ async fn an_act_that_cannot_be_audited_does_not_happen() {
     let refused = installation.try_issue("another", 30).await;
     assert!(matches!(refused, Err(ServiceError::Unavailable(_))), "{refused:?}");
     assert_eq!(installation.count("SELECT COUNT(*) FROM certificates"), 1);
-    let refused = installation.service.revoke(&installation.permit().await, Some(certificate.id), None).await;
+    let refused =
+        installation.service.revoke(&installation.permit().await, Some(certificate.id), Default::default()).await;
     assert!(matches!(refused, Err(ServiceError::Unavailable(_))), "{refused:?}");
     assert_eq!(installation.show(certificate.id).await.status, Status::Active);
     assert_eq!(installation.count("SELECT COUNT(*) FROM transitions"), 0);

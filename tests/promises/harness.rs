@@ -14,6 +14,7 @@ use countersign::domain::name::AttributeType;
 use countersign::domain::reason::RevocationReason;
 use countersign::keys::client_key::{ClientKey, ClientKeyKind};
 use countersign::service::access::{Act, Caller, ZonePermit};
+use countersign::service::certificates::RevocationRequest;
 use countersign::service::issuance::IssueInput;
 use countersign::service::publication::Published;
 use countersign::service::{Options, Random, Service, ServiceError};
@@ -82,7 +83,8 @@ impl Installation {
     }
 
     pub async fn revoke(&self, id: CertificateId, reason: Option<RevocationReason>) -> Certificate {
-        self.service.revoke(&self.permit().await, Some(id), reason).await.unwrap()
+        let request = RevocationRequest { reason, invalidity_date: None };
+        self.service.revoke(&self.permit().await, Some(id), request).await.unwrap()
     }
 
     pub async fn reactivate(&self, id: CertificateId) -> Result<Certificate, ServiceError> {

@@ -12,6 +12,7 @@ use crate::domain::status::Status;
 use crate::domain::subject_alternative_name::{SubjectAlternativeName, SubjectAlternativeNameType};
 use crate::service::Service;
 use crate::service::access::{IssueCertificate, ReactivateCertificate, ReadCertificates, RevokeCertificate};
+use crate::service::certificates::RevocationRequest;
 use crate::service::issuance::{Idempotency, IssueInput};
 
 use super::wire_certificate::ClientCertificate;
@@ -184,6 +185,7 @@ pub async fn edit(
         ("zone_id" = String, Path, max_length = 32),
         ("client_certificate_id" = String, Path),
         ("reason" = Option<String>, Query, description = "CRLReason of RFC 5280, 5.3.1; certificateHold by default, the only one that can be lifted"),
+        ("invalidity_date" = Option<String>, Query, description = "since when the key is believed to be in wrong hands, RFC 3339 (RFC 5280, 5.3.2)"),
     ),
     responses(
         (status = 200, description = "the certificate, pending_revocation until the CRL lists it", body = Success<ClientCertificate>),
@@ -198,8 +200,8 @@ pub async fn delete(
     request: HttpRequest,
     service: web::Data<Service>,
 ) -> Result<HttpResponse, ApiError> {
-    let reason = recorded(&service, &permit.0, reason(&request)).await?;
-    let certificate = service.revoke(&permit.0, certificate_id(&request), reason).await?;
+    let asked = recorded(&service, &permit.0, revocation_request(&request)).await?;
+    let certificate = service.revoke(&permit.0, certificate_id(&request), asked).await?;
     Ok(envelope::success(ClientCertificate::from(certificate)))
 }
 
@@ -224,11 +226,14 @@ fn filter(parameters: &mut Parameters) -> CertificateFilter {
     }
 }
 
-fn reason(request: &HttpRequest) -> Result<Option<RevocationReason>, ApiError> {
+fn revocation_request(request: &HttpRequest) -> Result<RevocationRequest, ApiError> {
     let names = RevocationReason::names().collect::<Vec<_>>().join(", ");
     let mut parameters = Parameters::of(request);
-    let reason = parameters.parsed("reason", &format!("one of {names}"), RevocationReason::parse);
-    parameters.finish().map(|()| reason)
+    let asked = RevocationRequest {
+        reason: parameters.parsed("reason", &format!("one of {names}"), RevocationReason::parse),
+        invalidity_date: parameters.time("invalidity_date"),
+    };
+    parameters.finish().map(|()| asked)
 }
 
 async fn issue_input(request: &HttpRequest, payload: web::Payload) -> Result<IssueInput, ApiError> {

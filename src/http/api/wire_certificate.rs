@@ -74,6 +74,8 @@ pub struct WireRevocation {
     #[schema(example = "certificateHold")]
     reason: &'static str,
     requested_on: String,
+    /// Since when the key is believed to be in wrong hands; null where that was not said.
+    invalidity_date: Option<String>,
     /// The date on the CRL; null while the revocation is pending.
     revoked_on: Option<String>,
     /// The first CRL that listed it; null while the revocation is pending.
@@ -148,6 +150,7 @@ impl From<Revocation> for WireRevocation {
         Self {
             reason: revocation.reason.as_str(),
             requested_on: timestamp(revocation.requested_on),
+            invalidity_date: revocation.invalidity_date.map(timestamp),
             revoked_on: revocation.revoked_on.map(timestamp),
             crl_number: revocation.crl_number,
         }
