@@ -9,6 +9,7 @@ mod server;
 
 mod audit;
 mod checks;
+mod crls;
 mod faults;
 mod isolation;
 mod lists;
