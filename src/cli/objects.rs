@@ -116,6 +116,7 @@ pub struct Authority {
     pub certificate: String,
     pub issued_on: String,
     pub expires_on: String,
+    pub crl_shards: i32,
     pub crl: Option<Crl>,
 }
 

@@ -4,13 +4,13 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::authority::AuthorityOptions;
 use super::client::Call;
 use super::connection::Connection;
 use super::envelope;
 use super::error::CliError;
 use super::objects::Zone;
 use super::{Context, output, resolve};
-use crate::domain::key::AuthorityKeyType;
 
 /// Zones: namespaces of certificates, each with its own issuing authority
 #[derive(Debug, Subcommand)]
@@ -43,9 +43,8 @@ pub struct Create {
     /// What it is to be called
     name: String,
 
-    /// The key of its issuing authority: p256, p384, rsa2048, rsa3072, rsa4096 or ed25519 [default: the server's]
-    #[arg(long, value_name = "TYPE", value_parser = key_type)]
-    key_type: Option<AuthorityKeyType>,
+    #[command(flatten)]
+    authority: AuthorityOptions,
 
     /// The account, by id or name [default: the token's own]
     #[arg(long, value_name = "NAME|ID")]
@@ -76,18 +75,12 @@ struct ZoneRequest {
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<Reference>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    authority: Option<AuthorityRequest>,
+    authority: AuthorityOptions,
 }
 
 #[derive(Serialize)]
 struct Reference {
     id: String,
-}
-
-#[derive(Serialize)]
-struct AuthorityRequest {
-    key_type: &'static str,
 }
 
 const ZONES: &str = "/client/v4/zones";
@@ -121,8 +114,7 @@ async fn create(arguments: Create, context: &Context) -> Result<(), CliError> {
         Some(account) => Some(Reference { id: resolve::account(&client, Some(account)).await?.to_string() }),
         None => None,
     };
-    let authority = arguments.key_type.map(|kind| AuthorityRequest { key_type: kind.as_str() });
-    let body = json!(ZoneRequest { name: arguments.name, account, authority });
+    let body = json!(ZoneRequest { name: arguments.name, account, authority: arguments.authority });
     let answer = client.call(Call::post(ZONES, body)).await?;
     print(&answer.result, arguments.connection.json)
 }
@@ -146,11 +138,4 @@ fn print(zone: &Value, as_json: bool) -> Result<(), CliError> {
         ("account", format!("{} ({})", zone.account.name, zone.account.id)),
         ("created", zone.created_on),
     ])
-}
-
-fn key_type(text: &str) -> Result<AuthorityKeyType, String> {
-    AuthorityKeyType::parse(text).ok_or_else(|| {
-        let words: Vec<&str> = AuthorityKeyType::ALL.iter().map(|kind| kind.as_str()).collect();
-        format!("write one of {}", words.join(", "))
-    })
 }
