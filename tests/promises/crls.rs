@@ -2,16 +2,15 @@
 
 use chrono::TimeDelta;
 use countersign::domain::authority::CrlScope;
-use countersign::domain::certificate::Certificate;
 use countersign::domain::id::AuthorityId;
 use countersign::domain::reason::RevocationReason::{self, CertificateHold, Superseded};
 use countersign::domain::revocation::RevokedEntry;
 use countersign::domain::status::Status;
 use countersign::service::ServiceError;
-use countersign::service::access::{CreateAuthority, CreateZone};
+use countersign::service::access::CreateAuthority;
 use countersign::service::authorities::AuthorityOptions;
+use countersign::service::certificates::RevocationRequest;
 use countersign::service::publication::Published;
-use countersign::service::zones::NewZone;
 use countersign::x509::certificate;
 use countersign::x509::crl::CrlFacts;
 
@@ -99,7 +98,7 @@ async fn a_sharded_authority_names_the_shard_in_each_certificate_and_lists_it_th
     let (zone, authority) = installation.sharded_zone(4).await;
     let mut certificates = Vec::new();
     for number in 0..24 {
-        certificates.push(installation.issue_in(zone, &format!("device-{number}")).await);
+        certificates.push(installation.issue_in(zone, &format!("device-{number}"), 365).await);
     }
     for certificate in certificates.iter().step_by(2) {
         installation.revoke_in(zone, certificate.id, None).await;
@@ -129,7 +128,7 @@ async fn a_sharded_authority_names_the_shard_in_each_certificate_and_lists_it_th
 async fn only_touched_shards_are_signed_again_and_all_in_time() {
     let installation = Installation::new().await;
     let (zone, authority) = installation.sharded_zone(4).await;
-    let certificate = installation.issue_in(zone, "device").await;
+    let certificate = installation.issue_in(zone, "device", 365).await;
     installation.revoke_in(zone, certificate.id, None).await;
     installation.publish(authority).await.unwrap();
     let mut numbers = installation.shard_numbers(authority).await;
@@ -152,7 +151,7 @@ async fn only_touched_shards_are_signed_again_and_all_in_time() {
 async fn a_number_that_does_not_grow_or_another_distribution_point_is_not_stored() {
     let installation = Installation::new().await;
     let (zone, authority) = installation.sharded_zone(2).await;
-    let certificate = installation.issue_in(zone, "device").await;
+    let certificate = installation.issue_in(zone, "device", 365).await;
     let id = hex::encode(authority.as_bytes());
     for (fault, repair) in [
         ("number = 99", "number = 1"),
@@ -183,10 +182,10 @@ async fn every_process_serves_the_same_octets_whether_it_signed_read_or_caught_u
     let follower = installation.second_service().await;
     for round in 0..5 {
         for number in 0..4 {
-            let certificate = installation.issue_in(zone, &format!("device-{round}-{number}")).await;
+            let certificate = installation.issue_in(zone, &format!("device-{round}-{number}"), 365).await;
             installation.revoke_in(zone, certificate.id, None).await;
             if number == 3 && round > 1 {
-                installation.reactivate_in(zone, certificate.id).await;
+                installation.reactivate_in(zone, certificate.id).await.unwrap();
             }
         }
         installation.publish(authority).await.unwrap();
@@ -249,7 +248,6 @@ async fn a_new_authority_signs_and_the_one_before_goes_on_revoking() {
 
 #[tokio::test]
 async fn an_invalidity_date_reaches_the_crl_and_may_not_lie_ahead() {
-    use countersign::service::certificates::RevocationRequest;
     let installation = Installation::new().await;
     let certificate = installation.issue("device").await;
     let since = installation.now() - TimeDelta::days(3);
@@ -268,14 +266,14 @@ async fn an_invalidity_date_reaches_the_crl_and_may_not_lie_ahead() {
 }
 
 /// RFC 5280, 6.3.3: what a relying party that holds `complete` knows after reading `delta`.
-fn applied(complete: &CrlFacts, delta: &CrlFacts) -> Vec<RevokedEntry> {
+pub fn applied(complete: &CrlFacts, delta: &CrlFacts) -> Vec<RevokedEntry> {
     let touched = |entry: &&RevokedEntry| {
         !delta.removed.contains(&entry.serial) && delta.entries.iter().all(|changed| changed.serial != entry.serial)
     };
     sorted(complete.entries.iter().filter(touched).chain(&delta.entries).cloned().collect())
 }
 
-fn sorted(mut entries: Vec<RevokedEntry>) -> Vec<RevokedEntry> {
+pub fn sorted(mut entries: Vec<RevokedEntry>) -> Vec<RevokedEntry> {
     entries.sort_by(|one, other| one.serial.cmp(&other.serial));
     entries
 }
@@ -286,58 +284,11 @@ impl Installation {
         countersign::x509::crl::read(&crl.der()).unwrap()
     }
 
-    /// A zone whose authority has so many shards.
-    pub async fn sharded_zone(&self, shards: i32) -> (countersign::domain::id::ZoneId, AuthorityId) {
-        let caller = self.caller().await;
-        let account = caller.account();
-        let permit = self.service.permit_in_account::<CreateZone>(caller, account).await.unwrap();
-        let authority = AuthorityOptions { key_type: None, crl_shards: Some(shards) };
-        let zone = self.service.create_zone(&permit, NewZone { name: "sharded".into(), authority }).await.unwrap();
-        let issuer: countersign::service::access::ZonePermit<countersign::service::access::ReadCertificates> =
-            self.service.permit_in_zone(self.caller().await, zone.id).await.unwrap();
-        (zone.id, issuer.issuer().authority.id)
-    }
-
     async fn shard_numbers(&self, authority: AuthorityId) -> Vec<u64> {
         let mut numbers = Vec::new();
         for shard in 0..4 {
             numbers.push(self.scope(authority, CrlScope::Shard(shard)).await.number);
         }
         numbers
-    }
-
-    async fn issue_in(&self, zone: countersign::domain::id::ZoneId, name: &str) -> Certificate {
-        let permit = self.service.permit_in_zone(self.caller().await, zone).await.unwrap();
-        let input = countersign::service::issuance::IssueInput {
-            csr: Some(crate::harness::csr(name)),
-            validity_days: Some(365),
-            ..Default::default()
-        };
-        self.service.issue(&permit, input).await.unwrap().certificate
-    }
-
-    async fn revoke_in(
-        &self,
-        zone: countersign::domain::id::ZoneId,
-        id: countersign::domain::id::CertificateId,
-        reason: Option<RevocationReason>,
-    ) {
-        let permit = self.service.permit_in_zone(self.caller().await, zone).await.unwrap();
-        let request = countersign::service::certificates::RevocationRequest { reason, invalidity_date: None };
-        self.service.revoke(&permit, Some(id), request).await.unwrap();
-    }
-
-    async fn reactivate_in(&self, zone: countersign::domain::id::ZoneId, id: countersign::domain::id::CertificateId) {
-        let permit = self.service.permit_in_zone(self.caller().await, zone).await.unwrap();
-        self.service.reactivate(&permit, Some(id)).await.unwrap();
-    }
-
-    async fn show_in(
-        &self,
-        zone: countersign::domain::id::ZoneId,
-        id: countersign::domain::id::CertificateId,
-    ) -> Certificate {
-        let permit = self.service.permit_in_zone(self.caller().await, zone).await.unwrap();
-        self.service.certificate(&permit, Some(id)).await.unwrap()
     }
 }

@@ -14,10 +14,12 @@ use countersign::domain::key::AuthorityKeyType;
 use countersign::domain::name::AttributeType;
 use countersign::domain::reason::RevocationReason;
 use countersign::keys::client_key::{ClientKey, ClientKeyKind};
-use countersign::service::access::{Act, Caller, ZonePermit};
+use countersign::service::access::{Act, Caller, CreateZone, ReadCertificates, ZonePermit};
+use countersign::service::authorities::AuthorityOptions;
 use countersign::service::certificates::RevocationRequest;
 use countersign::service::issuance::IssueInput;
 use countersign::service::publication::Published;
+use countersign::service::zones::NewZone;
 use countersign::service::{Options, Random, Service, ServiceError};
 use countersign::store::Store;
 use countersign::x509::crl::CrlFacts;
@@ -191,5 +193,40 @@ impl Installation {
             }
         }
         false
+    }
+}
+
+/// What is done in another zone than the default one.
+impl Installation {
+    pub async fn permit_for<A: Act>(&self, zone: ZoneId) -> ZonePermit<A> {
+        self.service.permit_in_zone(self.caller().await, zone).await.unwrap()
+    }
+
+    /// A zone whose authority has so many shards.
+    pub async fn sharded_zone(&self, shards: i32) -> (ZoneId, AuthorityId) {
+        let caller = self.caller().await;
+        let account = caller.account();
+        let permit = self.service.permit_in_account::<CreateZone>(caller, account).await.unwrap();
+        let authority = AuthorityOptions { key_type: None, crl_shards: Some(shards) };
+        let zone = self.service.create_zone(&permit, NewZone { name: "sharded".into(), authority }).await.unwrap();
+        (zone.id, self.permit_for::<ReadCertificates>(zone.id).await.issuer().authority.id)
+    }
+
+    pub async fn issue_in(&self, zone: ZoneId, common_name: &str, days: i64) -> Certificate {
+        let input = IssueInput { csr: Some(csr(common_name)), validity_days: Some(days), ..IssueInput::default() };
+        self.service.issue(&self.permit_for(zone).await, input).await.unwrap().certificate
+    }
+
+    pub async fn revoke_in(&self, zone: ZoneId, id: CertificateId, reason: Option<RevocationReason>) {
+        let request = RevocationRequest { reason, invalidity_date: None };
+        self.service.revoke(&self.permit_for(zone).await, Some(id), request).await.unwrap();
+    }
+
+    pub async fn reactivate_in(&self, zone: ZoneId, id: CertificateId) -> Result<Certificate, ServiceError> {
+        self.service.reactivate(&self.permit_for(zone).await, Some(id)).await
+    }
+
+    pub async fn show_in(&self, zone: ZoneId, id: CertificateId) -> Certificate {
+        self.service.certificate(&self.permit_for(zone).await, Some(id)).await.unwrap()
     }
 }

@@ -7,6 +7,7 @@ mod harness;
 mod identities;
 mod server;
 
+mod agreement;
 mod audit;
 mod checks;
 mod crls;
