@@ -24,11 +24,22 @@ pub struct Authority {
     pub ski: Vec<u8>,
     pub not_before: DateTime<Utc>,
     pub not_after: DateTime<Utc>,
+    /// In how many shards its CRL is also published; 0 is none.
+    pub crl_shards: i32,
 }
 
 impl Authority {
     pub fn is_root(&self) -> bool {
         self.parent.is_none()
+    }
+
+    /// The shard in which a certificate's revocation stands: its serial number, as far as 32 bits tell it apart. Random
+    /// serials spread evenly.
+    pub fn shard_of(&self, serial: &SerialNumber) -> i32 {
+        let Some(shards) = u32::try_from(self.crl_shards).ok().filter(|shards| *shards > 0) else { return 0 };
+        let last = serial.as_bytes().iter().rev().take(4).rev();
+        let number = last.fold(0u32, |number, octet| (number << 8) | u32::from(*octet));
+        i32::try_from(number % shards).unwrap_or_default()
     }
 }
 

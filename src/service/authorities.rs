@@ -212,6 +212,7 @@ impl Service {
             ski: draft.signer.public_key().ski.to_vec(),
             not_before: draft.not_before,
             not_after: draft.not_after,
+            crl_shards: 0,
         };
         let first_crl = self.sign_crl(&authority, &draft.signer, 1, None, Vec::new()).await?;
         Ok((NewAuthority { authority, sealed_key: draft.sealed_key, first_crl }, draft.signer))

@@ -42,6 +42,7 @@ struct AuthorityRow {
     ski: Vec<u8>,
     not_before: i64,
     not_after: i64,
+    crl_shards: i32,
 }
 
 impl AuthorityRow {
@@ -59,6 +60,7 @@ impl AuthorityRow {
             ski: self.ski,
             not_before: time(self.not_before)?,
             not_after: time(self.not_after)?,
+            crl_shards: self.crl_shards,
         })
     }
 }
@@ -133,6 +135,7 @@ pub(super) fn insert(connection: &mut Connection, new: &NewAuthority) -> Result<
             authorities::ski.eq(&authority.ski),
             authorities::not_before.eq(millis(authority.not_before)),
             authorities::not_after.eq(millis(authority.not_after)),
+            authorities::crl_shards.eq(authority.crl_shards),
             authorities::created_at.eq(millis(new.first_crl.this_update)),
         ))
         .execute(connection)?;
