@@ -10,6 +10,7 @@ mod body;
 mod envelope;
 mod error;
 mod middleware;
+mod ocsp;
 pub mod openapi;
 mod operations;
 mod parameters;

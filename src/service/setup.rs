@@ -26,9 +26,11 @@ use super::blocked_keys::BlockedKeys;
 use super::cache::Cache;
 use super::health::Health;
 use super::keyring::Keyring;
+use super::ocsp::Ocsp;
 use super::pki::Crls;
 use super::profiles::Profiles;
 use super::random::Random;
+use super::responders::Responders;
 use super::turns::Turns;
 use super::{Options, Service, ServiceError};
 
@@ -109,6 +111,8 @@ impl Service {
             tokens: Cache::new(),
             issuers: Cache::new(),
             crls: Crls::default(),
+            ocsp: Ocsp::new(),
+            responders: Responders::default(),
             health: Health::default(),
             refused_callers: RefusedCallers::default(),
             key_generation: Arc::new(Semaphore::new(1)),
