@@ -116,10 +116,12 @@ async fn open(database: &Path) -> Result<Store, CliError> {
 }
 
 pub(super) fn options(config: &Config, address: SocketAddr) -> Result<Options, CliError> {
-    let crl_validity = chrono::TimeDelta::from_std(config.crl_validity);
+    let validity =
+        |configured| chrono::TimeDelta::from_std(configured).map_err(|error| CliError::failure(error.to_string()));
     Ok(Options {
         public_url: config.public_url.clone().unwrap_or_else(|| local_url(Some(address), None, config.tls.is_some())),
-        crl_validity: crl_validity.map_err(|error| CliError::failure(error.to_string()))?,
+        crl_validity: validity(config.crl_validity)?,
+        ocsp_validity: validity(config.ocsp_validity)?,
         root_key_type: config.root_key_type,
         issuing_key_type: config.issuing_key_type,
         data_dir: config.data_dir.clone(),

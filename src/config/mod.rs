@@ -34,6 +34,7 @@ pub const TOKEN_FILE: &str = "admin.token";
 
 const DEFAULT_DATA_DIR: &str = "data";
 const DEFAULT_CRL_VALIDITY: Duration = Duration::from_secs(7 * 86_400);
+const DEFAULT_OCSP_VALIDITY: Duration = Duration::from_secs(5 * 60);
 /// Used when no other is named and it is there, which it is in a checkout and in the container.
 const DEFAULT_PROFILES_DIR: &str = "ca/profiles";
 
@@ -58,6 +59,8 @@ pub struct Config {
     pub egress_allow: EgressPolicy,
     /// From 10 seconds to 365 days.
     pub crl_validity: Duration,
+    /// From a minute to a day.
+    pub ocsp_validity: Duration,
     pub root_key_type: AuthorityKeyType,
     pub issuing_key_type: AuthorityKeyType,
 }
@@ -120,6 +123,7 @@ impl Reader {
             profiles_dir: self.optional("profiles_dir", values::path),
             blocked_keys_file: self.optional("blocked_keys_file", values::path),
             egress_allow: self.or("egress_allow", EgressPolicy::parse, EgressPolicy::default),
+            ocsp_validity: self.or("ocsp_validity", values::ocsp_validity, || DEFAULT_OCSP_VALIDITY),
             crl_validity: self.or("crl_validity", values::crl_validity, || DEFAULT_CRL_VALIDITY),
             root_key_type: self.or("root_key_type", values::key_type, || AuthorityKeyType::P384),
             issuing_key_type: self.or("issuing_key_type", values::key_type, || AuthorityKeyType::P256),

@@ -34,7 +34,7 @@ const fn setting(
     Setting { key, flag, kind, default, meaning }
 }
 
-pub const SETTINGS: [Setting; 24] = [
+pub const SETTINGS: [Setting; 25] = [
     setting(
         "config",
         Some("--config"),
@@ -77,7 +77,7 @@ pub const SETTINGS: [Setting; 24] = [
         Some("--public-url"),
         Kind::Text,
         "from the listen address",
-        "the address under which relying parties reach this server; it stands in every certificate (CRL, CA certificate)",
+        "the address under which relying parties reach this server; it stands in every certificate (CRL, OCSP, CA certificate)",
     ),
     setting(
         "master_key_file",
@@ -121,6 +121,13 @@ pub const SETTINGS: [Setting; 24] = [
         Kind::Text,
         "`7d`",
         "how long a CRL is valid, from `10s` to `365d`; it is signed anew at half of it",
+    ),
+    setting(
+        "ocsp_validity",
+        Some("--ocsp-validity"),
+        Kind::Text,
+        "`5m`",
+        "how long an OCSP answer is valid, from `60s` to `24h`; a remembered one is signed anew at half of it",
     ),
     setting(
         "root_key_type",

@@ -14,6 +14,8 @@ use super::DatabaseUrl;
 
 const SHORTEST_CRL_VALIDITY: Duration = Duration::from_secs(10);
 const LONGEST_CRL_VALIDITY: Duration = Duration::from_secs(365 * 86_400);
+const SHORTEST_OCSP_VALIDITY: Duration = Duration::from_secs(60);
+const LONGEST_OCSP_VALIDITY: Duration = Duration::from_secs(86_400);
 
 /// The units that durations are written with, the longest first, in seconds.
 const UNITS: [(char, u64); 4] = [('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)];
@@ -103,6 +105,14 @@ pub fn crl_validity(text: &str) -> Result<Duration, String> {
     Ok(validity)
 }
 
+pub fn ocsp_validity(text: &str) -> Result<Duration, String> {
+    let validity = duration(text)?;
+    if !(SHORTEST_OCSP_VALIDITY..=LONGEST_OCSP_VALIDITY).contains(&validity) {
+        return Err(format!("{text:?} is out of range; write a duration from 60s to 24h"));
+    }
+    Ok(validity)
+}
+
 /// A whole number and a unit: `90s`, `15m`, `12h`, `7d`.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is no duration; write a whole number and a unit, such as 90s, 15m, 12h or 7d");
@@ -147,6 +157,12 @@ mod tests {
     fn a_crl_is_valid_from_ten_seconds_to_a_year() {
         assert!(crl_validity("10s").is_ok() && crl_validity("365d").is_ok());
         assert!(crl_validity("9s").is_err() && crl_validity("366d").is_err());
+    }
+
+    #[test]
+    fn an_ocsp_answer_is_valid_from_a_minute_to_a_day() {
+        assert!(ocsp_validity("60s").is_ok() && ocsp_validity("24h").is_ok() && ocsp_validity("1d").is_ok());
+        assert!(ocsp_validity("59s").is_err() && ocsp_validity("25h").is_err());
     }
 
     #[test]

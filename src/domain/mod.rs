@@ -15,6 +15,7 @@ pub mod id;
 pub mod identity;
 pub mod key;
 pub mod name;
+pub mod ocsp;
 pub mod pattern;
 pub mod permission;
 pub mod plan;

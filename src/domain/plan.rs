@@ -69,7 +69,7 @@ pub struct Plan {
     pub messages: Vec<String>,
 }
 
-/// The two kinds of certificates that we sign.
+/// The kinds of certificates that we sign.
 #[derive(Clone, Debug)]
 pub enum PlanKind {
     /// A client certificate under a profile.
@@ -88,6 +88,9 @@ pub enum PlanKind {
         /// CDP and AIA are left out of a root's own certificate.
         self_signed: bool,
     },
+    /// The certificate of an authority's OCSP responder (RFC 6960, 4.2.2.2). Short-lived, and not to be checked for
+    /// revocation itself: it carries id-pkix-ocsp-nocheck and no pointers to revocation information.
+    Responder,
 }
 
 /// How a relying party learns of a certificate's revocation.

@@ -11,6 +11,7 @@ mod crls;
 mod envelope;
 mod error;
 mod middleware;
+mod ocsp;
 pub mod openapi;
 mod operations;
 mod parameters;

@@ -1,4 +1,5 @@
-//! The key of an authority, and the only two things it does: sign a linted certificate, and sign a CRL.
+//! The key of an authority or of its OCSP responder, and the only three things it does: sign a linted certificate, sign a
+//! CRL, and sign an OCSP answer.
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use crate::domain::plan::PlanKind;
 use crate::x509::certificate::SignedCertificate;
 use crate::x509::crl::{CrlTbs, SignedCrl};
 use crate::x509::lint::LintedTbs;
+use crate::x509::ocsp::response::{OcspTbs, SignedOcsp};
 use crate::x509::public_key;
 
 use super::error::KeyError;
@@ -85,6 +87,20 @@ impl Signer {
         self.check_key_type(tbs.key_type())?;
         self.run(tbs.length(), move |signer| {
             let signature = signer.sign_pieces(tbs.pieces())?;
+            Ok(tbs.seal(&signature)?)
+        })
+        .await
+    }
+
+    /// Signs an OCSP answer that names this key as the responder's.
+    pub async fn sign_ocsp(&self, tbs: OcspTbs) -> Result<SignedOcsp, KeyError> {
+        self.check_key_type(tbs.key_type())?;
+        if tbs.responder_key() != self.public_key.ski {
+            return Err(KeyError::Mismatch("the answer names another responder's key".into()));
+        }
+        let length = tbs.der().len();
+        self.run(length, move |signer| {
+            let signature = signer.sign(tbs.der())?;
             Ok(tbs.seal(&signature)?)
         })
         .await

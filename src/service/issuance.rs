@@ -260,7 +260,7 @@ fn blocked_key() -> Violation {
 fn names(plan: &Plan) -> Vec<SubjectAlternativeName> {
     match &plan.kind {
         PlanKind::Client { subject_alternative_names, .. } => subject_alternative_names.clone(),
-        PlanKind::Authority { .. } => Vec::new(),
+        PlanKind::Authority { .. } | PlanKind::Responder => Vec::new(),
     }
 }
 

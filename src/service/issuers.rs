@@ -45,8 +45,7 @@ impl Service {
             not_after: authority.not_after,
             crl_url: self.crl_url(authority.id),
             certificate_url: format!("{}/pki/{}/ca.cer", self.options.public_url, authority.id),
-            // Until there is a responder, a certificate must not promise one: relying parties would wait for it.
-            ocsp_url: None,
+            ocsp_url: Some(format!("{}/pki/{}/ocsp", self.options.public_url, authority.id)),
         })
     }
 

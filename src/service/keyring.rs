@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::domain::authority::Authority;
 use crate::domain::id::{AuthorityId, CheckId, IdentityId};
+use crate::domain::serial::SerialNumber;
 use crate::keys;
 use crate::keys::sealing::{MasterKey, Sealed};
 use crate::keys::signer::Signer;
@@ -73,9 +74,11 @@ impl Keyring {
 }
 
 /// Whose secret it is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Record {
     Authority(AuthorityId),
+    /// An authority's OCSP responder, by the serial number of its certificate.
+    Responder(AuthorityId, SerialNumber),
     Identity(IdentityId),
     Check(CheckId),
 }
@@ -85,6 +88,7 @@ impl Record {
     fn associated_data(self) -> String {
         match self {
             Self::Authority(id) => format!("countersign authority {id}"),
+            Self::Responder(id, serial) => format!("countersign responder {id} {}", serial.to_hex()),
             Self::Identity(id) => format!("countersign identity {id}"),
             Self::Check(id) => format!("countersign check {id}"),
         }

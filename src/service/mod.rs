@@ -28,11 +28,13 @@ pub mod issuance;
 pub mod issuers;
 mod keyring;
 pub mod managed_identities;
+pub mod ocsp;
 pub mod outgoing;
 pub mod pki;
 mod profiles;
 pub mod publication;
 mod random;
+mod responders;
 mod revision;
 mod revocation_lists;
 mod secrets;
@@ -80,6 +82,8 @@ pub struct Service {
     issuers: Cache<ZoneId, ZoneIssuer>,
     crls: pki::Crls,
     revocation_lists: revocation_lists::RevocationLists,
+    ocsp: ocsp::Ocsp,
+    responders: responders::Responders,
     health: health::Health,
     refused_callers: access::RefusedCallers,
     /// Making keys is slow work: one at a time, so that nobody occupies the machine with it.
@@ -104,6 +108,8 @@ pub struct Options {
     pub public_url: String,
     /// How long a CRL is valid; it is re-signed at half of that.
     pub crl_validity: TimeDelta,
+    /// How long an OCSP answer is valid; it is signed anew at half of that.
+    pub ocsp_validity: TimeDelta,
     pub root_key_type: AuthorityKeyType,
     pub issuing_key_type: AuthorityKeyType,
     pub data_dir: PathBuf,

@@ -27,9 +27,11 @@ use super::blocked_keys::BlockedKeys;
 use super::cache::Cache;
 use super::health::Health;
 use super::keyring::Keyring;
+use super::ocsp::Ocsp;
 use super::pki::Crls;
 use super::profiles::Profiles;
 use super::random::Random;
+use super::responders::Responders;
 use super::revocation_lists::RevocationLists;
 use super::turns::Turns;
 use super::{Options, Service, ServiceError};
@@ -112,6 +114,8 @@ impl Service {
             issuers: Cache::new(),
             crls: Crls::default(),
             revocation_lists: RevocationLists::default(),
+            ocsp: Ocsp::new(),
+            responders: Responders::default(),
             health: Health::default(),
             refused_callers: RefusedCallers::default(),
             key_generation: Arc::new(Semaphore::new(1)),

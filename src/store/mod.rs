@@ -10,6 +10,7 @@
 mod accounts;
 mod audit;
 mod authorities;
+mod barrier;
 mod blocked_keys;
 mod certificates;
 mod check_runs;
@@ -28,7 +29,9 @@ mod issuance;
 mod managed_identities;
 mod master_keys;
 mod migrations;
+mod ocsp;
 mod publications;
+mod responders;
 mod revocations;
 mod schema;
 mod setup;
@@ -53,23 +56,27 @@ pub use identities::{AddOutcome, Candidacy, NewIdentity, RemoveOutcome, Replacem
 pub use issuance::IssueOutcome;
 pub use managed_identities::{Renewal, Supersession};
 pub use master_keys::MasterKeyCheck;
+pub use ocsp::{Changes, Statuses};
 pub use publications::{Base, Lease, Publication};
+pub use responders::StoredResponder;
 pub use revocations::Misplaced;
 pub use setup::FirstStart;
 pub use tokens::NewToken;
 pub use transitions::ChangeOutcome;
 
+use barrier::Barrier;
 use connection::{Connection, Readers};
 use writer::Writer;
 
-/// Readers on SQLite only wait for the disk; a few more than cores keep both busy.
-const READERS: u32 = 6;
+/// Readers on SQLite only wait for the disk; a few more than cores keep both busy. One is the barrier's.
+const READERS: u32 = 7;
 
 /// The store. Clones share the pool and the writer.
 #[derive(Clone)]
 pub struct Store {
     readers: Readers,
     writer: Writer,
+    barrier: Barrier,
 }
 
 impl Store {
@@ -82,7 +89,8 @@ impl Store {
             tracing::info!(%version, "migrated the database");
         }
         let readers = connection::open_readers(path, READERS)?;
-        Ok(Self { readers, writer: Writer::start(connection)? })
+        let barrier = Barrier::start(readers.clone())?;
+        Ok(Self { readers, writer: Writer::start(connection)?, barrier })
     }
 
     /// Opens a database file that a server may be using: nothing is migrated.
@@ -92,7 +100,8 @@ impl Store {
         let mut connection = connection::open_writer(path)?;
         migrations::require_current(&mut connection)?;
         let readers = connection::open_readers(path, 1)?;
-        Ok(Self { readers, writer: Writer::start(connection)? })
+        let barrier = Barrier::start(readers.clone())?;
+        Ok(Self { readers, writer: Writer::start(connection)?, barrier })
     }
 
     /// Migrates the database file and returns the versions that were applied.

@@ -1,5 +1,5 @@
 //! The asynchronous worker: carries out transitions by publishing CRLs, re-signs CRLs before they run out, renews managed
-//! identities, runs checks, tells of what ends soon, and clears away what has aged. When and how often is decided here;
+//! identities and OCSP responders, runs checks, tells of what ends soon, and clears away what has aged. When and how often is decided here;
 //! what is done is the services' business.
 //!
 //! Any number of workers may run against one store: each authority has a lease, and a publication under a lease that
@@ -7,6 +7,7 @@
 
 mod checks;
 mod identities;
+mod responders;
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -26,6 +27,7 @@ use crate::store::Lease;
 
 use checks::CheckRunner;
 use identities::IdentityKeeper;
+use responders::ResponderKeeper;
 
 /// How long the worker waits when nobody wakes it: finds what other processes queued, and what is to be tried again.
 const ROUND: Duration = Duration::from_millis(500);
@@ -35,9 +37,10 @@ const HOUSEKEEPING: TimeDelta = TimeDelta::hours(1);
 pub fn start(service: Arc<Service>, stop: watch::Receiver<bool>) -> JoinHandle<()> {
     let checks = CheckRunner::new(Arc::clone(&service)).run(stop.clone());
     let identities = IdentityKeeper::new(Arc::clone(&service)).run(stop.clone());
+    let responders = ResponderKeeper::new(Arc::clone(&service)).run(stop.clone());
     let worker = Worker { service, owner: Uuid::new_v4(), leases: HashMap::new(), housekeeping_at: None }.run(stop);
     tokio::spawn(async move {
-        let beside = [tokio::spawn(checks), tokio::spawn(identities)];
+        let beside = [tokio::spawn(checks), tokio::spawn(identities), tokio::spawn(responders)];
         worker.await;
         // They end at the same signal, and catch the panics of what they do themselves.
         for task in beside {

@@ -20,6 +20,7 @@ pub mod error;
 pub mod foreign_certificate;
 pub mod lint;
 pub mod name;
+pub mod ocsp;
 pub mod oid;
 pub mod pem;
 pub mod pkcs12;

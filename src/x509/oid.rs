@@ -14,6 +14,7 @@ pub const ECDSA_WITH_SHA256: &str = "1.2.840.10045.4.3.2";
 pub const ECDSA_WITH_SHA384: &str = "1.2.840.10045.4.3.3";
 pub const ECDSA_WITH_SHA512: &str = "1.2.840.10045.4.3.4";
 pub const ED25519: &str = "1.3.101.112";
+pub const SHA1: &str = "1.3.14.3.2.26";
 pub const SHA256: &str = "2.16.840.1.101.3.4.2.1";
 pub const SHA384: &str = "2.16.840.1.101.3.4.2.2";
 pub const SHA512: &str = "2.16.840.1.101.3.4.2.3";
@@ -37,6 +38,10 @@ pub const NO_REV_AVAIL: &str = "2.5.29.56";
 pub const AUTHORITY_INFORMATION_ACCESS: &str = "1.3.6.1.5.5.7.1.1";
 pub const ACCESS_OCSP: &str = "1.3.6.1.5.5.7.48.1";
 pub const ACCESS_CA_ISSUERS: &str = "1.3.6.1.5.5.7.48.2";
+pub const OCSP_SIGNING: &str = "1.3.6.1.5.5.7.3.9";
+pub const OCSP_BASIC: &str = "1.3.6.1.5.5.7.48.1.1";
+pub const OCSP_NONCE: &str = "1.3.6.1.5.5.7.48.1.2";
+pub const OCSP_NO_CHECK: &str = "1.3.6.1.5.5.7.48.1.5";
 
 /// What people call it, or the dotted text itself.
 pub fn name(dotted: &str) -> &str {
@@ -69,7 +74,8 @@ const NAMES: &[(&str, &str)] = &[
     (AUTHORITY_INFORMATION_ACCESS, "authorityInfoAccess"),
     ("1.3.6.1.5.5.7.1.11", "subjectInfoAccess"),
     ("1.3.6.1.5.5.7.1.24", "tlsFeature"),
-    ("1.3.6.1.5.5.7.48.1.5", "ocspNoCheck"),
+    (OCSP_NO_CHECK, "ocspNoCheck"),
+    (OCSP_NONCE, "OCSP nonce"),
     ("1.3.6.1.4.1.311.20.2", "Microsoft certificate template name"),
     ("1.3.6.1.4.1.311.21.7", "Microsoft certificate template"),
     ("1.3.6.1.4.1.311.21.10", "Microsoft application policies"),
@@ -120,7 +126,7 @@ const NAMES: &[(&str, &str)] = &[
     ("2.16.840.1.101.3.4.3.11", "ECDSA with SHA3-384"),
     ("2.16.840.1.101.3.4.3.12", "ECDSA with SHA3-512"),
     // Digests
-    ("1.3.14.3.2.26", "SHA-1"),
+    (SHA1, "SHA-1"),
     (SHA256, "SHA-256"),
     (SHA384, "SHA-384"),
     (SHA512, "SHA-512"),

@@ -72,10 +72,19 @@ fn parameters(plan: &Plan) -> Result<CertificateParams, X509Error> {
             params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
             if !self_signed {
                 params.crl_distribution_points = vec![CrlDistributionPoint { uris: vec![plan.issuer.crl_url.clone()] }];
-                params
-                    .custom_extensions
-                    .push(information_access(&[(oid::ACCESS_CA_ISSUERS, &plan.issuer.certificate_url)])?);
+                let locations = [ocsp(plan), Some(ca_issuers(plan))];
+                params.custom_extensions.push(information_access(locations.into_iter().flatten())?);
             }
+        }
+        PlanKind::Responder => {
+            params.is_ca = IsCa::ExplicitNoCa;
+            params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::OcspSigning];
+            // RFC 6960, 4.2.2.2.1: trusted for its short life, whatever is revoked meanwhile.
+            params
+                .custom_extensions
+                .push(CustomExtension::from_oid_content(&[1, 3, 6, 1, 5, 5, 7, 48, 1, 5], write::null()));
+            params.custom_extensions.push(information_access([ca_issuers(plan)])?);
         }
     }
     Ok(params)
@@ -83,25 +92,35 @@ fn parameters(plan: &Plan) -> Result<CertificateParams, X509Error> {
 
 /// Where to learn of a revocation; or that there is nowhere (RFC 9608), which excludes every such pointer.
 fn add_pointers(params: &mut CertificateParams, plan: &Plan, revocation: RevocationPointers) -> Result<(), X509Error> {
-    let issuer = &plan.issuer;
-    let ca_issuers = (oid::ACCESS_CA_ISSUERS, issuer.certificate_url.as_str());
     let mut locations = Vec::with_capacity(2);
     match revocation {
         RevocationPointers::Published => {
-            params.crl_distribution_points = vec![CrlDistributionPoint { uris: vec![issuer.crl_url.clone()] }];
-            locations.extend(issuer.ocsp_url.as_deref().map(|url| (oid::ACCESS_OCSP, url)));
+            params.crl_distribution_points = vec![CrlDistributionPoint { uris: vec![plan.issuer.crl_url.clone()] }];
+            locations.extend(ocsp(plan));
         }
         RevocationPointers::NotAvailable => {
             params.custom_extensions.push(CustomExtension::from_oid_content(&[2, 5, 29, 56], write::null()));
         }
     }
-    locations.push(ca_issuers);
-    params.custom_extensions.push(information_access(&locations)?);
+    locations.push(ca_issuers(plan));
+    params.custom_extensions.push(information_access(locations)?);
     Ok(())
 }
 
+/// Where the issuer's OCSP responder answers, if it has one.
+fn ocsp(plan: &Plan) -> Option<(&str, &str)> {
+    plan.issuer.ocsp_url.as_deref().map(|url| (oid::ACCESS_OCSP, url))
+}
+
+/// Where the issuer's certificate is.
+fn ca_issuers(plan: &Plan) -> (&str, &str) {
+    (oid::ACCESS_CA_ISSUERS, plan.issuer.certificate_url.as_str())
+}
+
 /// AuthorityInfoAccessSyntax (RFC 5280, 4.2.2.1).
-fn information_access(locations: &[(&str, &str)]) -> Result<CustomExtension, X509Error> {
+fn information_access<'a>(
+    locations: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Result<CustomExtension, X509Error> {
     let mut descriptions = Vec::new();
     for (method, url) in locations {
         let method = write::object_identifier(method)?;

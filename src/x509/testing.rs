@@ -154,6 +154,14 @@ pub fn authority_plan() -> Plan {
     Plan { kind: PlanKind::Authority { path_length: Some(0), self_signed: false }, ..client_plan() }
 }
 
+/// A plan of the OCSP responder of the issuer of the other plans.
+pub fn responder_plan() -> Plan {
+    let mut plan = client_plan();
+    plan.kind = PlanKind::Responder;
+    plan.not_after = plan.not_before + TimeDelta::days(7);
+    plan
+}
+
 /// A plan of a root.
 pub fn root_plan() -> Plan {
     let mut plan = client_plan();

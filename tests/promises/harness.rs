@@ -29,6 +29,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 pub const CRL_VALIDITY: TimeDelta = TimeDelta::days(7);
+pub const OCSP_VALIDITY: TimeDelta = TimeDelta::minutes(5);
 pub const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
 
 pub struct Installation {
@@ -158,6 +159,7 @@ fn options(data_dir: PathBuf) -> Options {
     Options {
         public_url: "http://pki.test".into(),
         crl_validity: CRL_VALIDITY,
+        ocsp_validity: OCSP_VALIDITY,
         root_key_type: AuthorityKeyType::P384,
         issuing_key_type: AuthorityKeyType::P256,
         master_key: MasterKeySource::File(data_dir.join("master.key")),

@@ -39,5 +39,6 @@ ALTER TABLE transitions DROP COLUMN invalidity_at;
 ALTER TABLE transitions DROP COLUMN job_id;
 DROP INDEX certificates_by_key;
 ALTER TABLE certificates DROP COLUMN invalidity_at;
+DROP INDEX authorities_by_parent;
 ALTER TABLE authorities DROP COLUMN crl_shard_url;
 ALTER TABLE authorities DROP COLUMN crl_shards;

@@ -5,6 +5,7 @@
 -- the authority is made, since certificates carry it.
 ALTER TABLE authorities ADD COLUMN crl_shards INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE authorities ADD COLUMN crl_shard_url TEXT;
+CREATE INDEX authorities_by_parent ON authorities (parent_id, serial);
 
 -- Since when the key is believed to be in wrong hands (RFC 5280, 5.3.2).
 ALTER TABLE certificates ADD COLUMN invalidity_at BIGINT;

@@ -2,7 +2,7 @@
 
 use crate::domain::plan::{ExtendedKeyUsage, KeyUsage, Plan, PlanKind, RevocationPointers};
 
-use super::super::der::Reader;
+use super::super::der::{NULL, Reader, single};
 use super::super::{extension, general_name, oid, parsed, public_key};
 use super::{Case, Findings, Rule};
 
@@ -18,6 +18,7 @@ pub(super) const RULES: &[Rule] = &[
     subject_alternative_names_are_the_planned_ones,
     an_empty_subject_has_alternative_names,
     kept_extensions_are_those_of_the_request,
+    ocsp_no_check_is_null,
 ];
 
 /// 4.2
@@ -54,7 +55,7 @@ fn criticality_is_as_the_rfc_demands(case: &Case<'_>, findings: &mut Findings) {
 /// 4.2.1.9
 fn basic_constraints_are_the_planned_ones(case: &Case<'_>, findings: &mut Findings) {
     let expected = match &case.plan.kind {
-        PlanKind::Client { .. } => (false, None),
+        PlanKind::Client { .. } | PlanKind::Responder => (false, None),
         PlanKind::Authority { path_length, .. } => (true, path_length.map(u64::from)),
     };
     let is_planned = case.tbs.basic_constraints() == Ok(Some(expected));
@@ -68,6 +69,7 @@ fn key_usage_is_the_planned_one(case: &Case<'_>, findings: &mut Findings) {
     let expected: Vec<usize> = match &case.plan.kind {
         PlanKind::Client { key_usage, .. } => key_usage.iter().map(|usage| bit(*usage)).collect(),
         PlanKind::Authority { .. } => vec![KEY_CERT_SIGN, CRL_SIGN],
+        PlanKind::Responder => vec![bit(KeyUsage::DigitalSignature)],
     };
     let is_planned = match case.tbs.key_usage() {
         Ok(Some(bits)) => {
@@ -85,6 +87,8 @@ fn extended_key_usage_is_the_planned_one(case: &Case<'_>, findings: &mut Finding
     let expected: Vec<&str> = match &case.plan.kind {
         PlanKind::Client { extended_key_usage, .. } => extended_key_usage.iter().map(|usage| purpose(*usage)).collect(),
         PlanKind::Authority { .. } => Vec::new(),
+        // RFC 6960, 4.2.2.2: the issuer's word that this key may answer for it.
+        PlanKind::Responder => vec![oid::OCSP_SIGNING],
     };
     let is_planned = match case.tbs.extended_key_usage() {
         Ok(Some(purposes)) => purposes == expected,
@@ -113,7 +117,7 @@ fn authority_key_identifier_is_that_of_the_issuer(case: &Case<'_>, findings: &mu
 fn subject_alternative_names_are_the_planned_ones(case: &Case<'_>, findings: &mut Findings) {
     let expected = match &case.plan.kind {
         PlanKind::Client { subject_alternative_names, .. } => subject_alternative_names.as_slice(),
-        PlanKind::Authority { .. } => &[],
+        PlanKind::Authority { .. } | PlanKind::Responder => &[],
     };
     let Some(extension) = case.tbs.extension(oid::SUBJECT_ALT_NAME) else { return };
     match general_name::read(extension.value) {
@@ -144,6 +148,16 @@ fn kept_extensions_are_those_of_the_request(case: &Case<'_>, findings: &mut Find
     }
 }
 
+/// RFC 6960, 4.2.2.2.1
+fn ocsp_no_check_is_null(case: &Case<'_>, findings: &mut Findings) {
+    let Some(extension) = case.tbs.extension(oid::OCSP_NO_CHECK) else { return };
+    // What a request brought is judged with the kept extensions.
+    if matches!(case.plan.kind, PlanKind::Responder) {
+        let is_null = single(extension.value, NULL, "ocspNoCheck").is_ok_and(|null| null.value.is_empty());
+        findings.demand(is_null, "ocspNoCheck is not NULL");
+    }
+}
+
 /// The extensions of a plan, and whether each is critical.
 fn expected(plan: &Plan) -> Vec<(&str, bool)> {
     let mut expected = vec![
@@ -168,6 +182,12 @@ fn expected(plan: &Plan) -> Vec<(&str, bool)> {
             expect_if(!self_signed, oid::CRL_DISTRIBUTION_POINTS, false);
             expect_if(!self_signed, oid::AUTHORITY_INFORMATION_ACCESS, false);
         }
+        PlanKind::Responder => expected.extend([
+            (oid::KEY_USAGE, true),
+            (oid::EXTENDED_KEY_USAGE, false),
+            (oid::OCSP_NO_CHECK, false),
+            (oid::AUTHORITY_INFORMATION_ACCESS, false),
+        ]),
     }
     expected
 }

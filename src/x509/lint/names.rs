@@ -95,7 +95,7 @@ fn email_addresses_are_addresses(case: &Case<'_>, findings: &mut Findings) {
 
 /// 4.1.2.6: what signs must have a name, for it stands as the issuer elsewhere.
 fn an_authority_has_a_subject(case: &Case<'_>, findings: &mut Findings) {
-    let is_authority = matches!(case.plan.kind, PlanKind::Authority { .. });
+    let is_authority = matches!(case.plan.kind, PlanKind::Authority { .. } | PlanKind::Responder);
     findings.demand(!is_authority || !case.tbs.subject.value.is_empty(), "an authority's subject is empty");
 }
 

@@ -25,11 +25,12 @@ fn information_access_is_the_issuers(case: &Case<'_>, findings: &mut Findings) {
     let ca_issuers = (oid::ACCESS_CA_ISSUERS.to_owned(), case.plan.issuer.certificate_url.clone());
     let ocsp = case.plan.issuer.ocsp_url.clone().map(|url| (oid::ACCESS_OCSP.to_owned(), url));
     let expected = match &case.plan.kind {
-        PlanKind::Client { revocation: RevocationPointers::Published, .. } => {
-            Some(ocsp.into_iter().chain([ca_issuers]).collect())
+        PlanKind::Client { revocation: RevocationPointers::Published, .. }
+        | PlanKind::Authority { self_signed: false, .. } => Some(ocsp.into_iter().chain([ca_issuers]).collect()),
+        // A responder is not asked about itself.
+        PlanKind::Client { revocation: RevocationPointers::NotAvailable, .. } | PlanKind::Responder => {
+            Some(vec![ca_issuers])
         }
-        PlanKind::Client { revocation: RevocationPointers::NotAvailable, .. } => Some(vec![ca_issuers]),
-        PlanKind::Authority { self_signed: false, .. } => Some(vec![ca_issuers]),
         PlanKind::Authority { self_signed: true, .. } => None,
     };
     let is_right = case.tbs.information_access() == Ok(expected);
@@ -79,5 +80,6 @@ fn has_distribution_point(case: &Case<'_>) -> bool {
     match &case.plan.kind {
         PlanKind::Client { revocation, .. } => *revocation == RevocationPointers::Published,
         PlanKind::Authority { self_signed, .. } => !self_signed,
+        PlanKind::Responder => false,
     }
 }

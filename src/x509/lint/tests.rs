@@ -2,7 +2,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::key::AuthorityKeyType;
 use crate::domain::name::{AttributeType, Name};
-use crate::domain::plan::{ExtendedKeyUsage, KeyUsage, PlanKind, RequestedExtension, RevocationPointers};
+use crate::domain::plan::{ExtendedKeyUsage, Issuer, KeyUsage, PlanKind, RequestedExtension, RevocationPointers};
 use crate::domain::serial::SerialNumber;
 use crate::domain::subject_alternative_name::SubjectAlternativeName;
 
@@ -47,7 +47,13 @@ fn name_of(kind: &str, tag: u8, value: &[u8]) -> Name {
 
 #[test]
 fn every_kind_of_plan_passes() {
-    for plan in [testing::client_plan(), testing::short_lived_plan(), testing::authority_plan(), testing::root_plan()] {
+    for plan in [
+        testing::client_plan(),
+        testing::short_lived_plan(),
+        testing::authority_plan(),
+        testing::root_plan(),
+        testing::responder_plan(),
+    ] {
         let kind = format!("{:?}", plan.kind);
         assert_eq!(violations(tbs::build(&plan).unwrap()), [], "{kind}");
     }
@@ -171,6 +177,32 @@ fn no_rev_avail_stands_alone_and_on_no_ca() {
     finds(&found, "", "beside a pointer");
     let found = edited(testing::authority_plan(), &[0x06, 0x03, 0x55, 0x1d, 0x1f], &[0x06, 0x03, 0x55, 0x1d, 0x38]);
     finds(&found, "", "a CA certificate has noRevAvail");
+}
+
+#[test]
+fn responders_are_marked_as_such_and_nobody_else_is() {
+    let responder = testing::responder_plan;
+    finds(&against(&responder(), |p| p.kind = testing::client_plan().kind), "", "ocspNoCheck does not belong there");
+    finds(&against(&testing::client_plan(), |p| p.kind = responder().kind), "", "ocspNoCheck is missing");
+    finds(&against(&responder(), |p| p.kind = testing::authority_plan().kind), "", "extendedKeyUsage");
+    // OCSPSigning becomes clientAuth.
+    let purpose = [0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03];
+    let (signing, client) = ([&purpose[..], &[0x09]].concat(), [&purpose[..], &[0x02]].concat());
+    finds(&edited(responder(), &signing, &client), "", "extendedKeyUsage is not the planned one");
+    finds(&edited(responder(), &[0x04, 0x02, 0x05, 0x00], &[0x04, 0x02, 0x04, 0x00]), "", "ocspNoCheck is not NULL");
+    let mut nameless = responder();
+    nameless.subject = name::build(&[]).unwrap();
+    finds(&violations(tbs::build(&nameless).unwrap()), "", "subject is empty");
+}
+
+#[test]
+fn an_issuing_authority_points_to_the_responder_above_it() {
+    let plan = testing::authority_plan();
+    finds(&against(&plan, |p| p.issuer.ocsp_url = None), "", "authorityInfoAccess does not");
+    assert_eq!(
+        violations(tbs::build(&Plan { issuer: Issuer { ocsp_url: None, ..plan.issuer.clone() }, ..plan }).unwrap()),
+        []
+    );
 }
 
 #[test]
