@@ -76,6 +76,12 @@ pub enum Action {
     DeleteCheck,
     RunCheck,
     ChangeCheckState,
+    CreateWebhook,
+    EditWebhook,
+    DeleteWebhook,
+    TestWebhook,
+    /// By the service itself: the receiver is gone, or has failed for too long.
+    DisableWebhook,
 }
 
 impl Action {
@@ -108,6 +114,11 @@ impl Action {
             Self::DeleteCheck => "check.delete",
             Self::RunCheck => "check.run",
             Self::ChangeCheckState => "check.state",
+            Self::CreateWebhook => "webhook.create",
+            Self::EditWebhook => "webhook.edit",
+            Self::DeleteWebhook => "webhook.delete",
+            Self::TestWebhook => "webhook.test",
+            Self::DisableWebhook => "webhook.disable",
         }
     }
 }

@@ -1,5 +1,5 @@
 //! What the master key seals: the authorities' private keys, opened once and held only as signers; identities' keys and
-//! checks' secrets, opened for each use.
+//! the secrets of checks and webhooks, opened for each use.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use crate::domain::authority::Authority;
-use crate::domain::id::{AuthorityId, CheckId, IdentityId};
+use crate::domain::id::{AuthorityId, CheckId, IdentityId, WebhookId};
 use crate::keys;
 use crate::keys::sealing::{MasterKey, Sealed};
 use crate::keys::signer::Signer;
@@ -78,6 +78,7 @@ pub(super) enum Record {
     Authority(AuthorityId),
     Identity(IdentityId),
     Check(CheckId),
+    Webhook(WebhookId),
 }
 
 impl Record {
@@ -87,6 +88,7 @@ impl Record {
             Self::Authority(id) => format!("countersign authority {id}"),
             Self::Identity(id) => format!("countersign identity {id}"),
             Self::Check(id) => format!("countersign check {id}"),
+            Self::Webhook(id) => format!("countersign webhook {id}"),
         }
     }
 }

@@ -19,7 +19,7 @@ use super::connection::Connection;
 use super::convert::{authority_id, certificate_id, millis, reason, serial, time, zone_id};
 use super::error::StoreError;
 use super::schema::{certificates, crls, publications, revocations, transitions};
-use super::{Store, audit, check_runs, counters};
+use super::{Store, audit, check_runs, counters, webhook_deliveries};
 
 /// Where an authority's publishing stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,7 +165,8 @@ impl Store {
     pub async fn release_leases(&self) -> Result<(), StoreError> {
         self.write(|connection| {
             diesel::update(publications::table).set(publications::lease_until.eq(0)).execute(connection)?;
-            check_runs::release_all(connection)
+            check_runs::release_all(connection)?;
+            webhook_deliveries::release_all(connection)
         })
         .await
     }
