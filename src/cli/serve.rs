@@ -57,6 +57,8 @@ pub async fn run(config: Config) -> Result<(), CliError> {
 
     wait_for_signal().await.map_err(|error| CliError::failure(error.to_string()))?;
     tracing::info!("stopping: finishing what is in flight");
+    // Streams have no end of their own; the stop would wait for them.
+    service.close_streams();
     handle.stop(true).await;
     let _ = server.await;
     // The worker ends last: what the last requests asked for is carried out before the process goes, or by the next one.

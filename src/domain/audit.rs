@@ -77,6 +77,12 @@ pub enum Action {
     DeleteCheck,
     RunCheck,
     ChangeCheckState,
+    CreateWebhook,
+    EditWebhook,
+    DeleteWebhook,
+    TestWebhook,
+    /// By the service itself: the receiver is gone, or has failed for too long.
+    DisableWebhook,
 }
 
 impl Action {
@@ -110,6 +116,11 @@ impl Action {
             Self::DeleteCheck => "check.delete",
             Self::RunCheck => "check.run",
             Self::ChangeCheckState => "check.state",
+            Self::CreateWebhook => "webhook.create",
+            Self::EditWebhook => "webhook.edit",
+            Self::DeleteWebhook => "webhook.delete",
+            Self::TestWebhook => "webhook.test",
+            Self::DisableWebhook => "webhook.disable",
         }
     }
 }

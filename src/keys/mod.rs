@@ -12,3 +12,4 @@ pub mod private_key;
 pub mod sealing;
 pub mod signer;
 pub mod upload;
+pub mod webhook_signature;

@@ -62,6 +62,8 @@ acts! {
     WriteAuthorities: WriteAuthorities, Some(Action::AssociateHostnames);
     ReadZones: ReadZones, None;
     CreateZone: WriteZones, Some(Action::CreateZone);
+    ReadWebhooks: ReadZones, None;
+    WriteWebhooks: WriteZones, Some(Action::EditWebhook);
     ReadTokens: WriteTokens, None;
     /// Making a tenant hands out every permission there: the service asks for all of them.
     CreateAccount: WriteTokens, Some(Action::CreateAccount);
@@ -136,6 +138,11 @@ impl Caller {
 
     pub fn account(&self) -> AccountId {
         self.token.grants.account
+    }
+
+    /// The address the request came from.
+    pub(super) fn source(&self) -> &str {
+        &self.source
     }
 
     pub(super) fn actor(&self) -> Actor {

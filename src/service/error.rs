@@ -46,6 +46,7 @@ pub enum Noun {
     Token,
     /// Somebody who relies on an identity.
     Use,
+    Webhook,
 }
 
 impl std::fmt::Display for Noun {
@@ -58,6 +59,7 @@ impl std::fmt::Display for Noun {
             Self::Identity => "identity",
             Self::Token => "token",
             Self::Use => "association",
+            Self::Webhook => "webhook",
         })
     }
 }

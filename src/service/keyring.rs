@@ -1,5 +1,5 @@
 //! What the master key seals: the authorities' private keys, opened once and held only as signers; identities' keys and
-//! checks' secrets, opened for each use.
+//! the secrets of checks and webhooks, opened for each use.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use crate::domain::authority::Authority;
-use crate::domain::id::{AuthorityId, CheckId, IdentityId};
+use crate::domain::id::{AuthorityId, CheckId, IdentityId, WebhookId};
 use crate::domain::serial::SerialNumber;
 use crate::keys;
 use crate::keys::sealing::{MasterKey, Sealed};
@@ -81,6 +81,7 @@ pub(super) enum Record {
     Responder(AuthorityId, SerialNumber),
     Identity(IdentityId),
     Check(CheckId),
+    Webhook(WebhookId),
 }
 
 impl Record {
@@ -91,6 +92,7 @@ impl Record {
             Self::Responder(id, serial) => format!("countersign responder {id} {}", serial.to_hex()),
             Self::Identity(id) => format!("countersign identity {id}"),
             Self::Check(id) => format!("countersign check {id}"),
+            Self::Webhook(id) => format!("countersign webhook {id}"),
         }
     }
 }

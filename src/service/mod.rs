@@ -10,6 +10,7 @@ pub mod authorities;
 mod blocked_keys;
 mod cache;
 pub mod call_reports;
+mod certificate_expiry;
 pub mod certificates;
 pub mod check_runs;
 mod check_secrets;
@@ -17,6 +18,8 @@ pub mod checks;
 pub mod choices;
 mod crl_signing;
 mod error;
+mod event_head;
+pub mod event_streams;
 mod expiry;
 pub mod health;
 pub mod hostname_associations;
@@ -41,13 +44,15 @@ mod secrets;
 mod setup;
 pub mod tokens;
 pub mod turns;
+pub mod webhook_deliveries;
+pub mod webhooks;
 pub mod zones;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::clock::Clock;
 use crate::config::MasterKeySource;
@@ -99,6 +104,10 @@ pub struct Service {
     candidates: Cache<AccountId, choices::Candidates>,
     /// Wakes the worker: a transition waits.
     work: Arc<Notify>,
+    event_head: Arc<event_head::EventHead>,
+    listeners: Arc<event_streams::Listeners>,
+    /// Turns true when the process is about to stop.
+    closing: watch::Sender<bool>,
 }
 
 /// What the services need to know of the configuration.

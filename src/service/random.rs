@@ -81,6 +81,13 @@ impl Random {
         }
     }
 
+    /// What a webhook's deliveries are signed with: `whsec_` and 256 random bits in 43 characters of `[0-9A-Za-z_-]`.
+    pub(super) fn webhook_secret(&self) -> Result<Zeroizing<String>, ServiceError> {
+        let bytes = Zeroizing::new(self.bytes::<32>()?);
+        let encoded = Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes));
+        Ok(Zeroizing::new(format!("whsec_{}", *encoded)))
+    }
+
     fn bytes<const LENGTH: usize>(&self) -> Result<[u8; LENGTH], ServiceError> {
         let mut bytes = [0; LENGTH];
         let filled = self.source.fill(&mut bytes);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, watch};
 use zeroize::Zeroizing;
 
 use crate::clock::Clock;
@@ -25,6 +25,8 @@ use super::access::RefusedCallers;
 use super::authorities::AuthorityOptions;
 use super::blocked_keys::BlockedKeys;
 use super::cache::Cache;
+use super::event_head::EventHead;
+use super::event_streams::Listeners;
 use super::health::Health;
 use super::keyring::Keyring;
 use super::ocsp::Ocsp;
@@ -123,6 +125,9 @@ impl Service {
             renewal: Arc::new(Semaphore::new(1)),
             matching: Arc::new(Semaphore::new(1)),
             work: Arc::new(Notify::new()),
+            event_head: EventHead::new(),
+            listeners: Arc::new(Listeners::default()),
+            closing: watch::Sender::new(false),
             store,
             clock,
         })

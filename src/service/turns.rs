@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::domain::id::AccountId;
 
-use super::access::{AccountPermit, Act};
+use super::access::{AccountPermit, Act, ZonePermit};
 use super::{Service, ServiceError};
 
 const AT_ONCE: usize = 32;
@@ -46,7 +46,16 @@ impl Service {
     /// A turn to call the outside, for what the permit allows. It is taken before anything is chosen or opened for the
     /// call, so that what is presented is what is chosen at that moment.
     pub async fn turn<A: Act>(&self, permit: &AccountPermit<A>) -> Result<Turn, ServiceError> {
-        let own = self.turns.of_account(permit.account());
+        self.turn_of(permit.account()).await
+    }
+
+    /// A turn for what is permitted in a zone: one of its account's.
+    pub async fn turn_in_zone<A: Act>(&self, permit: &ZonePermit<A>) -> Result<Turn, ServiceError> {
+        self.turn_of(permit.account()).await
+    }
+
+    async fn turn_of(&self, account: AccountId) -> Result<Turn, ServiceError> {
+        let own = self.turns.of_account(account);
         let all = Arc::clone(&self.turns.of_all);
         let waited = timeout(PATIENCE, async {
             Ok::<_, tokio::sync::AcquireError>((own.acquire_owned().await?, all.acquire_owned().await?))

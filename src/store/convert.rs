@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::domain::id::{AccountId, AuthorityId, CertificateId, CheckId, IdentityId, JobId, RunId, TokenId, ZoneId};
+use crate::domain::id::{
+    AccountId, AuthorityId, CertificateId, CheckId, DeliveryId, IdentityId, JobId, RunId, TokenId, WebhookId, ZoneId,
+};
 use crate::domain::reason::RevocationReason;
 use crate::domain::serial::SerialNumber;
 use crate::domain::status::Status;
@@ -61,6 +63,14 @@ pub(super) fn run_id(bytes: &[u8]) -> Result<RunId, StoreError> {
 
 pub(super) fn job_id(bytes: &[u8]) -> Result<JobId, StoreError> {
     uuid(bytes).map(JobId::new)
+}
+
+pub(super) fn webhook_id(bytes: &[u8]) -> Result<WebhookId, StoreError> {
+    uuid(bytes).map(WebhookId::new)
+}
+
+pub(super) fn delivery_id(bytes: &[u8]) -> Result<DeliveryId, StoreError> {
+    uuid(bytes).map(DeliveryId::new)
 }
 
 pub(super) fn serial(bytes: &[u8]) -> Result<SerialNumber, StoreError> {

@@ -225,6 +225,7 @@ table! {
         zone_id -> Binary,
         within_days -> SmallInt,
         told_until -> BigInt,
+        told_certificate -> Nullable<Binary>,
     }
 }
 
@@ -440,3 +441,4 @@ allow_tables_to_appear_in_same_query!(authorities, ocsp_responders);
 allow_tables_to_appear_in_same_query!(certificates, authorities);
 allow_tables_to_appear_in_same_query!(identities, managed_identities);
 allow_tables_to_appear_in_same_query!(hostname_associations, zones);
+allow_tables_to_appear_in_same_query!(events, webhooks);

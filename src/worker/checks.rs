@@ -86,12 +86,12 @@ impl CheckRunner {
 }
 
 /// The first of each account, then the second of each, and so on.
-fn in_turns(due: Vec<(AccountId, CheckId)>) -> Vec<(AccountId, CheckId)> {
+pub(super) fn in_turns<T>(due: Vec<(AccountId, T)>) -> Vec<(AccountId, T)> {
     let mut places: HashMap<AccountId, usize> = HashMap::new();
-    let mut numbered: Vec<(usize, (AccountId, CheckId))> = Vec::with_capacity(due.len());
-    for (account, id) in due {
+    let mut numbered: Vec<(usize, (AccountId, T))> = Vec::with_capacity(due.len());
+    for (account, what) in due {
         let place = places.entry(account).or_default();
-        numbered.push((*place, (account, id)));
+        numbered.push((*place, (account, what)));
         *place += 1;
     }
     numbered.sort_by_key(|(place, _)| *place);

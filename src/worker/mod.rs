@@ -1,13 +1,15 @@
 //! The asynchronous worker: carries out transitions by publishing CRLs, re-signs CRLs before they run out, renews managed
-//! identities and OCSP responders, runs checks, tells of what ends soon, and clears away what has aged. When and how often is decided here;
-//! what is done is the services' business.
+//! identities and OCSP responders, runs checks, tells of what ends soon, tells webhooks, and clears away what has aged. When
+//! and how often is decided here; what is done is the services' business.
 //!
 //! Any number of workers may run against one store: each authority has a lease, and a publication under a lease that
 //! somebody else has taken over is refused by the store.
 
 mod checks;
+mod events;
 mod identities;
 mod responders;
+mod webhooks;
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -26,8 +28,10 @@ use crate::service::{Service, ServiceError};
 use crate::store::Lease;
 
 use checks::CheckRunner;
+use events::EventKeeper;
 use identities::IdentityKeeper;
 use responders::ResponderKeeper;
+use webhooks::WebhookTeller;
 
 /// How long the worker waits when nobody wakes it: finds what other processes queued, and what is to be tried again.
 const ROUND: Duration = Duration::from_millis(500);
@@ -38,9 +42,17 @@ pub fn start(service: Arc<Service>, stop: watch::Receiver<bool>) -> JoinHandle<(
     let checks = CheckRunner::new(Arc::clone(&service)).run(stop.clone());
     let identities = IdentityKeeper::new(Arc::clone(&service)).run(stop.clone());
     let responders = ResponderKeeper::new(Arc::clone(&service)).run(stop.clone());
+    let events = EventKeeper::new(Arc::clone(&service)).run(stop.clone());
+    let webhooks = WebhookTeller::new(Arc::clone(&service)).run(stop.clone());
     let worker = Worker { service, owner: Uuid::new_v4(), leases: HashMap::new(), housekeeping_at: None }.run(stop);
     tokio::spawn(async move {
-        let beside = [tokio::spawn(checks), tokio::spawn(identities), tokio::spawn(responders)];
+        let beside = [
+            tokio::spawn(checks),
+            tokio::spawn(identities),
+            tokio::spawn(responders),
+            tokio::spawn(events),
+            tokio::spawn(webhooks),
+        ];
         worker.await;
         // They end at the same signal, and catch the panics of what they do themselves.
         for task in beside {

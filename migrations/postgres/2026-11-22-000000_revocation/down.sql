@@ -1,6 +1,8 @@
 -- The CRLs are not put together again: the version before publishes its own at once, with numbers that go on.
 DROP TABLE webhook_deliveries;
 DROP TABLE webhooks;
+DROP INDEX certificates_by_end;
+CREATE INDEX certificates_by_end ON certificates (zone_id, not_after);
 DROP TABLE expiry_notices;
 DROP TABLE events;
 DROP TABLE bulk_jobs;

@@ -136,13 +136,18 @@ CREATE TABLE events (
 );
 CREATE INDEX events_by_zone ON events (account_id, zone_id, number);
 
--- Up to which end the certificates of a zone have been told of: one row for each notice, in days.
+-- Up to which end the certificates of a zone have been told of: one row for each notice, in days. Of those that end at
+-- that very moment, up to `told_certificate`; none: all of them.
 CREATE TABLE expiry_notices (
     zone_id BLOB NOT NULL REFERENCES zones (id),
     within_days SMALLINT NOT NULL,
     told_until BIGINT NOT NULL,
+    told_certificate BLOB,
     PRIMARY KEY (zone_id, within_days)
 );
+-- In the order in which they are told of: very many may end at one moment.
+DROP INDEX certificates_by_end;
+CREATE INDEX certificates_by_end ON certificates (zone_id, not_after, id);
 
 CREATE TABLE webhooks (
     id BLOB NOT NULL PRIMARY KEY,
