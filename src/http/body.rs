@@ -20,7 +20,12 @@ const MAX_DRAINED: usize = 16 * MAX_BODY;
 
 /// Reads the whole body, at most [`MAX_BODY`] bytes.
 pub async fn read(payload: web::Payload) -> Result<Vec<u8>, ApiError> {
-    let read = tokio::time::timeout(MAX_DURATION, read_within(payload)).await;
+    read_up_to(payload, MAX_BODY).await
+}
+
+/// Reads the whole body, at most `most` bytes.
+pub async fn read_up_to(payload: web::Payload, most: usize) -> Result<Vec<u8>, ApiError> {
+    let read = tokio::time::timeout(MAX_DURATION, read_within(payload, most)).await;
     read.unwrap_or_else(|_| Err(ApiError::body_too_slow()))
 }
 
@@ -29,20 +34,20 @@ pub async fn fields(payload: web::Payload) -> Result<Fields, ApiError> {
     Fields::parse(&read(payload).await?)
 }
 
-async fn read_within(mut payload: web::Payload) -> Result<Vec<u8>, ApiError> {
+async fn read_within(mut payload: web::Payload, most: usize) -> Result<Vec<u8>, ApiError> {
     let mut body = BytesMut::new();
     let mut length = 0;
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| ApiError::undecodable_body(&error.to_string()))?;
         length += chunk.len();
-        if length <= MAX_BODY {
+        if length <= most {
             body.extend_from_slice(&chunk);
         } else if length > MAX_DRAINED {
             break;
         }
     }
-    if length > MAX_BODY {
-        return Err(ApiError::body_too_large(MAX_BODY));
+    if length > most {
+        return Err(ApiError::body_too_large(most));
     }
     Ok(body.to_vec())
 }

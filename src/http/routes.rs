@@ -7,7 +7,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::bare::BareError;
 use super::error::ApiError;
-use super::{api, operations, pki};
+use super::{api, operations, pki, possession};
 
 pub fn configure(config: &mut web::ServiceConfig) {
     register(&mut ServiceConfig::new(config));
@@ -66,6 +66,8 @@ pub fn register(config: &mut ServiceConfig<'_>) {
         .service(pki::bundle_pkcs7)
         .service(pki::revocation_list)
         .service(pki::revocation_list_pem)
+        .service(possession::challenge)
+        .service(possession::revoke)
         .service(operations::health)
         .service(operations::readiness)
         .service(operations::metrics);

@@ -29,6 +29,7 @@ mod keyring;
 pub mod managed_identities;
 pub mod outgoing;
 pub mod pki;
+pub mod possession;
 mod profiles;
 pub mod publication;
 mod random;
@@ -51,6 +52,7 @@ use crate::domain::id::{AccountId, ZoneId};
 use crate::domain::key::AuthorityKeyType;
 use crate::domain::token::Token;
 use crate::egress::Egress;
+use crate::keys::challenge::ChallengeKey;
 use crate::store::Store;
 
 pub use error::{Noun, ServiceError};
@@ -70,6 +72,7 @@ pub struct Service {
     clock: Clock,
     random: Random,
     keyring: Keyring,
+    challenges: ChallengeKey,
     profiles: Profiles,
     blocked_keys: BlockedKeys,
     options: Options,
