@@ -22,6 +22,7 @@ pub mod plan;
 pub mod policy;
 pub mod profile;
 pub mod reason;
+pub mod revocation;
 pub mod run;
 pub mod serial;
 pub mod status;

@@ -7,6 +7,7 @@ mod api;
 mod authentication;
 mod bare;
 mod body;
+mod crls;
 mod envelope;
 mod error;
 mod middleware;

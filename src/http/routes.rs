@@ -7,7 +7,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::bare::BareError;
 use super::error::ApiError;
-use super::{api, operations, pki, possession};
+use super::{api, crls, operations, pki, possession};
 
 pub fn configure(config: &mut web::ServiceConfig) {
     register(&mut ServiceConfig::new(config));
@@ -25,6 +25,7 @@ pub fn register(config: &mut ServiceConfig<'_>) {
         .service(api::hostname_associations::replace)
         .service(api::authorities::bundle)
         .service(api::authorities::list)
+        .service(api::authorities::create)
         .service(api::authorities::show)
         .service(api::zones::list)
         .service(api::zones::create)
@@ -64,8 +65,11 @@ pub fn register(config: &mut ServiceConfig<'_>) {
         .service(pki::certificate_pem)
         .service(pki::bundle_pem)
         .service(pki::bundle_pkcs7)
-        .service(pki::revocation_list)
-        .service(pki::revocation_list_pem)
+        .service(crls::complete)
+        .service(crls::complete_pem)
+        .service(crls::delta)
+        .service(crls::shard)
+        .service(crls::chain)
         .service(possession::challenge)
         .service(possession::revoke)
         .service(operations::health)

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::digest;
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
@@ -9,6 +10,7 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
     Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
 };
+use bytes::Bytes;
 use zeroize::Zeroizing;
 
 use crate::domain::key::{AuthorityKeyType, PublicKey};
@@ -81,9 +83,8 @@ impl Signer {
     /// Signs a CRL that was planned for an issuer with this key.
     pub async fn sign_crl(&self, tbs: CrlTbs) -> Result<SignedCrl, KeyError> {
         self.check_key_type(tbs.key_type())?;
-        let length = tbs.der().len();
-        self.run(length, move |signer| {
-            let signature = signer.sign(tbs.der())?;
+        self.run(tbs.length(), move |signer| {
+            let signature = signer.sign_pieces(tbs.pieces())?;
             Ok(tbs.seal(&signature)?)
         })
         .await
@@ -120,6 +121,34 @@ impl Signer {
             }
             Key::Ed25519(key) => key.try_sign(message).map(|signature| signature.as_ref().to_vec()).map_err(|_| FAILED),
             Key::Rsa(key) => sign_rsa(key, message),
+        }
+    }
+}
+
+impl Signer {
+    /// Signs a message in pieces, without copying it together where the algorithm signs a digest. Ed25519 goes over the
+    /// message twice (RFC 8032, 5.1.6).
+    fn sign_pieces(&self, pieces: impl Iterator<Item = Bytes>) -> Result<Vec<u8>, KeyError> {
+        const FAILED: KeyError = KeyError::Library("sign");
+        let digest = |algorithm, pieces: &mut dyn Iterator<Item = Bytes>| {
+            let mut context = digest::Context::new(algorithm);
+            pieces.for_each(|piece| context.update(&piece));
+            context.finish()
+        };
+        let mut pieces = pieces;
+        match &self.key {
+            Key::Elliptic(key) => {
+                let algorithm = if self.key_type == AuthorityKeyType::P384 { &digest::SHA384 } else { &digest::SHA256 };
+                let signature = key.sign_digest(&digest(algorithm, &mut pieces)).map_err(|_| FAILED)?;
+                Ok(signature.as_ref().to_vec())
+            }
+            Key::Rsa(key) => {
+                let mut signature = vec![0; key.public_modulus_len()];
+                let digest = digest(&digest::SHA256, &mut pieces);
+                key.sign_digest(&RSA_PKCS1_SHA256, &digest, &mut signature).map_err(|_| FAILED)?;
+                Ok(signature)
+            }
+            Key::Ed25519(_) => self.sign(&pieces.collect::<Vec<_>>().concat()),
         }
     }
 }

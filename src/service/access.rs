@@ -60,6 +60,7 @@ acts! {
     /// Lifting a hold takes the permission that placed it.
     ReactivateCertificate: RevokeCertificates, Some(Action::ReactivateCertificate);
     ReadAuthorities: ReadAuthorities, None;
+    CreateAuthority: WriteAuthorities, Some(Action::CreateAuthority);
     WriteAuthorities: WriteAuthorities, Some(Action::AssociateHostnames);
     ReadZones: ReadZones, None;
     CreateZone: WriteZones, Some(Action::CreateZone);

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use crate::domain::audit::{Action, Actor};
-use crate::domain::authority::{Authority, AuthorityState};
+use crate::domain::authority::{Authority, AuthorityState, Shards};
 use crate::domain::id::{AccountId, AuthorityId, ZoneId};
 use crate::domain::key::AuthorityKeyType;
 use crate::domain::name::{AttributeType, Name};
@@ -21,7 +21,7 @@ use crate::x509;
 use crate::x509::certificate::SignedCertificate;
 use crate::x509::{lint, tbs};
 
-use super::access::{ReadAuthorities, ZonePermit};
+use super::access::{CreateAuthority, ReadAuthorities, ZonePermit};
 use super::error::Noun;
 use super::keyring::Record;
 use super::pki::Bundle;
@@ -37,6 +37,15 @@ const AUTHORITY_BACKDATING: TimeDelta = TimeDelta::hours(1);
 pub struct ShownAuthority {
     pub authority: Authority,
     pub publication: Option<Publication>,
+}
+
+/// What an issuing authority shall be like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AuthorityOptions {
+    /// The configured kind without.
+    pub key_type: Option<AuthorityKeyType>,
+    /// In how many shards its CRL is published beside the complete one, from 2 to [`Shards::MOST`]; none without.
+    pub crl_shards: Option<i32>,
 }
 
 impl Service {
@@ -78,6 +87,39 @@ impl Service {
         Ok(Bundle::of(&trusted))
     }
 
+    /// Makes another issuing authority for the zone, which signs from now on. The one before is retired: it goes on to
+    /// publish CRLs and to answer OCSP for what it signed.
+    pub async fn create_authority(
+        &self,
+        permit: &ZonePermit<CreateAuthority>,
+        options: AuthorityOptions,
+    ) -> Result<ShownAuthority, ServiceError> {
+        let (zone, now) = (&permit.issuer().zone, self.clock.now());
+        let root = self.active_root(zone.account.id).await?;
+        let root_signer = self.keyring.signer(&self.store, &root).await?;
+        let new = self.make_issuing_authority(zone, &root, &root_signer, options, now).await?;
+        let (authority, publication) = (new.authority.clone(), new.publication);
+        let subject = authority.id.to_string();
+        let mut event = self.event(
+            permit.caller().actor(),
+            permit.account(),
+            Some(permit.zone()),
+            Action::CreateAuthority,
+            subject,
+        );
+        event.detail = format!("takes the place of {}", permit.issuer().authority.id);
+        self.store.replace_authority(zone.id, new, event).await?;
+        self.issuers.clear();
+        Ok(ShownAuthority { authority, publication: Some(publication) })
+    }
+
+    /// The root that signs issuing authorities of the account.
+    pub(super) async fn active_root(&self, account: AccountId) -> Result<Authority, ServiceError> {
+        let roots = self.store.roots(account).await?;
+        let root = roots.into_iter().rev().find(|root| root.state == AuthorityState::Active);
+        root.ok_or_else(|| ServiceError::Internal("the account has no active root authority".into()))
+    }
+
     /// An authority's private key as encrypted PKCS#8 in PEM: for whoever runs the service, never for a caller.
     pub async fn export_key(
         &self,
@@ -108,8 +150,8 @@ impl Service {
         key_type: AuthorityKeyType,
         now: DateTime<Utc>,
     ) -> Result<(NewAuthority, Arc<Signer>), ServiceError> {
-        let draft =
-            self.draft(account, None, format!("Root CA for account {account}"), key_type, now, ROOT_LIFETIME).await?;
+        let name = format!("Root CA for account {account}");
+        let draft = self.draft(account, None, name, key_type, None, now, ROOT_LIFETIME).await?;
         let issuer = Issuer {
             subject: draft.subject.der.clone(),
             ski: draft.signer.public_key().ski.to_vec(),
@@ -129,11 +171,14 @@ impl Service {
         zone: &Zone,
         root: &Authority,
         root_signer: &Signer,
-        key_type: AuthorityKeyType,
+        options: AuthorityOptions,
         now: DateTime<Utc>,
     ) -> Result<NewAuthority, ServiceError> {
         let name = format!("Managed CA for zone {}", zone.id);
-        let mut draft = self.draft(zone.account.id, Some(zone), name, key_type, now, ISSUING_LIFETIME).await?;
+        let key_type = options.key_type.unwrap_or(self.options.issuing_key_type);
+        let account = zone.account.id;
+        let mut draft =
+            self.draft(account, Some(zone), name, key_type, options.crl_shards, now, ISSUING_LIFETIME).await?;
         draft.not_after = draft.not_after.min(root.not_after);
         let issuer = self.issuer(root)?;
         let signed = self.sign_authority(&draft, issuer, Some(0), root_signer).await?;
@@ -151,6 +196,7 @@ impl Service {
         zone: Option<&Zone>,
         name: String,
         key_type: AuthorityKeyType,
+        crl_shards: Option<i32>,
         now: DateTime<Utc>,
         lifetime: TimeDelta,
     ) -> Result<Draft, ServiceError> {
@@ -164,6 +210,7 @@ impl Service {
             subject: x509::name::build(&[(AttributeType::CommonName, name.clone())])?,
             name,
             key_type,
+            shards: crl_shards.map(|count| Shards { count, url: self.crl_url(id) }),
             sealed_key: self.keyring.seal(Record::Authority(id), &pkcs8)?,
             signer: Arc::new(signer),
             not_before,
@@ -212,9 +259,10 @@ impl Service {
             ski: draft.signer.public_key().ski.to_vec(),
             not_before: draft.not_before,
             not_after: draft.not_after,
+            shards: draft.shards,
         };
-        let first_crl = self.sign_crl(&authority, &draft.signer, 1, None, Vec::new()).await?;
-        Ok((NewAuthority { authority, sealed_key: draft.sealed_key, first_crl }, draft.signer))
+        let (publication, first_crls) = self.first_crls(&authority, &draft.signer).await?;
+        Ok((NewAuthority { authority, sealed_key: draft.sealed_key, publication, first_crls }, draft.signer))
     }
 }
 
@@ -226,6 +274,7 @@ struct Draft {
     subject: Name,
     name: String,
     key_type: AuthorityKeyType,
+    shards: Option<Shards>,
     sealed_key: SealedKey,
     signer: Arc<Signer>,
     not_before: DateTime<Utc>,

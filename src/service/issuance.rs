@@ -156,8 +156,12 @@ impl Service {
             subject_alternative_names: input.subject_alternative_names,
             faults,
         };
-        let issuer = permit.issuer().issuer.clone();
-        let plan = policy::decide(&profile, request, issuer, self.random.serial()?, now);
+        let (authority, mut issuer) = (&permit.issuer().authority, permit.issuer().issuer.clone());
+        let serial = self.random.serial()?;
+        if let Some(shards) = &authority.shards {
+            issuer.crl_url = shards.url_of(authority.shard_of(&serial));
+        }
+        let plan = policy::decide(&profile, request, issuer, serial, now);
         Ok(Decided { plan: plan.map_err(ServiceError::Invalid)?, csr_pem })
     }
 

@@ -15,6 +15,7 @@ pub mod check_runs;
 mod check_secrets;
 pub mod checks;
 pub mod choices;
+mod crl_signing;
 mod error;
 mod expiry;
 pub mod health;
@@ -33,6 +34,8 @@ pub mod possession;
 mod profiles;
 pub mod publication;
 mod random;
+mod revision;
+mod revocation_lists;
 mod secrets;
 mod setup;
 pub mod tokens;
@@ -79,6 +82,7 @@ pub struct Service {
     tokens: Cache<[u8; 32], Token>,
     issuers: Cache<ZoneId, ZoneIssuer>,
     crls: pki::Crls,
+    revocation_lists: revocation_lists::RevocationLists,
     health: health::Health,
     refused_callers: access::RefusedCallers,
     /// Making keys is slow work: one at a time, so that nobody occupies the machine with it.

@@ -1,27 +1,35 @@
 //! Publishing CRLs: the one way by which `pending_…` becomes `revoked` or `active` again.
-
-use std::collections::BTreeMap;
+//!
+//! A publication has one number. Under it stand the complete CRL, the delta, and the shards that changed or have grown old;
+//! all are stored in one transaction with what they make visible. Nothing of a long list is read from the database to be
+//! signed again: the list before is in memory, and the transitions say what changes.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use crate::domain::audit::{Action, Actor, AuditEvent};
-use crate::domain::authority::{Authority, AuthorityState, Crl};
+use crate::domain::authority::{Authority, AuthorityState, CrlScope};
+use crate::domain::event::{Event, Subject};
 use crate::domain::id::AuthorityId;
-use crate::domain::serial::SerialNumber;
+use crate::domain::revocation::{Changes, RevokedEntry};
 use crate::domain::status::{Status, settled};
 use crate::domain::transition::Transition;
-use crate::keys::signer::Signer;
-use crate::store::{CarriedOut, Lease, Publication, PublishOutcome, PublishedRevocation};
-use crate::x509;
-use crate::x509::crl::{CrlPlan, RevokedEntry};
+use crate::store::{Base, CarriedOut, Lease, Publication, PublishOutcome, Publishing};
+use crate::x509::crl::delta_entries;
 
+use super::crl_signing::whole_seconds;
+use super::revision::Revision;
+use super::revocation_lists::off_thread;
 use super::{Service, ServiceError};
 
 /// How long a lease lasts; it is prolonged while its holder works.
 pub const LEASE: TimeDelta = TimeDelta::seconds(10);
 /// The most transitions that one CRL carries out, so that its transaction holds nobody up for long.
 const MAX_TRANSITIONS: i64 = 1000;
+/// The most entries that leave the list because their certificates have ended, for the same reason.
+const MAX_MISPLACED: i64 = 2000;
+/// The longest delta, in entries: about 250 kB.
+const MAX_DELTA: usize = 5000;
 /// How far ahead of the clock a CRL may be dated: what clocks are corrected by in ordinary operation.
 const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
 const FIRST_RETRY: TimeDelta = TimeDelta::milliseconds(500);
@@ -58,8 +66,7 @@ impl Service {
             metrics::gauge!("countersign_crl_age_seconds").set((now - oldest).num_seconds() as f64);
         }
         let is_due = |publication: &Publication| {
-            let validity = publication.next_update - publication.this_update;
-            let is_old = publication.this_update + validity / 2 <= now || is_far_ahead(publication.this_update, now);
+            let is_old = self.is_due(publication.oldest_update) || is_far_ahead(publication.this_update, now);
             is_old && may_be_tried(publication, now)
         };
         Ok(publications
@@ -101,86 +108,157 @@ impl Service {
             return Err(ServiceError::Internal(format!("authority {} is disabled and signs no CRL", authority.id)));
         }
         let last = self.store.publication(lease.authority).await?.ok_or_else(missing)?;
+        let before = self.revocation_list(&authority).await?;
+        let (number, since_base) = self.store.crl_changes(authority.id, last.base.number).await?;
+        if before.number != last.number || number != last.number {
+            return Ok(Published::LeaseLost);
+        }
         let transitions = self.store.transitions(lease.authority, MAX_TRANSITIONS).await?;
+        let is_full = transitions.len() >= usize::try_from(MAX_TRANSITIONS).unwrap_or(usize::MAX);
         // Both: after a clock that ran ahead is put right, what left the list too early comes back.
-        let listed_past_end = last.this_update.min(self.clock.now());
-        let listed = self.store.revocations(lease.authority, listed_past_end).await?;
-        let entries = next_entries(listed, &transitions);
-        let carried_out = transitions.into_iter().map(|transition| self.carried_out(&authority, &entries, transition));
-        let carried_out = carried_out.collect();
+        let ended_before = last.this_update.min(self.clock.now());
+        let misplaced = self.store.misplaced_revocations(authority.id, ended_before, MAX_MISPLACED).await?;
+        let is_more_misplaced = misplaced.count() >= usize::try_from(MAX_MISPLACED).unwrap_or(usize::MAX);
+        let revision = Revision::of(&authority, &before, &transitions, misplaced)?;
 
+        let number = last.number + 1;
         let signer = self.keyring.signer(&self.store, &authority).await?;
-        let crl = self
-            .sign_crl(&authority, &signer, last.number + 1, Some(last.this_update), entries.into_values().collect())
-            .await?;
-        let number = crl.number;
-        let event = self.crl_event(&authority, number);
-        match self.store.publish(lease, crl, carried_out, event).await? {
+        let signing = self.crl_signing(&authority, &signer, number, self.next_date(&authority, &last))?;
+        let (of, changes) = (authority.clone(), revision.changes.clone());
+        let list = off_thread(move || before.changed(&of, number, &changes)).await?;
+
+        let complete = signing.sign(CrlScope::Complete, list.entries(CrlScope::Complete)).await?;
+        let (base, since_base) = self.delta_base(&last, since_base, &revision.changes);
+        let delta = signing.sign_delta(base, delta_entries(&since_base, complete.this_update)?).await?;
+        let mut next = Publication {
+            authority: authority.id,
+            number,
+            this_update: complete.this_update,
+            next_update: complete.next_update,
+            attempts: 0,
+            retry_at: DateTime::UNIX_EPOCH,
+            base,
+            oldest_update: complete.this_update,
+        };
+        let mut crls = vec![complete, delta];
+        let touched = revision.shards(&authority);
+        for (shard, updated_at) in self.shard_updates(&authority).await? {
+            if touched.contains(&shard) || self.is_due(updated_at) {
+                crls.push(signing.sign(CrlScope::Shard(shard), list.entries(CrlScope::Shard(shard))).await?);
+            } else {
+                next.oldest_update = next.oldest_update.min(updated_at);
+            }
+        }
+        if is_more_misplaced {
+            next.oldest_update = DateTime::UNIX_EPOCH;
+        }
+
+        let carried_out = transitions.into_iter().map(|transition| {
+            let entry = revision.entries.get(&transition.serial).cloned();
+            self.carried_out(&authority, &next, transition, entry)
+        });
+        let publishing = Publishing {
+            carried_out: carried_out.collect(),
+            event: self.crl_event(&authority, &next),
+            next,
+            crls: crls.clone(),
+            changes: revision.changes,
+            placed: revision.placed,
+        };
+        match self.store.publish(lease, publishing).await? {
             PublishOutcome::Published { finished } => {
                 metrics::counter!("countersign_crls_published_total").increment(1);
                 metrics::counter!("countersign_transitions_finished_total").increment(finished as u64);
-                tracing::info!(authority = %authority.id, number, finished, "published a CRL");
+                tracing::info!(authority = %authority.id, number, finished, entries = list.count(), "published a CRL");
+                if is_full || is_more_misplaced {
+                    self.work.notify_one();
+                }
+                self.crls.keep_signed(crls, &self.revocation_lists.keep(authority.id, list));
                 Ok(Published::Crl { number, finished })
             }
             PublishOutcome::LeaseLost => Ok(Published::LeaseLost),
         }
     }
 
-    /// Signs a CRL over these entries. It is not dated before the one it follows, unless that one was dated by a clock
+    /// The thisUpdate of the next CRL. It is not dated before the one it follows, unless that one was dated by a clock
     /// that ran far ahead: relying parties would not take such dates for a long time.
-    pub(super) async fn sign_crl(
-        &self,
-        authority: &Authority,
-        signer: &Signer,
-        number: i64,
-        previous: Option<DateTime<Utc>>,
-        entries: Vec<RevokedEntry>,
-    ) -> Result<Crl, ServiceError> {
-        let now = whole_seconds(self.clock.now());
-        let this_update = match previous {
-            Some(previous) if is_far_ahead(previous, now) => {
-                tracing::error!(authority = %authority.id, %previous, %now, "the last CRL was dated by a clock that ran ahead");
-                now
+    fn next_date(&self, authority: &Authority, last: &Publication) -> DateTime<Utc> {
+        let (now, previous) = (whole_seconds(self.clock.now()), last.this_update);
+        if is_far_ahead(previous, now) {
+            tracing::error!(authority = %authority.id, %previous, %now, "the last CRL was dated by a clock that ran ahead");
+            return now;
+        }
+        previous.max(now)
+    }
+
+    /// The base of the next delta, and everything that changed since. It stays where it was, for those who hold a complete
+    /// CRL from then, until it is old or the delta is long; then the CRL before this one is the new base.
+    fn delta_base(&self, last: &Publication, since_base: Option<Changes>, changes: &Changes) -> (Base, Changes) {
+        let is_old = self.is_due(last.base.this_update);
+        if let Some(mut since_base) = since_base.filter(|_| !is_old) {
+            since_base.extend(changes.clone());
+            if since_base.len() <= MAX_DELTA {
+                return (last.base, since_base);
             }
-            Some(previous) => previous.max(now),
-            None => now,
+        }
+        (Base { number: last.number, this_update: last.this_update }, changes.clone())
+    }
+
+    /// The shards, and when each was last signed.
+    async fn shard_updates(&self, authority: &Authority) -> Result<Vec<(i32, DateTime<Utc>)>, ServiceError> {
+        if authority.shards.is_none() {
+            return Ok(Vec::new());
+        }
+        let updates = self.store.crl_updates(authority.id).await?.into_iter();
+        let of_shard = |(scope, updated_at)| match scope {
+            CrlScope::Shard(shard) => Some((shard, updated_at)),
+            CrlScope::Complete | CrlScope::Delta => None,
         };
-        let next_update = this_update + self.options.crl_validity;
-        let plan = CrlPlan {
-            issuer_subject: x509::certificate::read(&authority.certificate)?.subject.der,
-            issuer_ski: authority.ski.clone(),
-            key_type: authority.key_type,
-            number: u64::try_from(number).unwrap_or_default(),
-            this_update,
-            next_update,
-            entries,
-        };
-        let built = tokio::task::spawn_blocking(move || x509::crl::build(plan)).await;
-        let tbs = built.map_err(|error| ServiceError::Internal(error.to_string()))??;
-        let signed = signer.sign_crl(tbs).await?;
-        Ok(Crl { authority: authority.id, number, this_update, next_update, der: signed.der().to_vec() })
+        Ok(updates.filter_map(of_shard).collect())
+    }
+
+    /// Whether a CRL of that date has used up half of its validity, or was dated by a clock that ran ahead.
+    fn is_due(&self, this_update: DateTime<Utc>) -> bool {
+        let now = self.clock.now();
+        this_update + self.options.crl_validity / 2 <= now || is_far_ahead(this_update, now)
     }
 
     fn carried_out(
         &self,
         authority: &Authority,
-        entries: &BTreeMap<SerialNumber, RevokedEntry>,
+        next: &Publication,
         transition: Transition,
+        entry: Option<RevokedEntry>,
     ) -> CarriedOut {
-        let action = match settled(transition.status) {
-            Status::Revoked => Action::FinishRevocation,
-            _ => Action::FinishReactivation,
-        };
+        let status = settled(transition.status);
+        let action = if status == Status::Revoked { Action::FinishRevocation } else { Action::FinishReactivation };
         let subject = transition.certificate.to_string();
-        let event = self.event(Actor::system(), authority.account, Some(transition.zone), action, subject);
-        let revoked_on = entries.get(&transition.serial).map(|entry| entry.revoked_on);
-        CarriedOut { transition, revoked_on, event }
+        let mut event = self.event(Actor::system(), authority.account, Some(transition.zone), action, subject);
+        event.news = Some(Event::CertificateSettled {
+            certificate: Subject {
+                id: transition.certificate,
+                authority: authority.id,
+                serial: transition.serial.clone(),
+            },
+            status,
+            reason: transition.reason,
+            crl_number: next.number,
+            published_on: next.this_update,
+        });
+        let shard = authority.shard_of(&transition.serial);
+        CarriedOut { transition, shard, entry, event }
     }
 
-    fn crl_event(&self, authority: &Authority, number: i64) -> AuditEvent {
+    fn crl_event(&self, authority: &Authority, next: &Publication) -> AuditEvent {
         let subject = authority.id.to_string();
         let mut event = self.event(Actor::system(), authority.account, authority.zone, Action::PublishCrl, subject);
-        event.detail = format!("number {number}");
+        event.detail = format!("number {}", next.number);
+        event.news = Some(Event::CrlPublished {
+            authority: authority.id,
+            number: next.number,
+            this_update: next.this_update,
+            next_update: next.next_update,
+        });
         event
     }
 
@@ -194,37 +272,6 @@ impl Service {
             tracing::error!(%error, %authority, "a failed publication could not be noted");
         }
     }
-}
-
-/// What the next CRL lists: what the last one did, changed by what was asked for since.
-fn next_entries(listed: Vec<PublishedRevocation>, transitions: &[Transition]) -> BTreeMap<SerialNumber, RevokedEntry> {
-    let listed = listed.into_iter().map(|revocation| {
-        let entry = entry(&revocation.serial, revocation.revoked_on, revocation.reason);
-        (revocation.serial, entry)
-    });
-    let mut entries: BTreeMap<SerialNumber, RevokedEntry> = listed.collect();
-    for transition in transitions {
-        if settled(transition.status) == Status::Active {
-            entries.remove(&transition.serial);
-            continue;
-        }
-        let new = entry(&transition.serial, transition.requested_on, transition.reason);
-        let entry = entries.entry(transition.serial.clone()).or_insert(new);
-        entry.reason = transition.reason;
-    }
-    entries
-}
-
-fn entry(
-    serial: &SerialNumber,
-    revoked_on: DateTime<Utc>,
-    reason: crate::domain::reason::RevocationReason,
-) -> RevokedEntry {
-    RevokedEntry { serial: serial.clone(), revoked_on: whole_seconds(revoked_on), reason, invalidity_date: None }
-}
-
-fn whole_seconds(time: DateTime<Utc>) -> DateTime<Utc> {
-    DateTime::from_timestamp(time.timestamp(), 0).unwrap_or(time)
 }
 
 /// Whether the pause after a failure is over, or was set by a clock that ran ahead.
@@ -245,51 +292,6 @@ fn retry_delay(attempts: i32) -> TimeDelta {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::id::{CertificateId, ZoneId};
-    use crate::domain::reason::RevocationReason::{self, CertificateHold, KeyCompromise};
-
-    fn at(seconds: i64) -> DateTime<Utc> {
-        DateTime::from_timestamp(seconds, 0).unwrap()
-    }
-
-    fn serial(number: u8) -> SerialNumber {
-        SerialNumber::from_be_bytes(&[number]).unwrap()
-    }
-
-    fn listed(number: u8, reason: RevocationReason) -> PublishedRevocation {
-        let (certificate, zone) = (CertificateId::new(Uuid::nil()), ZoneId::new(Uuid::nil()));
-        PublishedRevocation { serial: serial(number), certificate, zone, reason, revoked_on: at(1), not_after: at(99) }
-    }
-
-    fn asked(number: u8, status: Status, reason: RevocationReason) -> Transition {
-        Transition {
-            certificate: CertificateId::new(Uuid::nil()),
-            zone: ZoneId::new(Uuid::nil()),
-            authority: AuthorityId::new(Uuid::nil()),
-            serial: serial(number),
-            status,
-            version: 1,
-            reason,
-            invalidity_date: None,
-            requested_on: at(5),
-            not_after: at(99),
-            job: None,
-        }
-    }
-
-    #[test]
-    fn revoked_ones_are_added_released_ones_leave_and_final_reasons_keep_the_first_date() {
-        let before = vec![listed(1, CertificateHold), listed(2, CertificateHold), listed(3, KeyCompromise)];
-        let transitions = [
-            asked(1, Status::PendingReactivation, CertificateHold),
-            asked(2, Status::PendingRevocation, KeyCompromise),
-            asked(4, Status::PendingRevocation, CertificateHold),
-            asked(5, Status::PendingReactivation, CertificateHold),
-        ];
-        let entries = next_entries(before, &transitions);
-        let seen: Vec<_> = entries.values().map(|e| (e.serial.as_bytes()[0], e.reason, e.revoked_on)).collect();
-        assert_eq!(seen, [(2, KeyCompromise, at(1)), (3, KeyCompromise, at(1)), (4, CertificateHold, at(5))]);
-    }
 
     #[test]
     fn retries_back_off_up_to_a_minute() {

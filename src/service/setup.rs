@@ -23,6 +23,7 @@ use crate::keys::sealing::{MasterKey, Sealed};
 use crate::store::{self, MasterKeyCheck, Store, StoreError};
 
 use super::access::RefusedCallers;
+use super::authorities::AuthorityOptions;
 use super::blocked_keys::BlockedKeys;
 use super::cache::Cache;
 use super::health::Health;
@@ -30,6 +31,7 @@ use super::keyring::Keyring;
 use super::pki::Crls;
 use super::profiles::Profiles;
 use super::random::Random;
+use super::revocation_lists::RevocationLists;
 use super::turns::Turns;
 use super::{Options, Service, ServiceError};
 
@@ -111,6 +113,7 @@ impl Service {
             tokens: Cache::new(),
             issuers: Cache::new(),
             crls: Crls::default(),
+            revocation_lists: RevocationLists::default(),
             health: Health::default(),
             refused_callers: RefusedCallers::default(),
             key_generation: Arc::new(Semaphore::new(1)),
@@ -143,9 +146,8 @@ impl Service {
             created_on: now,
         };
         let (root, root_signer) = self.make_root_authority(account.id, self.options.root_key_type, now).await?;
-        let issuing = self
-            .make_issuing_authority(&zone, &root.authority, &root_signer, self.options.issuing_key_type, now)
-            .await?;
+        let issuing =
+            self.make_issuing_authority(&zone, &root.authority, &root_signer, AuthorityOptions::default(), now).await?;
         let value = self.first_token_value()?;
         let token = self.administrator(account.id, &value)?;
         let created = |action, subject| self.event(Actor::system(), account.id, None, action, subject);

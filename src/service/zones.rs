@@ -1,21 +1,19 @@
 //! Zones: seeing them, and making new ones with an issuing authority of their own.
 
 use crate::domain::audit::Action;
-use crate::domain::authority::AuthorityState;
 use crate::domain::id::ZoneId;
-use crate::domain::key::AuthorityKeyType;
 use crate::domain::permission::{Permission, Reach};
 use crate::domain::zone::{Zone, normalise_name};
 
 use super::access::{AccountPermit, Caller, CreateZone, ReadZones, ZonePermit};
+use super::authorities::AuthorityOptions;
 use super::{Service, ServiceError};
 
 /// A zone to be made.
 #[derive(Clone, Debug)]
 pub struct NewZone {
     pub name: String,
-    /// The issuing authority's key; the configured kind without.
-    pub key_type: Option<AuthorityKeyType>,
+    pub authority: AuthorityOptions,
 }
 
 impl Service {
@@ -46,18 +44,15 @@ impl Service {
         let now = self.clock.now();
         let name = normalise_name(&new.name).map_err(|why| ServiceError::invalid("/name", why))?;
         let account = self.own_account(permit.caller()).await?;
-        let roots = self.store.roots(account.id).await?;
-        let root = roots.into_iter().rev().find(|root| root.state == AuthorityState::Active);
-        let root = root.ok_or_else(|| ServiceError::Internal("the account has no active root authority".into()))?;
+        let root = self.active_root(account.id).await?;
 
         if self.store.zones(account.id).await?.iter().any(|zone| zone.name == name) {
             return Err(name_is_taken(&name));
         }
 
         let zone = Zone { id: ZoneId::new(self.random.opaque_id()?), account, name, created_on: now };
-        let key_type = new.key_type.unwrap_or(self.options.issuing_key_type);
         let root_signer = self.keyring.signer(&self.store, &root).await?;
-        let authority = self.make_issuing_authority(&zone, &root, &root_signer, key_type, now).await?;
+        let authority = self.make_issuing_authority(&zone, &root, &root_signer, new.authority, now).await?;
         let actor = || permit.caller().actor();
         let events = vec![
             self.event(actor(), zone.account.id, Some(zone.id), Action::CreateZone, zone.id.to_string()),

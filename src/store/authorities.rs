@@ -2,15 +2,17 @@
 
 use diesel::prelude::*;
 
-use crate::domain::authority::{Authority, AuthorityState, Crl};
+use crate::domain::audit::AuditEvent;
+use crate::domain::authority::{Authority, AuthorityState, Crl, Shards};
 use crate::domain::id::{AccountId, AuthorityId, ZoneId};
 use crate::domain::key::AuthorityKeyType;
 
 use super::connection::Connection;
 use super::convert::{account_id, authority_id, damaged, millis, serial, time, zone_id};
 use super::error::StoreError;
+use super::publications::Publication;
 use super::schema::authorities;
-use super::{Store, crls};
+use super::{Store, audit, crls};
 
 /// A private key as it rests: AES-256-GCM under the master key of that version.
 #[derive(Clone)]
@@ -19,12 +21,13 @@ pub struct SealedKey {
     pub bytes: Vec<u8>,
 }
 
-/// An authority to be stored, with its sealed key and its first CRL.
+/// An authority to be stored, with its sealed key and its first CRLs.
 #[derive(Clone)]
 pub struct NewAuthority {
     pub authority: Authority,
     pub sealed_key: SealedKey,
-    pub first_crl: Crl,
+    pub publication: Publication,
+    pub first_crls: Vec<Crl>,
 }
 
 #[derive(Queryable, Selectable)]
@@ -42,6 +45,8 @@ struct AuthorityRow {
     ski: Vec<u8>,
     not_before: i64,
     not_after: i64,
+    crl_shards: i32,
+    crl_shard_url: Option<String>,
 }
 
 impl AuthorityRow {
@@ -59,6 +64,7 @@ impl AuthorityRow {
             ski: self.ski,
             not_before: time(self.not_before)?,
             not_after: time(self.not_after)?,
+            shards: self.crl_shard_url.map(|url| Shards { count: self.crl_shards, url }),
         })
     }
 }
@@ -101,6 +107,24 @@ impl Store {
         .await
     }
 
+    /// Stores an authority that signs for a zone from now on, and retires those that did.
+    pub async fn replace_authority(
+        &self,
+        zone: ZoneId,
+        new: NewAuthority,
+        event: AuditEvent,
+    ) -> Result<(), StoreError> {
+        self.write(move |connection| {
+            let active = authorities::table
+                .filter(authorities::zone_id.eq(zone.as_bytes().as_slice()))
+                .filter(authorities::state.eq(AuthorityState::Active.code()));
+            diesel::update(active).set(authorities::state.eq(AuthorityState::Retired.code())).execute(connection)?;
+            insert(connection, &new)?;
+            audit::insert(connection, &event)
+        })
+        .await
+    }
+
     /// The sealed private key of an authority.
     pub async fn sealed_key(&self, id: AuthorityId) -> Result<Option<SealedKey>, StoreError> {
         self.read(move |connection| {
@@ -133,8 +157,10 @@ pub(super) fn insert(connection: &mut Connection, new: &NewAuthority) -> Result<
             authorities::ski.eq(&authority.ski),
             authorities::not_before.eq(millis(authority.not_before)),
             authorities::not_after.eq(millis(authority.not_after)),
-            authorities::created_at.eq(millis(new.first_crl.this_update)),
+            authorities::crl_shards.eq(authority.shards.as_ref().map_or(0, |shards| shards.count)),
+            authorities::crl_shard_url.eq(authority.shards.as_ref().map(|shards| shards.url.clone())),
+            authorities::created_at.eq(millis(new.publication.this_update)),
         ))
         .execute(connection)?;
-    crls::insert_first(connection, &new.first_crl)
+    crls::insert_first(connection, &new.publication, &new.first_crls)
 }

@@ -1,328 +1,195 @@
-//! CRLs: what they list, the leases of those who publish them, and the one transaction that publishes.
-//!
-//! The `revocations` of an authority are exactly what its last stored CRL lists (but for entries that have left it
-//! after their end). Both change only in [`Store::publish`], together with the statuses that the CRL makes visible.
+//! CRLs: the last one of each scope, and the one transaction that publishes.
 
 use chrono::{DateTime, Utc};
+use diesel::Connection as _;
 use diesel::prelude::*;
-use uuid::Uuid;
 
 use crate::domain::audit::AuditEvent;
-use crate::domain::authority::Crl;
-use crate::domain::id::{AuthorityId, CertificateId, ZoneId};
-use crate::domain::reason::RevocationReason;
+use crate::domain::authority::{Crl, CrlBody, CrlScope};
+use crate::domain::id::AuthorityId;
+use crate::domain::revocation::{Changes, RevokedEntry};
 use crate::domain::serial::SerialNumber;
 use crate::domain::status::settled;
 use crate::domain::transition::Transition;
 
 use super::connection::Connection;
-use super::convert::{authority_id, certificate_id, millis, reason, serial, time, zone_id};
+use super::convert::{damaged, millis, time};
 use super::error::StoreError;
-use super::schema::{certificates, crls, publications, revocations, transitions};
-use super::{Store, audit, check_runs, counters};
+use super::publications::{Lease, Publication};
+use super::schema::{certificates, crls, publications, transitions};
+use super::{Store, audit, counters, publications as publications_store, revocations};
 
-/// Where an authority's publishing stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Publication {
-    pub authority: AuthorityId,
-    /// The number of its last CRL.
-    pub number: i64,
-    pub this_update: DateTime<Utc>,
-    pub next_update: DateTime<Utc>,
-    /// How often publishing has failed in a row.
-    pub attempts: i32,
-    /// Not to be tried again before.
-    pub retry_at: DateTime<Utc>,
-}
-
-/// The right to publish for an authority, as long as nobody else has taken a higher fence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lease {
-    pub authority: AuthorityId,
-    /// Grows with every claim; a publication under an older one is refused.
-    pub fence: i64,
-    pub until: DateTime<Utc>,
-}
-
-/// One entry of an authority's revocations.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublishedRevocation {
-    pub serial: SerialNumber,
-    pub certificate: CertificateId,
-    pub zone: ZoneId,
-    pub reason: RevocationReason,
-    pub revoked_on: DateTime<Utc>,
-    pub not_after: DateTime<Utc>,
+/// Everything that one publication changes.
+#[derive(Clone, Debug)]
+pub struct Publishing {
+    /// Where publishing stands after it.
+    pub next: Publication,
+    /// The CRLs that are new with it, all under its number.
+    pub crls: Vec<Crl>,
+    /// What it changes in the list.
+    pub changes: Changes,
+    /// Of those, what leaves the list or comes back because of the certificates' ends: shard, serial number, whether it is
+    /// listed now.
+    pub placed: Vec<(i32, SerialNumber, bool)>,
+    pub carried_out: Vec<CarriedOut>,
+    pub event: AuditEvent,
 }
 
 /// A transition that a CRL carries out.
 #[derive(Clone, Debug)]
 pub struct CarriedOut {
     pub transition: Transition,
-    /// The revocationDate on the CRL; none when it is listed no more.
-    pub revoked_on: Option<DateTime<Utc>>,
+    pub shard: i32,
+    /// The entry on the CRL; none when it is listed no more.
+    pub entry: Option<RevokedEntry>,
     pub event: AuditEvent,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PublishOutcome {
-    /// The CRL is durable, and every transition that still stood is finished.
+    /// The CRLs are durable, and every transition that still stood is finished.
     Published { finished: usize },
     /// The lease was lost or another CRL was stored meanwhile. Nothing was written.
     LeaseLost,
 }
 
 #[derive(Queryable, Selectable)]
-#[diesel(table_name = publications)]
-struct PublicationRow {
-    authority_id: Vec<u8>,
+#[diesel(table_name = crls)]
+struct CrlRow {
+    scope: i32,
     number: i64,
     this_update: i64,
     next_update: i64,
-    attempts: i32,
-    retry_at: i64,
-}
-
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = revocations)]
-struct RevocationRow {
-    serial: Vec<u8>,
-    certificate_id: Vec<u8>,
-    zone_id: Vec<u8>,
-    reason: i16,
-    revoked_at: i64,
-    not_after: i64,
+    distribution_point: Option<String>,
+    is_whole: bool,
+    head: Vec<u8>,
+    tail: Vec<u8>,
+    entries_length: i64,
 }
 
 impl Store {
-    /// The last CRL of an authority.
-    pub async fn latest_crl(&self, authority: AuthorityId) -> Result<Option<Crl>, StoreError> {
+    /// The number of the last CRL of a scope.
+    pub async fn crl_number(&self, authority: AuthorityId, scope: CrlScope) -> Result<Option<i64>, StoreError> {
         self.read(move |connection| {
-            let row: Option<(i64, i64, i64, Vec<u8>)> = crls::table
-                .filter(crls::authority_id.eq(authority.as_bytes().as_slice()))
-                .order(crls::number.desc())
-                .select((crls::number, crls::this_update, crls::next_update, crls::head))
-                .first(connection)
-                .optional()?;
-            let crl = |(number, this_update, next_update, der)| {
-                Ok(Crl { authority, number, this_update: time(this_update)?, next_update: time(next_update)?, der })
-            };
-            row.map(crl).transpose()
-        })
-        .await
-    }
-
-    /// Where publishing stands, for one authority.
-    pub async fn publication(&self, authority: AuthorityId) -> Result<Option<Publication>, StoreError> {
-        self.read(move |connection| {
-            let row = publications::table
-                .find(authority.as_bytes().as_slice())
-                .select(PublicationRow::as_select())
+            let number = crls::table
+                .find((authority.as_bytes().as_slice(), scope.code()))
+                .select(crls::number)
                 .first(connection);
-            row.optional()?.map(into_publication).transpose()
+            Ok(number.optional()?)
         })
         .await
     }
 
-    /// Where publishing stands, for all authorities.
-    pub async fn publications(&self) -> Result<Vec<Publication>, StoreError> {
-        self.read(|connection| {
-            let rows: Vec<PublicationRow> = publications::table.select(PublicationRow::as_select()).load(connection)?;
-            rows.into_iter().map(into_publication).collect()
-        })
-        .await
-    }
-
-    /// Claims or prolongs the lease; `None` while somebody else holds it.
-    pub async fn claim_lease(
-        &self,
-        authority: AuthorityId,
-        owner: Uuid,
-        now: DateTime<Utc>,
-        until: DateTime<Utc>,
-    ) -> Result<Option<Lease>, StoreError> {
-        self.write(move |connection| {
-            // A lease that reaches further than leases do was made before the clock was set back.
-            let is_over = publications::lease_until.lt(millis(now)).or(publications::lease_until.gt(millis(until)));
-            let free_or_ours = publications::table
-                .find(authority.as_bytes().as_slice())
-                .filter(is_over.or(publications::lease_owner.eq(owner.as_bytes().as_slice())));
-            let fence: Option<i64> = diesel::update(free_or_ours)
-                .set((
-                    publications::lease_owner.eq(Some(owner.as_bytes().as_slice())),
-                    publications::lease_until.eq(millis(until)),
-                    publications::fence.eq(publications::fence + 1),
-                ))
-                .returning(publications::fence)
-                .get_result(connection)
-                .optional()?;
-            Ok(fence.map(|fence| Lease { authority, fence, until }))
-        })
-        .await
-    }
-
-    /// Frees every lease. Only for whoever holds the database alone: leases of a killed process then need not run out.
-    pub async fn release_leases(&self) -> Result<(), StoreError> {
-        self.write(|connection| {
-            diesel::update(publications::table).set(publications::lease_until.eq(0)).execute(connection)?;
-            check_runs::release_all(connection)
-        })
-        .await
-    }
-
-    /// Notes a failed attempt: nobody tries again before `retry_at`.
-    pub async fn postpone_publication(
-        &self,
-        authority: AuthorityId,
-        retry_at: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
-        self.write(move |connection| {
-            diesel::update(publications::table.find(authority.as_bytes().as_slice()))
-                .set((
-                    publications::attempts.eq(publications::attempts + 1),
-                    publications::retry_at.eq(millis(retry_at)),
-                ))
-                .execute(connection)?;
-            Ok(())
-        })
-        .await
-    }
-
-    /// What the authority's last CRL lists, without entries whose certificates ended before `listed_past_end`:
-    /// they have been on a CRL after their end and may leave it (RFC 5280, 3.3).
-    pub async fn revocations(
-        &self,
-        authority: AuthorityId,
-        listed_past_end: DateTime<Utc>,
-    ) -> Result<Vec<PublishedRevocation>, StoreError> {
+    /// The last CRL of a scope, and the number that the authority's publishing has come to at the same moment.
+    pub async fn crl(&self, authority: AuthorityId, scope: CrlScope) -> Result<Option<(Crl, i64)>, StoreError> {
         self.read(move |connection| {
-            let rows: Vec<RevocationRow> = revocations::table
-                .filter(revocations::authority_id.eq(authority.as_bytes().as_slice()))
-                .filter(revocations::not_after.ge(millis(listed_past_end)))
-                .order(revocations::serial)
-                .select(RevocationRow::as_select())
-                .load(connection)?;
-            rows.into_iter().map(into_revocation).collect()
+            connection.transaction(|connection| {
+                let row: Option<CrlRow> = crls::table
+                    .find((authority.as_bytes().as_slice(), scope.code()))
+                    .select(CrlRow::as_select())
+                    .first(connection)
+                    .optional()?;
+                let Some(row) = row else { return Ok(None) };
+                let number = publications::table
+                    .find(authority.as_bytes().as_slice())
+                    .select(publications::number)
+                    .first(connection)?;
+                Ok(Some((into_domain(authority, row)?, number)))
+            })
         })
         .await
     }
 
-    /// Stores a CRL and, in the same transaction, everything that it makes visible: the revocations it lists or lists
-    /// no more, the statuses, receipts and audit events of the transitions it carries out.
+    /// When the last CRL of each scope was signed.
+    pub async fn crl_updates(&self, authority: AuthorityId) -> Result<Vec<(CrlScope, DateTime<Utc>)>, StoreError> {
+        self.read(move |connection| {
+            let rows: Vec<(i32, i64)> = crls::table
+                .filter(crls::authority_id.eq(authority.as_bytes().as_slice()))
+                .select((crls::scope, crls::this_update))
+                .load(connection)?;
+            rows.into_iter().map(|(code, update)| Ok((scope(code)?, time(update)?))).collect()
+        })
+        .await
+    }
+
+    /// Stores the CRLs of a publication and, in the same transaction, everything that they make visible: the revocations
+    /// they list or list no more, the statuses, receipts and audit events of the transitions they carry out.
     ///
-    /// A transition that was replaced while the CRL was being signed stays queued, and its certificate keeps its
-    /// newer pending status; the next CRL brings it.
-    pub async fn publish(
-        &self,
-        lease: Lease,
-        crl: Crl,
-        carried_out: Vec<CarriedOut>,
-        event: AuditEvent,
-    ) -> Result<PublishOutcome, StoreError> {
+    /// A transition that was replaced while the CRLs were being signed stays queued, and its certificate keeps its
+    /// newer pending status; the next publication brings it. Fails, and changes nothing, when a CRL's number is not larger
+    /// than that of the one before in its scope, or its issuingDistributionPoint is another.
+    pub async fn publish(&self, lease: Lease, publishing: Publishing) -> Result<PublishOutcome, StoreError> {
         self.write(move |connection| {
-            if !advance(connection, &lease, &crl)? {
+            let (authority, next) = (lease.authority, &publishing.next);
+            if !publications_store::advance(connection, &lease, next)? {
                 return Ok(PublishOutcome::LeaseLost);
             }
-            diesel::delete(crls::table.filter(crls::authority_id.eq(crl.authority.as_bytes().as_slice())))
-                .execute(connection)?;
-            insert(connection, &crl)?;
+            for crl in &publishing.crls {
+                put(connection, crl)?;
+            }
+            revocations::record_changes(connection, authority, next.number, &publishing.changes, next.base.number)?;
+            for (shard, serial, is_listed) in &publishing.placed {
+                revocations::place(connection, authority, *shard, serial, *is_listed)?;
+            }
             let mut finished = 0;
-            for done in &carried_out {
-                relist(connection, done)?;
-                if settle(connection, done, &crl)? {
+            for done in &publishing.carried_out {
+                revocations::relist(connection, &done.transition, done.shard, done.entry.as_ref())?;
+                if settle(connection, done, next)? {
                     audit::insert(connection, &done.event)?;
                     finished += 1;
                 }
             }
-            audit::insert(connection, &event)?;
+            audit::insert(connection, &publishing.event)?;
             Ok(PublishOutcome::Published { finished })
         })
         .await
     }
 }
 
-/// An authority's very first CRL, made with the authority itself.
-pub(super) fn insert_first(connection: &mut Connection, crl: &Crl) -> Result<(), StoreError> {
-    diesel::insert_into(publications::table)
-        .values((
-            publications::authority_id.eq(crl.authority.as_bytes().as_slice()),
-            publications::number.eq(crl.number),
-            publications::this_update.eq(millis(crl.this_update)),
-            publications::next_update.eq(millis(crl.next_update)),
-            publications::lease_until.eq(0),
-            publications::fence.eq(0),
-            publications::attempts.eq(0),
-            publications::retry_at.eq(0),
-        ))
-        .execute(connection)?;
-    insert(connection, crl)
+/// An authority's very first CRLs, made with the authority itself.
+pub(super) fn insert_first(connection: &mut Connection, first: &Publication, crls: &[Crl]) -> Result<(), StoreError> {
+    publications_store::insert(connection, first)?;
+    crls.iter().try_for_each(|crl| put(connection, crl))
 }
 
-fn insert(connection: &mut Connection, crl: &Crl) -> Result<(), StoreError> {
-    diesel::insert_into(crls::table)
-        .values((
-            crls::authority_id.eq(crl.authority.as_bytes().as_slice()),
-            crls::number.eq(crl.number),
-            crls::this_update.eq(millis(crl.this_update)),
-            crls::next_update.eq(millis(crl.next_update)),
-            crls::scope.eq(-1),
-            crls::is_whole.eq(true),
-            crls::head.eq(&crl.der),
-            crls::tail.eq(Vec::new()),
-            crls::entries_length.eq(0),
-            crls::entries_sha256.eq(Vec::new()),
-        ))
-        .execute(connection)?;
-    Ok(())
-}
-
-/// Moves the authority on to this CRL, if the lease still holds and the number is the next one.
-fn advance(connection: &mut Connection, lease: &Lease, crl: &Crl) -> Result<bool, StoreError> {
-    let still_ours = publications::table
-        .find(lease.authority.as_bytes().as_slice())
-        .filter(publications::fence.eq(lease.fence))
-        .filter(publications::number.eq(crl.number - 1));
-    let updated = diesel::update(still_ours)
-        .set((
-            publications::number.eq(crl.number),
-            publications::this_update.eq(millis(crl.this_update)),
-            publications::next_update.eq(millis(crl.next_update)),
-            publications::attempts.eq(0),
-            publications::retry_at.eq(0),
-        ))
-        .execute(connection)?;
-    Ok(updated == 1)
-}
-
-/// Brings the list in line with what the CRL says, whether or not the transition still stands.
-fn relist(connection: &mut Connection, done: &CarriedOut) -> Result<(), StoreError> {
-    let transition = &done.transition;
-    let key = (transition.authority.as_bytes().as_slice(), 0, transition.serial.as_bytes());
-    let Some(revoked_on) = done.revoked_on else {
-        diesel::delete(revocations::table.find(key)).execute(connection)?;
-        return Ok(());
+/// Puts a CRL in the place of the one before it.
+fn put(connection: &mut Connection, crl: &Crl) -> Result<(), StoreError> {
+    let key = (crl.authority.as_bytes().as_slice(), crl.scope.code());
+    let before: Option<(i64, Option<String>)> =
+        crls::table.find(key).select((crls::number, crls::distribution_point)).first(connection).optional()?;
+    if let Some((number, distribution_point)) = before
+        && (number >= crl.number || distribution_point != crl.distribution_point)
+    {
+        return Err(StoreError::Damaged(format!(
+            "authority {} has published CRL {number} at {distribution_point:?}: number {} at {:?} must not follow it",
+            crl.authority, crl.number, crl.distribution_point
+        )));
+    }
+    let (is_whole, head, tail, entries_length) = match &crl.body {
+        CrlBody::Whole(der) => (true, der.as_slice(), [].as_slice(), 0),
+        CrlBody::Around { head, tail, entries_length } => (false, head.as_slice(), tail.as_slice(), *entries_length),
     };
-    let as_listed = (revocations::reason.eq(transition.reason.code()), revocations::revoked_at.eq(millis(revoked_on)));
-    diesel::insert_into(revocations::table)
-        .values((
-            revocations::authority_id.eq(key.0),
-            revocations::shard.eq(0),
-            revocations::serial.eq(key.2),
-            revocations::is_listed.eq(true),
-            revocations::certificate_id.eq(transition.certificate.as_bytes().as_slice()),
-            revocations::zone_id.eq(transition.zone.as_bytes().as_slice()),
-            revocations::not_after.eq(millis(transition.not_after)),
-            as_listed,
-        ))
-        .on_conflict((revocations::authority_id, revocations::shard, revocations::serial))
+    let content = (
+        crls::number.eq(crl.number),
+        crls::this_update.eq(millis(crl.this_update)),
+        crls::next_update.eq(millis(crl.next_update)),
+        crls::distribution_point.eq(&crl.distribution_point),
+        crls::is_whole.eq(is_whole),
+        crls::head.eq(head),
+        crls::tail.eq(tail),
+        crls::entries_length.eq(entries_length),
+    );
+    diesel::insert_into(crls::table)
+        .values((crls::authority_id.eq(key.0), crls::scope.eq(key.1), content))
+        .on_conflict((crls::authority_id, crls::scope))
         .do_update()
-        .set(as_listed)
+        .set(content)
         .execute(connection)?;
     Ok(())
 }
 
 /// Gives the certificate its settled status and its receipt, and ends the transition, unless it was replaced.
-fn settle(connection: &mut Connection, done: &CarriedOut, crl: &Crl) -> Result<bool, StoreError> {
+fn settle(connection: &mut Connection, done: &CarriedOut, published: &Publication) -> Result<bool, StoreError> {
     let transition = &done.transition;
     let status = settled(transition.status);
     let as_requested = certificates::table
@@ -334,15 +201,16 @@ fn settle(connection: &mut Connection, done: &CarriedOut, crl: &Crl) -> Result<b
         certificates::status.eq(status.code()),
         certificates::version.eq(certificates::version + 1),
         certificates::receipt_status.eq(Some(status.code())),
-        certificates::receipt_crl_number.eq(Some(crl.number)),
-        certificates::receipt_published_at.eq(Some(millis(crl.this_update))),
+        certificates::receipt_crl_number.eq(Some(published.number)),
+        certificates::receipt_published_at.eq(Some(millis(published.this_update))),
     );
-    let updated = if let Some(revoked_on) = done.revoked_on {
+    let updated = if let Some(entry) = &done.entry {
         diesel::update(as_requested)
             .set((
                 receipt,
-                certificates::revoked_at.eq(Some(millis(revoked_on))),
-                certificates::revocation_crl_number.eq(Some(crl.number)),
+                certificates::revoked_at.eq(Some(millis(entry.revoked_on))),
+                certificates::revocation_crl_number.eq(Some(published.number)),
+                certificates::invalidity_at.eq(entry.invalidity_date.map(millis)),
             ))
             .execute(connection)?
     } else {
@@ -368,24 +236,22 @@ fn settle(connection: &mut Connection, done: &CarriedOut, crl: &Crl) -> Result<b
     Ok(true)
 }
 
-fn into_publication(row: PublicationRow) -> Result<Publication, StoreError> {
-    Ok(Publication {
-        authority: authority_id(&row.authority_id)?,
+fn scope(code: i32) -> Result<CrlScope, StoreError> {
+    CrlScope::from_code(code).ok_or_else(|| damaged("the scope of a CRL"))
+}
+
+fn into_domain(authority: AuthorityId, row: CrlRow) -> Result<Crl, StoreError> {
+    Ok(Crl {
+        authority,
+        scope: scope(row.scope)?,
         number: row.number,
         this_update: time(row.this_update)?,
         next_update: time(row.next_update)?,
-        attempts: row.attempts,
-        retry_at: time(row.retry_at)?,
-    })
-}
-
-fn into_revocation(row: RevocationRow) -> Result<PublishedRevocation, StoreError> {
-    Ok(PublishedRevocation {
-        serial: serial(&row.serial)?,
-        certificate: certificate_id(&row.certificate_id)?,
-        zone: zone_id(&row.zone_id)?,
-        reason: reason(row.reason)?,
-        revoked_on: time(row.revoked_at)?,
-        not_after: time(row.not_after)?,
+        distribution_point: row.distribution_point,
+        body: if row.is_whole {
+            CrlBody::Whole(row.head)
+        } else {
+            CrlBody::Around { head: row.head, tail: row.tail, entries_length: row.entries_length }
+        },
     })
 }

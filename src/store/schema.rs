@@ -145,7 +145,6 @@ table! {
         head -> Binary,
         tail -> Binary,
         entries_length -> BigInt,
-        entries_sha256 -> Binary,
     }
 }
 

@@ -78,15 +78,27 @@ impl Store {
         .await
     }
 
-    /// The transitions of an authority that wait, oldest request first, at most `limit`.
+    /// The transitions of an authority that wait, at most `limit`: those that were asked for one by one come first, the oldest
+    /// request before the others, then those of bulk jobs.
     pub async fn transitions(&self, authority: AuthorityId, limit: i64) -> Result<Vec<Transition>, StoreError> {
         self.read(move |connection| {
-            let rows: Vec<TransitionRow> = transitions::table
-                .filter(transitions::authority_id.eq(authority.as_bytes().as_slice()))
+            let of_authority = transitions::authority_id.eq(authority.as_bytes().as_slice());
+            let mut rows: Vec<TransitionRow> = transitions::table
+                .filter(of_authority)
+                .filter(transitions::job_id.is_null())
                 .order(transitions::requested_at)
                 .limit(limit)
                 .select(TransitionRow::as_select())
                 .load(connection)?;
+            let room = limit - i64::try_from(rows.len()).unwrap_or(limit);
+            let of_jobs: Vec<TransitionRow> = transitions::table
+                .filter(of_authority)
+                .filter(transitions::job_id.is_not_null())
+                .order((transitions::job_id, transitions::requested_at))
+                .limit(room)
+                .select(TransitionRow::as_select())
+                .load(connection)?;
+            rows.extend(of_jobs);
             rows.into_iter().map(into_domain).collect()
         })
         .await

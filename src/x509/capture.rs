@@ -43,8 +43,6 @@ pub enum Field<'a> {
     Kept(&'static str, &'static [u8]),
     /// A field that is there, a SEQUENCE, and gives way to this DER.
     Replaced(&'static str, &'a [u8]),
-    /// DER that is put in at this place.
-    Inserted(&'a [u8]),
 }
 
 /// Puts DER into a SEQUENCE that rcgen wrote. Fails unless it has exactly the expected fields, so that a change in
@@ -57,10 +55,6 @@ pub fn splice(content: &[u8], fields: &[Field<'_>]) -> Result<Vec<u8>, X509Error
         let (what, tags, replacement) = match field {
             Field::Kept(what, tags) => (*what, *tags, None),
             Field::Replaced(what, der) => (*what, [SEQUENCE].as_slice(), Some(*der)),
-            Field::Inserted(der) => {
-                parts.push(*der);
-                continue;
-            }
         };
         let element = reader.read()?;
         if !tags.contains(&element.tag) {
@@ -119,8 +113,8 @@ mod tests {
         let content = write::sequence(&[&[0x02, 0x01, 0x05], &[0x30, 0x00]]);
         let (number, list) = (Field::Kept("number", &[0x02]), Field::Kept("list", &[0x30]));
         let replaced = Field::Replaced("name", &[0x30, 0x02, 0x05, 0x00]);
-        let spliced = splice(&content, &[Field::Kept("number", &[0x02]), Field::Inserted(&[5, 0]), replaced]).unwrap();
-        assert_eq!(spliced, [0x30, 9, 2, 1, 5, 5, 0, 0x30, 2, 5, 0]);
+        let spliced = splice(&content, &[Field::Kept("number", &[0x02]), replaced]).unwrap();
+        assert_eq!(spliced, [0x30, 7, 2, 1, 5, 0x30, 2, 5, 0]);
         assert!(splice(&content, &[Field::Kept("number", &[0x02]), Field::Kept("set", &[0x31])]).is_err());
         assert!(splice(&content, &[Field::Replaced("name", &[0x30, 0x00]), Field::Kept("list", &[0x30])]).is_err());
         assert!(splice(&content, &[Field::Kept("number", &[0x02])]).is_err());

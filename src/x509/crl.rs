@@ -1,12 +1,17 @@
-//! Certificate revocation lists (RFC 5280, 5): complete ones, written and read.
+//! Certificate revocation lists (RFC 5280, 5), written and read: complete ones, deltas, and the shards of large ones.
 
 mod entries;
+mod extensions;
+mod list;
+#[cfg(test)]
+mod tests;
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use rcgen::{CertificateRevocationListParams, KeyIdMethod};
 
 use crate::domain::key::AuthorityKeyType;
-use crate::domain::reason::RevocationReason;
+use crate::domain::revocation::Changes;
 use crate::domain::serial::SerialNumber;
 
 use super::capture::{self, Field};
@@ -16,16 +21,10 @@ use super::extension::{self, Extension};
 use super::signature::Signed;
 use super::{algorithm, oid, parsed, time};
 
-/// One revoked certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RevokedEntry {
-    pub serial: SerialNumber,
-    pub revoked_on: DateTime<Utc>,
-    pub reason: RevocationReason,
-    pub invalidity_date: Option<DateTime<Utc>>,
-}
+pub use crate::domain::revocation::RevokedEntry;
+pub use list::{EntryList, EntryListBuilder};
 
-/// All that a CRL shall say. Times are cut to whole seconds.
+/// All that a CRL shall say beside its entries. Times are cut to whole seconds.
 #[derive(Clone, Debug)]
 pub struct CrlPlan {
     /// The authority's subject in DER.
@@ -37,12 +36,24 @@ pub struct CrlPlan {
     pub number: u64,
     pub this_update: DateTime<Utc>,
     pub next_update: DateTime<Utc>,
-    pub entries: Vec<RevokedEntry>,
+    pub kind: CrlKind,
 }
 
-/// An encoded TBSCertList, ready to be signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CrlKind {
+    /// Everything the authority revoked; with the address of the delta that goes with it (5.2.6).
+    Complete { freshest: Option<String> },
+    /// What changed since the complete CRL with this number (5.2.4).
+    Delta { base: u64 },
+    /// One part of everything, named by the address it is published at (5.2.5).
+    Shard { distribution_point: String },
+}
+
+/// An encoded TBSCertList, ready to be signed: what stands before the entries, the entries, what stands after them.
 pub struct CrlTbs {
-    der: Vec<u8>,
+    head: Vec<u8>,
+    entries: EntryList,
+    tail: Vec<u8>,
     key_type: AuthorityKeyType,
     number: u64,
     this_update: DateTime<Utc>,
@@ -52,18 +63,20 @@ pub struct CrlTbs {
 /// A signed CRL. Only [`CrlTbs::seal`] makes one.
 #[derive(Clone, Debug)]
 pub struct SignedCrl {
-    der: Vec<u8>,
+    head: Vec<u8>,
+    entries: EntryList,
+    tail: Vec<u8>,
     number: u64,
     this_update: DateTime<Utc>,
     next_update: DateTime<Utc>,
 }
 
-/// Encodes the plan. The issuer is carried byte for byte; the reason `unspecified` is left out (5.3.1).
-pub fn build(plan: CrlPlan) -> Result<CrlTbs, X509Error> {
+/// Encodes the plan over these entries. The issuer is carried byte for byte.
+pub fn build(plan: CrlPlan, entries: EntryList) -> Result<CrlTbs, X509Error> {
     if plan.number == 0 {
         return Err(X509Error::Content("CRL numbers start at 1".into()));
     }
-    let CrlPlan { issuer_subject, issuer_ski, key_type, number, this_update, next_update, entries } = plan;
+    let CrlPlan { issuer_subject, issuer_ski, key_type, number, this_update, next_update, kind } = plan;
     let params = CertificateRevocationListParams {
         this_update: time::for_encoder(this_update)?,
         next_update: time::for_encoder(next_update)?,
@@ -74,15 +87,36 @@ pub fn build(plan: CrlPlan) -> Result<CrlTbs, X509Error> {
         key_identifier_method: KeyIdMethod::PreSpecified(issuer_ski.clone()),
     };
     let encoded = capture::crl(&params, &issuer_ski, key_type)?;
-    let revoked = entries::write(entries)?;
-    let der = splice(&encoded, &issuer_subject, &revoked)?;
+    let (fields, tail) = splice(&encoded, &issuer_subject, &extensions::of(&kind)?)?;
+    // revokedCertificates is absent when it would be empty (5.1.2.6).
+    let list = if entries.count() == 0 { Vec::new() } else { write::header(SEQUENCE, entries.length()) };
+    let length = fields.len() + list.len() + entries.length() + tail.len();
+    let head = [write::header(SEQUENCE, length), fields, list].concat();
     let (this_update, next_update) = (time::truncated(this_update), time::truncated(next_update));
-    Ok(CrlTbs { der, key_type, number, this_update, next_update })
+    Ok(CrlTbs { head, entries, tail, key_type, number, this_update, next_update })
+}
+
+/// The entries of a delta CRL: the changes since its base, those that left the list as removeFromCRL (5.3.1).
+pub fn delta_entries(changes: &Changes, date: DateTime<Utc>) -> Result<EntryList, X509Error> {
+    let mut list = EntryListBuilder::default();
+    for (serial, change) in changes {
+        match change {
+            Some(entry) => list.push(entry)?,
+            None => list.push_removed(serial, date)?,
+        }
+    }
+    Ok(list.finish())
 }
 
 impl CrlTbs {
-    pub fn der(&self) -> &[u8] {
-        &self.der
+    /// The bytes to sign, in pieces: a list with a million entries is not copied to be signed.
+    pub fn pieces(&self) -> impl Iterator<Item = Bytes> {
+        pieces(&self.head, &self.entries, &self.tail)
+    }
+
+    /// How many octets are to be signed.
+    pub fn length(&self) -> usize {
+        self.head.len() + self.entries.length() + self.tail.len()
     }
 
     pub fn key_type(&self) -> AuthorityKeyType {
@@ -90,17 +124,26 @@ impl CrlTbs {
     }
 
     /// Puts the signature under the bytes. Only `keys::Signer` calls it, with the signature that the issuer's key made
-    /// over exactly [`CrlTbs::der`].
+    /// over exactly [`CrlTbs::pieces`].
     pub(crate) fn seal(self, signature: &[u8]) -> Result<SignedCrl, X509Error> {
-        let outer = algorithm::identifier(self.key_type)?;
-        let der = write::sequence(&[&self.der, &outer, &write::bit_string(signature)]);
-        Ok(SignedCrl { der, number: self.number, this_update: self.this_update, next_update: self.next_update })
+        let algorithm = algorithm::identifier(self.key_type)?;
+        let signature = write::bit_string(signature);
+        let outer = write::header(SEQUENCE, self.length() + algorithm.len() + signature.len());
+        Ok(SignedCrl {
+            head: [outer, self.head].concat(),
+            entries: self.entries,
+            tail: [self.tail, algorithm, signature].concat(),
+            number: self.number,
+            this_update: self.this_update,
+            next_update: self.next_update,
+        })
     }
 }
 
 impl SignedCrl {
-    pub fn der(&self) -> &[u8] {
-        &self.der
+    /// The whole CRL, copied together.
+    pub fn der(&self) -> Vec<u8> {
+        pieces(&self.head, &self.entries, &self.tail).collect::<Vec<_>>().concat()
     }
 
     pub fn number(&self) -> u64 {
@@ -115,9 +158,15 @@ impl SignedCrl {
         self.next_update
     }
 
-    pub fn into_der(self) -> Vec<u8> {
-        self.der
+    /// What stands before the entries, and after them.
+    pub fn into_frame(self) -> (Vec<u8>, Vec<u8>) {
+        (self.head, self.tail)
     }
+}
+
+fn pieces(head: &[u8], entries: &EntryList, tail: &[u8]) -> impl Iterator<Item = Bytes> {
+    let (head, tail) = (Bytes::copy_from_slice(head), Bytes::copy_from_slice(tail));
+    std::iter::once(head).chain(entries.pieces()).chain(std::iter::once(tail))
 }
 
 /// What stands in a CRL.
@@ -131,9 +180,17 @@ pub struct CrlFacts {
     pub next_update: DateTime<Utc>,
     /// In the order of the CRL; an entry without a reason is `unspecified`.
     pub entries: Vec<RevokedEntry>,
+    /// On a delta: what has left the list since its base.
+    pub removed: Vec<SerialNumber>,
+    /// On a delta: the number of its base.
+    pub base: Option<u64>,
+    /// The address in the issuingDistributionPoint.
+    pub distribution_point: Option<String>,
+    /// The address of the delta.
+    pub freshest: Option<String>,
 }
 
-/// Reads a complete CRL. The signature is not verified: [`super::signature::verify_document`] does that.
+/// Reads a CRL. The signature is not verified: [`super::signature::verify_document`] does that.
 pub fn read(der: &[u8]) -> Result<CrlFacts, X509Error> {
     let signed = Signed::read(der)?;
     let mut fields = signed.content.contents();
@@ -146,25 +203,33 @@ pub fn read(der: &[u8]) -> Result<CrlFacts, X509Error> {
     let issuer = fields.expect(SEQUENCE, "issuer")?.whole.to_vec();
     let this_update = time::read(&fields.read()?, "thisUpdate")?;
     let next_update = time::read(&fields.read()?, "nextUpdate")?;
-    let entries = match fields.optional(SEQUENCE)? {
+    let (entries, removed) = match fields.optional(SEQUENCE)? {
         Some(list) => entries::read(list.contents())?,
-        None => Vec::new(),
+        None => (Vec::new(), Vec::new()),
     };
     let extensions = fields.expect(EXPLICIT_0, "crlExtensions")?;
     fields.finish("crlExtensions")?;
     let extensions = extension::read_all(&der::single(extensions.value, SEQUENCE, "crlExtensions")?)?;
     let number = find(&extensions, oid::CRL_NUMBER).ok_or(DerError::Missing { what: "cRLNumber" })?;
-    let number = der::single(number.value, INTEGER, "cRLNumber")?.small_unsigned("cRLNumber")?;
-    let aki = parsed::authority_key_identifier(&extensions)?.map(<[u8]>::to_vec);
-    Ok(CrlFacts { issuer, aki, number, this_update, next_update, entries })
+    Ok(CrlFacts {
+        issuer,
+        aki: parsed::authority_key_identifier(&extensions)?.map(<[u8]>::to_vec),
+        number: extensions::number(number, "cRLNumber")?,
+        this_update,
+        next_update,
+        entries,
+        removed,
+        base: extensions::base(&extensions)?,
+        distribution_point: extensions::distribution_point(&extensions)?,
+        freshest: extensions::freshest(&extensions)?,
+    })
 }
 
-/// The encoder writes a CRL without entries; issuer and entries are put in as DER. revokedCertificates is absent when
-/// it would be empty (5.1.2.6).
-fn splice(encoded: &[u8], issuer: &[u8], revoked: &[u8]) -> Result<Vec<u8>, X509Error> {
+/// The encoder writes a CRL without entries: its fields up to them with the issuer put in, and its extensions with more of
+/// them put after.
+fn splice(encoded: &[u8], issuer: &[u8], more: &[u8]) -> Result<(Vec<u8>, Vec<u8>), X509Error> {
     const TIME: &[u8] = &[UTC_TIME, GENERALIZED_TIME];
-    let list_header = if revoked.is_empty() { Vec::new() } else { write::header(SEQUENCE, revoked.len()) };
-    capture::splice(
+    let spliced = capture::splice(
         encoded,
         &[
             Field::Kept("version", &[INTEGER]),
@@ -172,115 +237,22 @@ fn splice(encoded: &[u8], issuer: &[u8], revoked: &[u8]) -> Result<Vec<u8>, X509
             Field::Replaced("issuer", issuer),
             Field::Kept("thisUpdate", TIME),
             Field::Kept("nextUpdate", TIME),
-            Field::Inserted(&list_header),
-            Field::Inserted(revoked),
             Field::Kept("crlExtensions", &[EXPLICIT_0]),
         ],
-    )
+    )?;
+    let fields = der::single(&spliced, SEQUENCE, "tbsCertList")?.value;
+    let mut reader = der::Reader::new(fields);
+    let mut before = Vec::with_capacity(fields.len());
+    loop {
+        let field = reader.read()?;
+        if field.tag == EXPLICIT_0 {
+            let list = der::single(field.value, SEQUENCE, "crlExtensions")?;
+            return Ok((before, write::element(EXPLICIT_0, &write::sequence(&[list.value, more]))));
+        }
+        before.extend_from_slice(field.whole);
+    }
 }
 
 fn find<'e, 'a>(extensions: &'e [Extension<'a>], oid: &str) -> Option<&'e Extension<'a>> {
     extensions.iter().find(|extension| extension.oid == oid)
-}
-
-#[cfg(test)]
-mod tests {
-    use chrono::TimeDelta;
-    use proptest::prelude::*;
-    use x509_parser::prelude::{FromDer, TbsCertList};
-
-    use super::super::testing;
-    use super::*;
-
-    const REASONS: [RevocationReason; 9] = [
-        RevocationReason::Unspecified,
-        RevocationReason::KeyCompromise,
-        RevocationReason::CaCompromise,
-        RevocationReason::AffiliationChanged,
-        RevocationReason::Superseded,
-        RevocationReason::CessationOfOperation,
-        RevocationReason::CertificateHold,
-        RevocationReason::PrivilegeWithdrawn,
-        RevocationReason::AaCompromise,
-    ];
-
-    fn plan(entries: Vec<RevokedEntry>) -> CrlPlan {
-        let issuer = testing::issuer();
-        CrlPlan {
-            issuer_subject: issuer.subject,
-            issuer_ski: issuer.ski,
-            key_type: AuthorityKeyType::P256,
-            number: 300,
-            this_update: testing::noon() + TimeDelta::milliseconds(250),
-            next_update: testing::noon() + TimeDelta::days(7),
-            entries,
-        }
-    }
-
-    fn entries() -> Vec<RevokedEntry> {
-        let entry = |(index, reason): (u8, RevocationReason)| RevokedEntry {
-            serial: SerialNumber::from_be_bytes(&[0x80 + index; 19]).unwrap(),
-            revoked_on: testing::noon() - TimeDelta::seconds(index.into()),
-            reason,
-            invalidity_date: (index % 2 == 1).then(|| testing::noon() - TimeDelta::days(30)),
-        };
-        (0..).zip(REASONS).map(entry).collect()
-    }
-
-    #[test]
-    fn a_crl_reads_back_as_planned() {
-        for entries in [Vec::new(), entries()] {
-            let plan = plan(entries.clone());
-            let crl = build(plan.clone()).unwrap().seal(b"signature").unwrap();
-            let facts = read(crl.der()).unwrap();
-            assert_eq!(facts.issuer, plan.issuer_subject);
-            assert_eq!(facts.aki, Some(plan.issuer_ski));
-            assert_eq!((facts.number, facts.this_update, facts.next_update), (300, testing::noon(), plan.next_update));
-            assert_eq!((crl.number(), crl.this_update()), (300, testing::noon()));
-            assert_eq!(facts.entries, entries);
-        }
-    }
-
-    #[test]
-    fn another_reader_agrees() {
-        let tbs = build(plan(entries())).unwrap();
-        let (rest, parsed) = TbsCertList::from_der(tbs.der()).unwrap();
-        assert!(rest.is_empty());
-        assert_eq!(parsed.issuer.as_raw(), testing::issuer().subject);
-        let codes: Vec<u8> =
-            parsed.revoked_certificates.iter().map(|entry| entry.reason_code().map_or(0, |(_, c)| c.0)).collect();
-        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 9, 10]);
-        assert_eq!(parsed.revoked_certificates[0].extensions().len(), 0, "unspecified is left out");
-    }
-
-    #[test]
-    fn a_crl_needs_a_number_and_a_future() {
-        assert!(build(CrlPlan { number: 0, ..plan(Vec::new()) }).is_err());
-        assert!(build(CrlPlan { next_update: testing::noon() - TimeDelta::days(1), ..plan(Vec::new()) }).is_err());
-        let largest = build(CrlPlan { number: u64::MAX, ..plan(Vec::new()) }).unwrap().seal(b"").unwrap();
-        assert_eq!(read(largest.der()).unwrap().number, u64::MAX);
-    }
-
-    proptest! {
-        #[test]
-        fn no_mutation_brings_the_reader_down(
-            changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
-        ) {
-            let mut crl = build(plan(entries())).unwrap().seal(b"signature").unwrap().into_der();
-            for (place, octet) in &changes {
-                let place = place.index(crl.len());
-                crl[place] = *octet;
-            }
-            let _ = read(&crl);
-        }
-    }
-
-    #[test]
-    fn what_is_no_crl_is_malformed() {
-        let crl = build(plan(entries())).unwrap().seal(b"signature").unwrap().into_der();
-        for length in 0..crl.len() {
-            assert!(read(&crl[..length]).is_err());
-        }
-        assert!(read(&[crl.as_slice(), &[0]].concat()).is_err());
-    }
 }

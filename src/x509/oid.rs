@@ -27,6 +27,8 @@ pub const BASIC_CONSTRAINTS: &str = "2.5.29.19";
 pub const CRL_NUMBER: &str = "2.5.29.20";
 pub const REASON_CODE: &str = "2.5.29.21";
 pub const INVALIDITY_DATE: &str = "2.5.29.24";
+pub const DELTA_CRL_INDICATOR: &str = "2.5.29.27";
+pub const ISSUING_DISTRIBUTION_POINT: &str = "2.5.29.28";
 pub const CRL_DISTRIBUTION_POINTS: &str = "2.5.29.31";
 pub const AUTHORITY_KEY_IDENTIFIER: &str = "2.5.29.35";
 pub const EXTENDED_KEY_USAGE: &str = "2.5.29.37";
@@ -52,8 +54,8 @@ const NAMES: &[(&str, &str)] = &[
     (CRL_NUMBER, "cRLNumber"),
     (REASON_CODE, "reasonCode"),
     (INVALIDITY_DATE, "invalidityDate"),
-    ("2.5.29.27", "deltaCRLIndicator"),
-    ("2.5.29.28", "issuingDistributionPoint"),
+    (DELTA_CRL_INDICATOR, "deltaCRLIndicator"),
+    (ISSUING_DISTRIBUTION_POINT, "issuingDistributionPoint"),
     ("2.5.29.30", "nameConstraints"),
     (CRL_DISTRIBUTION_POINTS, "cRLDistributionPoints"),
     ("2.5.29.32", "certificatePolicies"),

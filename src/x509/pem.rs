@@ -1,9 +1,12 @@
 //! PEM (RFC 7468): written strictly, and read in every form in which callers of the API send requests.
 
 pub mod bundle;
+mod pieces;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+
+pub use pieces::{encode_pieces, encoded_length};
 
 /// More than any request within our other bounds needs (1000 names of ordinary length).
 pub const MAX_REQUEST_LENGTH: usize = 64 * 1024;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use countersign::clock::Clock;
 use countersign::config::MasterKeySource;
+use countersign::domain::authority::CrlScope;
 use countersign::domain::certificate::Certificate;
 use countersign::domain::egress::EgressPolicy;
 use countersign::domain::id::{AuthorityId, CertificateId, ZoneId};
@@ -104,7 +105,7 @@ impl Installation {
     }
 
     pub async fn crl(&self, authority: AuthorityId) -> CrlFacts {
-        let crl = self.service.public_crl(Some(authority)).await.unwrap();
+        let crl = self.service.public_crl(Some(authority), CrlScope::Complete).await.unwrap();
         countersign::x509::crl::read(&crl.der()).unwrap()
     }
 

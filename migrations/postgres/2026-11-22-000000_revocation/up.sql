@@ -65,11 +65,10 @@ CREATE TABLE crls (
     head BYTEA NOT NULL,
     tail BYTEA NOT NULL,
     entries_length BIGINT NOT NULL,
-    entries_sha256 BYTEA NOT NULL,
     PRIMARY KEY (authority_id, scope)
 );
-INSERT INTO crls (authority_id, scope, number, this_update, next_update, is_whole, head, tail, entries_length, entries_sha256)
-    SELECT authority_id, -1, number, this_update, next_update, TRUE, der, '', 0, '' FROM crls_before AS last
+INSERT INTO crls (authority_id, scope, number, this_update, next_update, is_whole, head, tail, entries_length)
+    SELECT authority_id, -1, number, this_update, next_update, TRUE, der, '', 0 FROM crls_before AS last
     WHERE number = (SELECT MAX(number) FROM crls_before AS other WHERE other.authority_id = last.authority_id);
 DROP TABLE crls_before;
 

@@ -1,19 +1,23 @@
 //! A zone's certificate authorities, and the bundle that relying parties trust.
 
-use actix_web::{HttpRequest, HttpResponse, get, web};
+use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::domain::authority::Shards;
 use crate::domain::id::AuthorityId;
+use crate::domain::key::AuthorityKeyType;
 use crate::domain::text::timestamp;
 use crate::service::Service;
-use crate::service::access::ReadAuthorities;
-use crate::service::authorities::ShownAuthority;
+use crate::service::access::{CreateAuthority, ReadAuthorities};
+use crate::service::authorities::{AuthorityOptions, ShownAuthority};
 use crate::x509::{self, pem};
 
 use crate::http::authentication::InZone;
+use crate::http::body::{self, Fields, integer};
 use crate::http::envelope::{self, Refusals, Success, SuccessPage};
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, recorded};
 use crate::http::parameters::{PageRequest, Parameters};
 
 #[derive(Serialize, ToSchema)]
@@ -38,6 +42,8 @@ pub struct CertificateAuthority {
     certificate: String,
     issued_on: String,
     expires_on: String,
+    /// In how many shards its CRL is published beside the complete one; 0 for none.
+    crl_shards: i32,
     /// Its last CRL.
     #[schema(value_type = Option<WireCrl>)]
     crl: Option<WireCrl>,
@@ -49,6 +55,33 @@ pub struct WireCrl {
     this_update: String,
     next_update: String,
     url: String,
+}
+
+/// What an issuing authority shall be like; what is left out is as configured.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description of what is read field by field")]
+pub struct CreateAuthorityBody {
+    /// p256, p384, rsa2048, rsa3072, rsa4096 or ed25519.
+    #[schema(example = "p256", nullable = false, required = false)]
+    key_type: Option<String>,
+    /// Publish its CRL also in so many shards, whose addresses stand in the certificates: for zones that may come to revoke
+    /// more than some ten thousand. Fixed for the authority's life.
+    #[schema(minimum = 2, maximum = 1024, nullable = false, required = false)]
+    crl_shards: Option<i32>,
+}
+
+/// Reads the fields of [`CreateAuthorityBody`].
+pub fn authority_options(fields: &mut Fields) -> AuthorityOptions {
+    let kinds = AuthorityKeyType::ALL.map(AuthorityKeyType::as_str).join(", ");
+    let key_type = |value: &Value| value.as_str().and_then(AuthorityKeyType::parse);
+    let shards = |value: &Value| {
+        let count = integer(value).and_then(|count| i32::try_from(count).ok())?;
+        (2..=Shards::MOST).contains(&count).then_some(count)
+    };
+    AuthorityOptions {
+        key_type: fields.optional("key_type", &format!("one of {kinds}"), key_type),
+        crl_shards: fields.optional("crl_shards", &format!("a whole number from 2 to {}", Shards::MOST), shards),
+    }
 }
 
 fn wire(service: &Service, shown: ShownAuthority) -> Result<CertificateAuthority, ApiError> {
@@ -66,6 +99,7 @@ fn wire(service: &Service, shown: ShownAuthority) -> Result<CertificateAuthority
         certificate: pem::encode("CERTIFICATE", &authority.certificate),
         issued_on: timestamp(authority.not_before),
         expires_on: timestamp(authority.not_after),
+        crl_shards: authority.shards.as_ref().map_or(0, |shards| shards.count),
         crl: shown.publication.map(|publication| WireCrl {
             number: publication.number,
             this_update: timestamp(publication.this_update),
@@ -100,6 +134,31 @@ pub async fn list(
     let (authorities, info) = page.of_list(service.authorities(&permit.0).await?);
     let authorities: Result<Vec<_>, _> = authorities.into_iter().map(|shown| wire(&service, shown)).collect();
     Ok(envelope::page(authorities?, info))
+}
+
+/// Make another issuing authority for the zone, which signs from now on. The one before is retired: it signs CRLs and OCSP
+/// answers for its certificates, and stays in the bundle as long as they live.
+#[utoipa::path(
+    tag = "Certificate authorities",
+    operation_id = "certificate-authorities-create",
+    params(("zone_id" = String, Path, max_length = 32)),
+    request_body(content = Option<CreateAuthorityBody>, content_type = "application/json"),
+    responses(
+        (status = 200, description = "the authority", body = Success<CertificateAuthority>),
+        Refusals,
+    ),
+    security(("api_token" = []), ("api_email" = [], "api_key" = [])),
+    extensions(("x-permission" = json!("authorities:write")))
+)]
+#[post("/client/v4/zones/{zone_id}/certificate_authorities")]
+pub async fn create(
+    permit: InZone<CreateAuthority>,
+    payload: web::Payload,
+    service: web::Data<Service>,
+) -> Result<HttpResponse, ApiError> {
+    let options = recorded(&service, &permit.0, options(payload).await).await?;
+    let shown = service.create_authority(&permit.0, options).await?;
+    Ok(envelope::success(wire(&service, shown)?))
 }
 
 /// Show one of the zone's authorities.
@@ -159,6 +218,12 @@ pub async fn bundle(
         Format::Der => HttpResponse::Ok().content_type("application/octet-stream").body(bundle.der()),
         Format::Pkcs7 => HttpResponse::Ok().content_type("application/x-pkcs7-certificates").body(bundle.pkcs7()),
     })
+}
+
+async fn options(payload: web::Payload) -> Result<AuthorityOptions, ApiError> {
+    let mut fields = Fields::parse_optional(&body::read(payload).await?)?;
+    let options = authority_options(&mut fields);
+    fields.finish().map(|()| options)
 }
 
 enum Format {

@@ -6,13 +6,14 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::domain::id::AccountId;
-use crate::domain::key::AuthorityKeyType;
 use crate::domain::text::timestamp;
 use crate::domain::zone::Zone;
 use crate::service::Service;
 use crate::service::access::{CreateZone, ReadZones};
+use crate::service::authorities::AuthorityOptions;
 use crate::service::zones::NewZone;
 
+use super::authorities::{CreateAuthorityBody, authority_options};
 use crate::http::authentication::{Authenticated, InZone};
 use crate::http::body::{self, Fields, string};
 use crate::http::envelope::{self, Refusals, Success, SuccessPage};
@@ -52,21 +53,13 @@ pub struct CreateZoneBody {
     #[schema(nullable = false, required = false)]
     account: Option<AccountReference>,
     #[schema(nullable = false, required = false)]
-    authority: Option<AuthorityOptions>,
+    authority: Option<CreateAuthorityBody>,
 }
 
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "a description of what is read field by field")]
 pub struct AccountReference {
     id: String,
-}
-
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "a description of what is read field by field")]
-pub struct AuthorityOptions {
-    /// p256, p384, rsa2048, rsa3072, rsa4096 or ed25519.
-    #[schema(example = "p256")]
-    key_type: String,
 }
 
 impl From<Zone> for WireZone {
@@ -171,10 +164,11 @@ async fn new_zone(payload: web::Payload) -> Result<(Option<AccountId>, NewZone),
     let account = fields.optional("account", "an object with the id of an account", |value| {
         value.get("id").and_then(Value::as_str).and_then(AccountId::parse)
     });
-    let kinds = AuthorityKeyType::ALL.map(AuthorityKeyType::as_str).join(", ");
-    let key_type = fields.optional("authority", &format!("an object with a key_type of {kinds}"), |value| {
-        value.get("key_type").and_then(Value::as_str).and_then(AuthorityKeyType::parse)
-    });
+    let mut authority = AuthorityOptions::default();
+    if let Some(mut inner) = fields.object("authority") {
+        authority = authority_options(&mut inner);
+        fields.adopt("authority", inner);
+    }
     fields.finish()?;
-    Ok((account, NewZone { name: name.unwrap_or_default(), key_type }))
+    Ok((account, NewZone { name: name.unwrap_or_default(), authority }))
 }

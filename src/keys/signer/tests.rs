@@ -5,7 +5,7 @@ use crate::domain::plan::{ExtendedKeyUsage, Issuer, KeyUsage, Plan, RevocationPo
 use crate::domain::reason::RevocationReason;
 use crate::domain::serial::SerialNumber;
 use crate::keys::client_key::{ClientKey, ClientKeyKind};
-use crate::x509::crl::{self, CrlPlan, RevokedEntry};
+use crate::x509::crl::{self, CrlKind, CrlPlan, EntryList, EntryListBuilder, RevokedEntry};
 use crate::x509::signature::verify_document;
 use crate::x509::{certificate, csr, lint, name, tbs};
 
@@ -89,16 +89,24 @@ fn every_kind_of_key_signs_certificates_and_crls_that_verify() {
             number: 1,
             this_update: noon(),
             next_update: noon() + TimeDelta::days(7),
-            entries: Vec::new(),
+            kind: CrlKind::Complete { freshest: None },
         };
-        let crl = runtime.block_on(signer.sign_crl(crl::build(plan).unwrap())).unwrap();
-        verify_document(crl.der(), &signer.public_key().spki).unwrap();
+        let crl = runtime.block_on(signer.sign_crl(crl::build(plan, EntryList::default()).unwrap())).unwrap();
+        verify_document(&crl.der(), &signer.public_key().spki).unwrap();
     }
 }
 
 #[test]
 fn a_long_crl_is_signed_like_a_short_one() {
-    let (signer, _) = Signer::generate(AuthorityKeyType::P256).unwrap();
+    for key_type in
+        [AuthorityKeyType::P256, AuthorityKeyType::P384, AuthorityKeyType::Rsa2048, AuthorityKeyType::Ed25519]
+    {
+        sign_a_long_crl(key_type);
+    }
+}
+
+fn sign_a_long_crl(key_type: AuthorityKeyType) {
+    let (signer, _) = Signer::generate(key_type).unwrap();
     let root = root_plan(&signer);
     let entry = |number: u32| RevokedEntry {
         serial: SerialNumber::from_be_bytes(&(number + 1).to_be_bytes()).unwrap(),
@@ -109,16 +117,18 @@ fn a_long_crl_is_signed_like_a_short_one() {
     let plan = CrlPlan {
         issuer_subject: root.issuer.subject,
         issuer_ski: root.issuer.ski,
-        key_type: AuthorityKeyType::P256,
+        key_type,
         number: 2,
         this_update: noon(),
         next_update: noon() + TimeDelta::days(7),
-        entries: (0..40_000).map(entry).collect(),
+        kind: CrlKind::Complete { freshest: None },
     };
-    let crl = runtime().block_on(signer.sign_crl(crl::build(plan).unwrap())).unwrap();
+    let mut entries = EntryListBuilder::default();
+    (0..40_000).for_each(|number| entries.push(&entry(number)).unwrap());
+    let crl = runtime().block_on(signer.sign_crl(crl::build(plan, entries.finish()).unwrap())).unwrap();
     assert!(crl.der().len() > LONG_MESSAGE);
-    verify_document(crl.der(), &signer.public_key().spki).unwrap();
-    assert_eq!(crl::read(crl.der()).unwrap().entries.len(), 40_000);
+    verify_document(&crl.der(), &signer.public_key().spki).unwrap();
+    assert_eq!(crl::read(&crl.der()).unwrap().entries.len(), 40_000);
 }
 
 #[test]

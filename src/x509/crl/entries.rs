@@ -6,6 +6,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::domain::reason::RevocationReason;
+use crate::domain::revocation::RevokedEntry;
 use crate::domain::serial::SerialNumber;
 
 use super::super::der::{
@@ -14,48 +15,84 @@ use super::super::der::{
 use super::super::error::X509Error;
 use super::super::extension::{self, Extension};
 use super::super::{oid, time};
-use super::{RevokedEntry, find};
+use super::find;
 
 /// OIDs of the two entry extensions, encoded: 2.5.29.21 and 2.5.29.24.
 const REASON_CODE: &[u8] = &[0x06, 0x03, 0x55, 0x1d, 0x15];
 const INVALIDITY_DATE: &[u8] = &[0x06, 0x03, 0x55, 0x1d, 0x18];
 
-/// What an entry with a reason takes.
-const ORDINARY_LENGTH: usize = 53;
+/// removeFromCRL (5.3.1): no reason to revoke, and only on delta CRLs.
+const REMOVED: i16 = 8;
 
-/// The entries one after the other: the contents of revokedCertificates. The reason `unspecified` is left out (5.3.1).
-pub fn write(entries: Vec<RevokedEntry>) -> Result<Vec<u8>, X509Error> {
-    let mut list = Vec::with_capacity(entries.len() * ORDINARY_LENGTH);
-    let (mut body, mut extensions) = (Vec::with_capacity(128), Vec::with_capacity(64));
-    // Revocations come in batches, so one time often stands in many entries.
-    let mut last_time: Option<(i64, Vec<u8>)> = None;
-    for entry in entries {
-        body.clear();
-        push_serial(&mut body, &entry.serial);
-        let second = entry.revoked_on.timestamp();
-        let encoded = match last_time.take() {
-            Some((known, encoded)) if known == second => encoded,
-            _ => time::write(entry.revoked_on)?,
-        };
-        body.extend_from_slice(&encoded);
-        last_time = Some((second, encoded));
-        extensions.clear();
-        push_extensions(&mut extensions, &entry)?;
-        if !extensions.is_empty() {
-            write::push(&mut body, SEQUENCE, &[&extensions]);
-        }
-        write::push(&mut list, SEQUENCE, &[&body]);
-    }
-    Ok(list)
+/// Writes entries one after the other: the contents of revokedCertificates. The reason `unspecified` is left out (5.3.1).
+#[derive(Default)]
+pub struct Writer {
+    body: Vec<u8>,
+    extensions: Vec<u8>,
+    /// Revocations come in batches, so one time often stands in many entries.
+    last_time: Option<(i64, Vec<u8>)>,
 }
 
-/// Reads the contents of revokedCertificates. An entry without a reason is `unspecified`.
-pub fn read(mut reader: Reader<'_>) -> Result<Vec<RevokedEntry>, DerError> {
-    let mut entries = Vec::new();
-    while !reader.is_empty() {
-        entries.push(read_entry(&reader.expect(SEQUENCE, "a revoked certificate")?)?);
+impl Writer {
+    /// Puts an entry after what is there.
+    pub fn push(&mut self, list: &mut Vec<u8>, entry: &RevokedEntry) -> Result<(), X509Error> {
+        let code = (entry.reason != RevocationReason::Unspecified).then(|| entry.reason.code());
+        self.push_fields(list, &entry.serial, entry.revoked_on, code, entry.invalidity_date)
     }
-    Ok(entries)
+
+    /// Puts word of an entry that has left the list after what is there.
+    pub fn push_removed(
+        &mut self,
+        list: &mut Vec<u8>,
+        serial: &SerialNumber,
+        date: DateTime<Utc>,
+    ) -> Result<(), X509Error> {
+        self.push_fields(list, serial, date, Some(REMOVED), None)
+    }
+
+    fn push_fields(
+        &mut self,
+        list: &mut Vec<u8>,
+        serial: &SerialNumber,
+        date: DateTime<Utc>,
+        code: Option<i16>,
+        invalidity_date: Option<DateTime<Utc>>,
+    ) -> Result<(), X509Error> {
+        self.body.clear();
+        push_serial(&mut self.body, serial);
+        let second = date.timestamp();
+        let encoded = match self.last_time.take() {
+            Some((known, encoded)) if known == second => encoded,
+            _ => time::write(date)?,
+        };
+        self.body.extend_from_slice(&encoded);
+        self.last_time = Some((second, encoded));
+        self.extensions.clear();
+        push_extensions(&mut self.extensions, code, invalidity_date)?;
+        if !self.extensions.is_empty() {
+            write::push(&mut self.body, SEQUENCE, &[&self.extensions]);
+        }
+        write::push(list, SEQUENCE, &[&self.body]);
+        Ok(())
+    }
+}
+
+/// Reads the contents of revokedCertificates: the entries, and the serial numbers of those that left the list. An entry
+/// without a reason is `unspecified`.
+pub fn read(mut reader: Reader<'_>) -> Result<(Vec<RevokedEntry>, Vec<SerialNumber>), DerError> {
+    let (mut entries, mut removed) = (Vec::new(), Vec::new());
+    while !reader.is_empty() {
+        match read_entry(&reader.expect(SEQUENCE, "a revoked certificate")?)? {
+            Read::Revoked(entry) => entries.push(entry),
+            Read::Removed(serial) => removed.push(serial),
+        }
+    }
+    Ok((entries, removed))
+}
+
+enum Read {
+    Revoked(RevokedEntry),
+    Removed(SerialNumber),
 }
 
 fn push_serial(body: &mut Vec<u8>, serial: &SerialNumber) {
@@ -64,13 +101,17 @@ fn push_serial(body: &mut Vec<u8>, serial: &SerialNumber) {
     write::push(body, INTEGER, &[sign, octets]);
 }
 
-fn push_extensions(extensions: &mut Vec<u8>, entry: &RevokedEntry) -> Result<(), X509Error> {
-    if entry.reason != RevocationReason::Unspecified {
-        let [_, code] = entry.reason.code().to_be_bytes();
+fn push_extensions(
+    extensions: &mut Vec<u8>,
+    code: Option<i16>,
+    invalidity_date: Option<DateTime<Utc>>,
+) -> Result<(), X509Error> {
+    if let Some(code) = code {
+        let [_, code] = code.to_be_bytes();
         // All codes are below 128 (5.3.1), so one octet holds them.
         write::push(extensions, SEQUENCE, &[REASON_CODE, &[OCTET_STRING, 0x03, ENUMERATED, 0x01, code]]);
     }
-    if let Some(date) = entry.invalidity_date {
+    if let Some(date) = invalidity_date {
         // 5.3.2: GeneralizedTime, also before 2050.
         let date = time::write_generalized(date)?;
         write::push(extensions, SEQUENCE, &[INVALIDITY_DATE, &write::octet_string(&date)]);
@@ -78,7 +119,7 @@ fn push_extensions(extensions: &mut Vec<u8>, entry: &RevokedEntry) -> Result<(),
     Ok(())
 }
 
-fn read_entry(element: &Tlv<'_>) -> Result<RevokedEntry, DerError> {
+fn read_entry(element: &Tlv<'_>) -> Result<Read, DerError> {
     let mut fields = element.contents();
     let serial = fields.expect(INTEGER, "userCertificate")?.unsigned_integer("userCertificate")?;
     let serial = SerialNumber::from_be_bytes(serial).ok_or(DerError::Value { what: "userCertificate" })?;
@@ -88,16 +129,18 @@ fn read_entry(element: &Tlv<'_>) -> Result<RevokedEntry, DerError> {
         None => Vec::new(),
     };
     fields.finish("crlEntryExtensions")?;
-    let reason = find(&extensions, oid::REASON_CODE).map_or(Ok(RevocationReason::Unspecified), read_reason)?;
+    let reason = match find(&extensions, oid::REASON_CODE).map(read_reason).transpose()? {
+        None => RevocationReason::Unspecified,
+        Some(REMOVED) => return Ok(Read::Removed(serial)),
+        Some(code) => RevocationReason::from_code(code).ok_or(DerError::Value { what: "reasonCode" })?,
+    };
     let invalidity_date = find(&extensions, oid::INVALIDITY_DATE).map(read_date).transpose()?;
-    Ok(RevokedEntry { serial, revoked_on, reason, invalidity_date })
+    Ok(Read::Revoked(RevokedEntry { serial, revoked_on, reason, invalidity_date }))
 }
 
-fn read_reason(extension: &Extension<'_>) -> Result<RevocationReason, DerError> {
-    let malformed = DerError::Value { what: "reasonCode" };
+fn read_reason(extension: &Extension<'_>) -> Result<i16, DerError> {
     let code = der::single(extension.value, ENUMERATED, "reasonCode")?.small_unsigned("reasonCode")?;
-    let code = i16::try_from(code).map_err(|_| malformed.clone())?;
-    RevocationReason::from_code(code).ok_or(malformed)
+    i16::try_from(code).map_err(|_| DerError::Value { what: "reasonCode" })
 }
 
 fn read_date(extension: &Extension<'_>) -> Result<DateTime<Utc>, DerError> {
@@ -170,9 +213,10 @@ mod tests {
     proptest! {
         #[test]
         fn entries_are_written_as_the_encoder_would_and_read_back(entries in proptest::collection::vec(entry(), 1..8)) {
-            let written = write(entries.clone()).unwrap();
+            let (mut written, mut writer) = (Vec::new(), Writer::default());
+            entries.iter().for_each(|entry| writer.push(&mut written, entry).unwrap());
             prop_assert_eq!(&written, &by_encoder(&entries));
-            prop_assert_eq!(read(Reader::new(&written)).unwrap(), entries);
+            prop_assert_eq!(read(Reader::new(&written)).unwrap(), (entries, Vec::new()));
         }
     }
 

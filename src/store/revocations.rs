@@ -1,0 +1,237 @@
+//! What is revoked under each authority, and what each CRL number changed.
+//!
+//! The rows that are listed are exactly what the authority's last complete CRL lists. They change only in
+//! [`Store::publish`](super::Store::publish), together with the statuses that the CRL makes visible; each change is
+//! also written down under the CRL's number, so that whoever holds the list before need not read it anew.
+
+use chrono::{DateTime, Utc};
+use diesel::Connection as _;
+use diesel::prelude::*;
+
+use crate::domain::id::AuthorityId;
+use crate::domain::revocation::{Changes, RevokedEntry};
+use crate::domain::serial::SerialNumber;
+use crate::domain::transition::Transition;
+
+use super::Store;
+use super::connection::Connection;
+use super::convert::{damaged, millis, reason, serial, time};
+use super::error::StoreError;
+use super::schema::{crl_changes, publications, revocations};
+
+/// Revocations whose place on the list is not where their certificates' ends put it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Misplaced {
+    /// Listed, though they have been on a CRL past their end and may leave it (RFC 5280, 3.3).
+    pub ended: Vec<SerialNumber>,
+    /// Not listed, though their certificates live: the clock ran ahead when they left.
+    pub alive: Vec<RevokedEntry>,
+}
+
+impl Misplaced {
+    pub fn count(&self) -> usize {
+        self.ended.len() + self.alive.len()
+    }
+}
+
+type EntryColumns = (Vec<u8>, i16, i64, Option<i64>);
+
+impl Store {
+    /// Goes over all that the authority's last complete CRL lists, by shard and serial number, with `visit` handing on what
+    /// it gathers. Returns it with the number of that CRL.
+    pub async fn gather_revocations<T, F>(
+        &self,
+        authority: AuthorityId,
+        mut gathered: T,
+        mut visit: F,
+    ) -> Result<(i64, T), StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut T, i32, RevokedEntry) -> Result<(), StoreError> + Send + 'static,
+    {
+        self.read(move |connection| {
+            connection.transaction(|connection| {
+                let number = number(connection, authority)?;
+                let rows = revocations::table
+                    .filter(revocations::authority_id.eq(authority.as_bytes().as_slice()))
+                    .filter(revocations::is_listed.eq(true))
+                    .order((revocations::shard, revocations::serial))
+                    .select((
+                        revocations::shard,
+                        (revocations::serial, revocations::reason, revocations::revoked_at, revocations::invalidity_at),
+                    ))
+                    // Row by row: a million of them at once would take hundreds of megabytes.
+                    .load_iter::<(i32, EntryColumns), _>(connection)?;
+                for row in rows {
+                    let (shard, columns) = row?;
+                    visit(&mut gathered, shard, entry(columns)?)?;
+                }
+                Ok((number, gathered))
+            })
+        })
+        .await
+    }
+
+    /// The number of the authority's last CRL and all changes that came after the CRL numbered `after`; `None` where they
+    /// are no longer known.
+    pub async fn crl_changes(&self, authority: AuthorityId, after: i64) -> Result<(i64, Option<Changes>), StoreError> {
+        self.read(move |connection| {
+            connection.transaction(|connection| {
+                let (number, base): (i64, i64) = publications::table
+                    .find(authority.as_bytes().as_slice())
+                    .select((publications::number, publications::base_number))
+                    .first(connection)?;
+                if after < base {
+                    return Ok((number, None));
+                }
+                Ok((number, Some(changes_after(connection, authority, after)?)))
+            })
+        })
+        .await
+    }
+
+    /// Revocations that are to leave the list, or to come back to it, when certificates that ended before `ended_before`
+    /// are off it; at most so many of each.
+    pub async fn misplaced_revocations(
+        &self,
+        authority: AuthorityId,
+        ended_before: DateTime<Utc>,
+        limit: i64,
+    ) -> Result<Misplaced, StoreError> {
+        self.read(move |connection| {
+            let of_authority = revocations::authority_id.eq(authority.as_bytes().as_slice());
+            let ended: Vec<Vec<u8>> = revocations::table
+                .filter(of_authority)
+                .filter(revocations::is_listed.eq(true))
+                .filter(revocations::not_after.lt(millis(ended_before)))
+                .order(revocations::not_after)
+                .limit(limit)
+                .select(revocations::serial)
+                .load(connection)?;
+            let alive: Vec<EntryColumns> = revocations::table
+                .filter(of_authority)
+                .filter(revocations::is_listed.eq(false))
+                .filter(revocations::not_after.ge(millis(ended_before)))
+                .order(revocations::not_after)
+                .limit(limit)
+                .select((revocations::serial, revocations::reason, revocations::revoked_at, revocations::invalidity_at))
+                .load(connection)?;
+            Ok(Misplaced {
+                ended: ended.iter().map(|octets| serial(octets)).collect::<Result<_, _>>()?,
+                alive: alive.into_iter().map(entry).collect::<Result<_, _>>()?,
+            })
+        })
+        .await
+    }
+}
+
+/// Brings the list in line with what the CRL says of a transition's certificate, whether or not the transition still stands.
+pub(super) fn relist(
+    connection: &mut Connection,
+    transition: &Transition,
+    shard: i32,
+    entry: Option<&RevokedEntry>,
+) -> Result<(), StoreError> {
+    let key = (transition.authority.as_bytes().as_slice(), shard, transition.serial.as_bytes());
+    let Some(entry) = entry else {
+        diesel::delete(revocations::table.find(key)).execute(connection)?;
+        return Ok(());
+    };
+    let as_listed = (
+        revocations::reason.eq(entry.reason.code()),
+        revocations::revoked_at.eq(millis(entry.revoked_on)),
+        revocations::invalidity_at.eq(entry.invalidity_date.map(millis)),
+        revocations::is_listed.eq(true),
+    );
+    diesel::insert_into(revocations::table)
+        .values((
+            revocations::authority_id.eq(key.0),
+            revocations::shard.eq(key.1),
+            revocations::serial.eq(key.2),
+            revocations::certificate_id.eq(transition.certificate.as_bytes().as_slice()),
+            revocations::zone_id.eq(transition.zone.as_bytes().as_slice()),
+            revocations::not_after.eq(millis(transition.not_after)),
+            as_listed,
+        ))
+        .on_conflict((revocations::authority_id, revocations::shard, revocations::serial))
+        .do_update()
+        .set(as_listed)
+        .execute(connection)?;
+    Ok(())
+}
+
+/// Says of a revocation whether it is listed; it stays known either way.
+pub(super) fn place(
+    connection: &mut Connection,
+    authority: AuthorityId,
+    shard: i32,
+    serial: &SerialNumber,
+    is_listed: bool,
+) -> Result<(), StoreError> {
+    let key = (authority.as_bytes().as_slice(), shard, serial.as_bytes());
+    diesel::update(revocations::table.find(key)).set(revocations::is_listed.eq(is_listed)).execute(connection)?;
+    Ok(())
+}
+
+/// Writes down what a CRL number changed, and forgets what came up to the base of the deltas.
+pub(super) fn record_changes(
+    connection: &mut Connection,
+    authority: AuthorityId,
+    number: i64,
+    changes: &Changes,
+    base: i64,
+) -> Result<(), StoreError> {
+    for (serial, entry) in changes {
+        diesel::insert_into(crl_changes::table)
+            .values((
+                crl_changes::authority_id.eq(authority.as_bytes().as_slice()),
+                crl_changes::number.eq(number),
+                crl_changes::serial.eq(serial.as_bytes()),
+                crl_changes::reason.eq(entry.as_ref().map(|entry| entry.reason.code())),
+                crl_changes::revoked_at.eq(entry.as_ref().map(|entry| millis(entry.revoked_on))),
+                crl_changes::invalidity_at.eq(entry.as_ref().and_then(|entry| entry.invalidity_date).map(millis)),
+            ))
+            .execute(connection)?;
+    }
+    let forgotten = crl_changes::table
+        .filter(crl_changes::authority_id.eq(authority.as_bytes().as_slice()))
+        .filter(crl_changes::number.le(base));
+    diesel::delete(forgotten).execute(connection)?;
+    Ok(())
+}
+
+fn changes_after(connection: &mut Connection, authority: AuthorityId, after: i64) -> Result<Changes, StoreError> {
+    type Columns = (Vec<u8>, Option<i16>, Option<i64>, Option<i64>);
+    let rows: Vec<Columns> = crl_changes::table
+        .filter(crl_changes::authority_id.eq(authority.as_bytes().as_slice()))
+        .filter(crl_changes::number.gt(after))
+        .order(crl_changes::number)
+        .select((crl_changes::serial, crl_changes::reason, crl_changes::revoked_at, crl_changes::invalidity_at))
+        .load(connection)?;
+    let mut changes = Changes::new();
+    for (octets, reason, revoked_at, invalidity_at) in rows {
+        // The later one counts.
+        let change = match (reason, revoked_at) {
+            (Some(reason), Some(revoked_at)) => Some(entry((octets.clone(), reason, revoked_at, invalidity_at))?),
+            (None, None) => None,
+            _ => return Err(damaged("a change of a CRL")),
+        };
+        changes.insert(serial(&octets)?, change);
+    }
+    Ok(changes)
+}
+
+fn number(connection: &mut Connection, authority: AuthorityId) -> Result<i64, StoreError> {
+    let number =
+        publications::table.find(authority.as_bytes().as_slice()).select(publications::number).first(connection);
+    Ok(number?)
+}
+
+fn entry((octets, code, revoked_at, invalidity_at): EntryColumns) -> Result<RevokedEntry, StoreError> {
+    Ok(RevokedEntry {
+        serial: serial(&octets)?,
+        revoked_on: time(revoked_at)?,
+        reason: reason(code)?,
+        invalidity_date: invalidity_at.map(time).transpose()?,
+    })
+}
