@@ -5,6 +5,7 @@
 //! Idempotency-Key. What was waited for in vain is not asked again: a person has waited long enough by then.
 
 mod body;
+mod download;
 mod error;
 
 use std::path::{Path, PathBuf};
@@ -138,7 +139,7 @@ impl Client {
     }
 
     /// The same without the token: for what is public.
-    pub fn as_stranger(self) -> Self {
+    pub fn into_stranger(self) -> Self {
         Self { token: None, token_advice: String::new(), ..self }
     }
 

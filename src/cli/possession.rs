@@ -134,7 +134,7 @@ fn open(connection: &Connection, place: Option<Place>, context: &Context) -> Res
     if connection.url(context).is_none() {
         connection.url = place.map(|place| place.server);
     }
-    Ok(connection.open(context)?.as_stranger())
+    Ok(connection.open(context)?.into_stranger())
 }
 
 /// A message that asks for the revocation, signed over a fresh challenge.
@@ -154,10 +154,7 @@ async fn answer_challenge(
             escape(&given.url)
         )));
     }
-    let mut payload = json!({ "serial_number": serial });
-    if let Some(reason) = reason {
-        payload["reason"] = reason.as_str().into();
-    }
+    let payload = json!({ "serial_number": serial, "reason": reason.map(RevocationReason::as_str) });
     proof::answer(key, &given.challenge, &given.url, &payload).map_err(CliError::failure)
 }
 
