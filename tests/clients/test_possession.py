@@ -2,8 +2,11 @@
 
 import base64
 import json
+import pathlib
+import re
 import secrets
 import subprocess
+import sys
 
 import httpx
 import pytest
@@ -18,6 +21,7 @@ from judges import run
 
 KINDS = ["p256", "p384", "p521", "rsa2048", "ed25519"]
 UNPROVEN = 1420
+README = pathlib.Path(__file__).parents[2] / "README.md"
 
 
 class Holder:
@@ -250,3 +254,16 @@ def test_a_certificate_without_a_crl_still_names_its_authority(zone, tmp_path):
         capture_output=True, text=True, timeout=60, env={"PATH": "/usr/bin:/bin"})
     assert done.returncode == 0, done.stderr
     assert zone.get(made["id"])["status"] == "revoked"
+
+
+def test_the_example_of_the_readme_revokes(zone, tmp_path):
+    holder = Holder(zone)
+    (tmp_path / "device-1.pem").write_text(holder.made["certificate"])
+    (tmp_path / "device-1.key").write_bytes(csr.key_pem("p256"))
+    section = README.read_text().split("## Revocation by whoever holds the key\n")[1].split("\n## ")[0]
+    [example] = re.findall(r"```python\n(.*?)```", section, re.S)
+    done = subprocess.run([sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, timeout=60,
+                          env={"PATH": "/usr/bin:/bin", "no_proxy": "127.0.0.1"})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout in ("pending_revocation\n", "revoked\n")
+    assert zone.wait_for(holder.made["id"], "revoked")["revocation"]["reason"] == "superseded"
