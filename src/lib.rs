@@ -35,7 +35,8 @@
 //!   signs and records. Types make skipping impossible: `Plan → Tbs → LintedTbs → SignedCertificate`.
 //! * No act for a caller without a permit: it takes a `ZonePermit` or `AccountPermit`, which only `service::access` makes.
 //!   Lists of what a caller may see (zones, accounts) take the caller and are filtered by it; what is public (`/pki`) and
-//!   what only the operator's own machine can do (`authority export-key`) take neither.
+//!   what only the operator's own machine can do (`authority export-key`) take neither. A holder's permit is made of a
+//!   `Possession`, which only a verified signature with the certificate's own key yields.
 //! * No reply before the commit: a write returns after its transaction is durable (`store::writer`).
 //! * No `revoked` before the CRL that says so: statuses settle only in `store::crls`, in the CRL's own transaction.
 //! * No query about a zone's things without the zone's id in its WHERE; what goes by authority (CRLs, the worker) names

@@ -70,6 +70,12 @@ fn only_the_authoriser_makes_permits() {
 }
 
 #[test]
+fn possession_is_shown_by_a_signature_and_serves_one_purpose() {
+    assert_eq!(files_with("Possession {"), ["src/x509/jws.rs"]);
+    assert_eq!(files_with("permit_holder("), ["src/service/access.rs", "src/service/possession.rs"]);
+}
+
+#[test]
 fn statuses_settle_in_the_transaction_of_their_crl_and_nowhere_else() {
     assert_eq!(files_with("receipt_status.eq("), ["src/store/crls.rs"]);
     let writers = files_with("diesel::update(as_");

@@ -181,7 +181,8 @@ async fn create(arguments: Create, context: &Context) -> Result<(), CliError> {
     print(&answer.result, arguments.connection.json)
 }
 
-async fn issuing(client: &Client, zone: ZoneId) -> Result<AuthorityId, CliError> {
+/// The one that signs for a zone now.
+pub async fn issuing(client: &Client, zone: ZoneId) -> Result<AuthorityId, CliError> {
     let authorities = all(client, zone).await?;
     let issuing = authorities.iter().find(|authority| authority.is_active_issuer());
     issuing.and_then(|authority| AuthorityId::parse(&authority.id)).ok_or_else(|| {

@@ -5,6 +5,7 @@
 //! Idempotency-Key. What was waited for in vain is not asked again: a person has waited long enough by then.
 
 mod body;
+mod download;
 mod error;
 
 use std::path::{Path, PathBuf};
@@ -51,6 +52,8 @@ pub struct Call {
     query: Vec<(&'static str, String)>,
     body: Option<Body>,
     idempotency_key: Option<String>,
+    /// Whether it may be sent again when it may have arrived already, whatever its method.
+    is_harmless: bool,
     /// How long the answer may take, where that is longer than usual.
     patience: Option<Duration>,
 }
@@ -64,7 +67,15 @@ pub struct Reply {
 
 impl Call {
     fn new(method: Method, path: impl Into<String>) -> Self {
-        Self { method, path: path.into(), query: Vec::new(), body: None, idempotency_key: None, patience: None }
+        Self {
+            method,
+            path: path.into(),
+            query: Vec::new(),
+            body: None,
+            idempotency_key: None,
+            is_harmless: false,
+            patience: None,
+        }
     }
 
     pub fn get(path: impl Into<String>) -> Self {
@@ -97,6 +108,12 @@ impl Call {
         self
     }
 
+    /// Says that nothing happens twice when it is sent twice.
+    pub fn harmless_to_repeat(mut self) -> Self {
+        self.is_harmless = true;
+        self
+    }
+
     /// Waits for what the server itself waits for, on top of the usual time.
     pub fn while_it_waits(mut self, time: Duration) -> Self {
         self.patience = Some(TIMEOUT + time);
@@ -104,7 +121,7 @@ impl Call {
     }
 
     fn is_repeatable(&self) -> bool {
-        self.method != Method::POST || self.idempotency_key.is_some()
+        self.method != Method::POST || self.idempotency_key.is_some() || self.is_harmless
     }
 }
 
@@ -119,6 +136,11 @@ impl Client {
         let base = base.trim_end_matches('/').to_owned();
         let http = http_client(&base, ca_file.as_deref())?;
         Ok(Self { http, base, token, token_advice, ca_file, clock })
+    }
+
+    /// The same without the token: for what is public.
+    pub fn into_stranger(self) -> Self {
+        Self { token: None, token_advice: String::new(), ..self }
     }
 
     /// Fetches any other address as a stranger does: without the token.

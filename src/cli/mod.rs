@@ -25,6 +25,8 @@ mod objects;
 mod openapi;
 mod outgoing;
 mod output;
+mod possession;
+mod private_key;
 mod progress;
 mod reactivate;
 mod report;

@@ -158,7 +158,7 @@ fn announce(first: &FirstStart, config: &Config, address: SocketAddr) {
     let _ = output::line(text);
 }
 
-async fn wait_for_signal() -> io::Result<()> {
+pub async fn wait_for_signal() -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::select! {

@@ -4,7 +4,8 @@
 use chrono::{DateTime, Utc};
 
 use super::event::Event;
-use super::id::{AccountId, AuditEventId, TokenId, ZoneId};
+use super::id::{AccountId, AuditEventId, CertificateId, TokenId, ZoneId};
+use super::serial::SerialNumber;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEvent {
@@ -36,6 +37,11 @@ pub enum ActorKind {
     Token {
         id: TokenId,
         name: String,
+    },
+    /// Whoever showed that they hold the private key of a certificate.
+    Holder {
+        certificate: CertificateId,
+        serial: SerialNumber,
     },
     /// The service itself: first start, worker.
     System,

@@ -14,6 +14,7 @@ pub mod expectation;
 pub mod host_pattern;
 pub mod id;
 pub mod identity;
+pub mod json;
 pub mod key;
 pub mod name;
 pub mod ocsp;

@@ -116,7 +116,7 @@ pub fn service(request: &HttpRequest) -> Result<&web::Data<Service>, ApiError> {
 
 /// The caller's address. Behind a proxy it is the last element of the last `X-Forwarded-For`: the one that our own proxy
 /// added. Those before it, and the header `Forwarded`, are whatever the caller sent.
-fn source(request: &HttpRequest) -> String {
+pub fn source(request: &HttpRequest) -> String {
     let behind_proxy = request.app_data::<BehindProxy>().is_some_and(|proxy| proxy.0);
     let forwarded = behind_proxy.then(|| request.headers().get_all("x-forwarded-for").last()).flatten();
     let forwarded =

@@ -70,10 +70,10 @@ pub enum Refusals {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Fault {
     /// Codes: 1000 invalid token; 1001 token needed as Bearer; 1100 try again later; 1101 fault of ours; 1400 bad
-    /// request; 1406 signer failed; 1415 no such certificate; 1416 no such thing; 1471 this identity is
-    /// there already; 1472 no such identity; 1473 others rely on it; 6003 malformed credentials (6103
-    /// X-Auth-Key, 6111 Authorization); 7000, 7003 no such route; 7001 wrong method; 9106 no credentials; 10000 not
-    /// allowed; 10001 unusable credentials.
+    /// request; 1406 signer failed; 1415 no such certificate; 1416 no such thing; 1420 possession of a key not shown;
+    /// 1471 this identity is there already; 1472 no such identity; 1473 others rely on it; 6003 malformed credentials
+    /// (6103 X-Auth-Key, 6111 Authorization); 7000, 7003 no such route; 7001 wrong method; 9106 no credentials; 10000
+    /// not allowed; 10001 unusable credentials.
     #[schema(minimum = 1000, maximum = 65535)]
     pub code: u16,
     pub message: String,

@@ -81,6 +81,13 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, 10000, "Authentication error")
     }
 
+    /// One answer for every way in which a proof can fail.
+    pub fn unproven() -> Self {
+        let message = "possession of the certificate's key was not shown: ask for a challenge for a serial number of this \
+                       authority, and answer it within its time, signed with the private key of that certificate";
+        Self::new(StatusCode::FORBIDDEN, 1420, message)
+    }
+
     pub fn no_route(path: &str) -> Self {
         let message = format!("Could not route to {path}, perhaps your object identifier is invalid?");
         let faults = vec![fault(7003, message), fault(7000, "No route for that URI".into())];
@@ -112,6 +119,7 @@ impl From<ServiceError> for ApiError {
         match error {
             ServiceError::Invalid(violations) => Self::invalid(violations),
             ServiceError::Forbidden => Self::not_allowed(),
+            ServiceError::Unproven => Self::unproven(),
             ServiceError::NotFound(Noun::Certificate) => {
                 Self::new(StatusCode::NOT_FOUND, 1415, "Invalid Certificate ID in request")
             }

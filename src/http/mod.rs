@@ -16,6 +16,7 @@ pub mod openapi;
 mod operations;
 mod parameters;
 mod pki;
+mod possession;
 mod routes;
 mod tls;
 

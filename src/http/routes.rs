@@ -7,7 +7,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::bare::BareError;
 use super::error::ApiError;
-use super::{api, crls, ocsp, operations, pki};
+use super::{api, crls, ocsp, operations, pki, possession};
 
 pub fn configure(config: &mut web::ServiceConfig) {
     register(&mut ServiceConfig::new(config));
@@ -72,6 +72,8 @@ pub fn register(config: &mut ServiceConfig<'_>) {
         .service(crls::chain)
         .service(ocsp::ask)
         .service(ocsp::ask_in_address)
+        .service(possession::challenge)
+        .service(possession::revoke)
         .service(operations::health)
         .service(operations::readiness)
         .service(operations::metrics);

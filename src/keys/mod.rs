@@ -5,10 +5,12 @@
 //!
 //! Deliberately not here: SQL, HTTP, files.
 
+pub mod challenge;
 pub mod client_key;
 pub mod error;
 pub mod pkcs8;
 pub mod private_key;
+pub mod proof;
 pub mod sealing;
 pub mod signer;
 pub mod upload;

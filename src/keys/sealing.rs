@@ -81,6 +81,11 @@ impl MasterKey {
         Ok(in_out)
     }
 
+    /// For deriving keys from it, each for a purpose of its own.
+    pub(super) fn secret(&self) -> &[u8] {
+        &self.0
+    }
+
     fn cipher(&self) -> Result<LessSafeKey, KeyError> {
         let key = UnboundKey::new(&AES_256_GCM, &self.0).map_err(|_| KeyError::Library("load the master key"))?;
         Ok(LessSafeKey::new(key))

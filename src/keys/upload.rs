@@ -86,6 +86,16 @@ pub fn read_for_key(upload: &Upload<'_>, spki: &[u8], now: DateTime<Utc>) -> Res
     }
 }
 
+/// Reads one private key and nothing else, in every form in which an identity's is read. A fault at [`PASSPHRASE`] says
+/// that one is needed, or that it is wrong.
+pub fn read_private_key(text: &str, passphrase: Option<&SecretString>) -> Result<PrivateKey, Vec<Violation>> {
+    let mut parts = Parts::read(&Upload { private_key: Some(text), passphrase, ..Upload::default() });
+    match parts.take_key() {
+        Some((key, _)) if parts.faults.is_empty() => Ok(key),
+        _ => Err(parts.faults),
+    }
+}
+
 /// Whether the upload itself brings a private key: a PKCS#12 file, a block that says so, or anything in the field.
 pub fn brings_a_key(upload: &Upload<'_>) -> bool {
     let has_key_block = |text: &str| text.contains("PRIVATE KEY-----");

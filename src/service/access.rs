@@ -11,20 +11,22 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use chrono::{DateTime, Utc};
 
 use crate::domain::audit::{Action, Actor, ActorKind, AuditEvent, AuditResult};
+use crate::domain::certificate::Certificate;
 use crate::domain::id::{AccountId, AuditEventId, TokenId, ZoneId};
 use crate::domain::permission::{Grants, Permission, Reach};
 use crate::domain::token::{Token, TokenStatus};
+use crate::x509::jws::Possession;
 
 use super::issuers::ZoneIssuer;
 use super::secrets::sha256;
 use super::{Service, ServiceError};
 
-/// Somebody whose token is valid.
+/// Somebody whose token is valid, or who needs none.
 #[derive(Clone, Debug)]
 pub struct Caller {
     token: Arc<Token>,
-    /// The service itself, at work for somebody who asked for it.
-    is_service: bool,
+    /// Who acts, where it is not the token's bearer.
+    actor: Option<ActorKind>,
     /// The address the request came from.
     source: String,
 }
@@ -146,11 +148,8 @@ impl Caller {
     }
 
     pub(super) fn actor(&self) -> Actor {
-        if self.is_service {
-            return Actor::system();
-        }
-        let kind = ActorKind::Token { id: self.token.id, name: self.token.name.clone() };
-        Actor { kind, source: self.source.clone() }
+        let bearer = || ActorKind::Token { id: self.token.id, name: self.token.name.clone() };
+        Actor { kind: self.actor.clone().unwrap_or_else(bearer), source: self.source.clone() }
     }
 }
 
@@ -191,7 +190,7 @@ impl Service {
         if token.is_none() {
             self.refused_callers.note(now, &source);
         }
-        Ok(token.map(|token| Caller { token, is_service: false, source }))
+        Ok(token.map(|token| Caller { token, actor: None, source }))
     }
 
     /// The token behind a value, whatever its state.
@@ -223,6 +222,30 @@ impl Service {
     /// The service's own right in a zone, for what somebody who had the right asked it to go on doing: renewing a managed
     /// identity, and revoking the certificate before.
     pub(super) async fn permit_itself<A: Act>(&self, zone: ZoneId) -> Result<ZonePermit<A>, ServiceError> {
+        self.permit_without_token(zone, ActorKind::System, String::new()).await
+    }
+
+    /// The right to revoke a certificate, for whoever has just shown that they hold its private key. None where that was
+    /// another key. The permit is for the zone, so it must be used for this certificate alone.
+    pub(super) async fn permit_holder(
+        &self,
+        possession: &Possession,
+        certificate: &Certificate,
+        source: String,
+    ) -> Result<ZonePermit<RevokeCertificate>, ServiceError> {
+        if possession.spki_sha256().as_slice() != certificate.spki_sha256 {
+            return Err(ServiceError::Unproven);
+        }
+        let holder = ActorKind::Holder { certificate: certificate.id, serial: certificate.serial.clone() };
+        self.permit_without_token(certificate.zone, holder, source).await
+    }
+
+    async fn permit_without_token<A: Act>(
+        &self,
+        zone: ZoneId,
+        actor: ActorKind,
+        source: String,
+    ) -> Result<ZonePermit<A>, ServiceError> {
         let missing = || ServiceError::Internal(format!("zone {zone} is missing"));
         let issuer = self.zone_issuer(zone).await?.ok_or_else(missing)?;
         let token = Token {
@@ -237,7 +260,7 @@ impl Service {
             not_before: None,
             expires_on: None,
         };
-        let caller = Caller { token: Arc::new(token), is_service: true, source: String::new() };
+        let caller = Caller { token: Arc::new(token), actor: Some(actor), source };
         Ok(ZonePermit { caller, issuer, act: PhantomData })
     }
 

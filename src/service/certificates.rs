@@ -17,7 +17,7 @@ use super::error::Noun;
 use super::{Service, ServiceError};
 
 /// How often a change is decided anew because somebody else changed the same certificate in between.
-const MAX_DECISIONS: usize = 16;
+pub(super) const MAX_DECISIONS: usize = 16;
 
 /// How a certificate is to be revoked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,25 +67,34 @@ impl Service {
         id: Option<CertificateId>,
         request: RevocationRequest,
     ) -> Result<Certificate, ServiceError> {
+        let certificate = self.find(permit, id).await?;
+        let reason = self.judged_reason(&certificate, request)?;
+        self.change(permit, certificate, Change::Revoke(reason), request.invalidity_date).await
+    }
+
+    /// The reason that a request comes to for a certificate, if both are as they may be.
+    pub(super) fn judged_reason(
+        &self,
+        certificate: &Certificate,
+        request: RevocationRequest,
+    ) -> Result<RevocationReason, ServiceError> {
         if request.invalidity_date.is_some_and(|date| date > self.clock.now()) {
             let message = "the invalidity date lies in the future; it says since when the key is believed to be in wrong hands (RFC 5280, 5.3.2)";
             return Err(ServiceError::invalid("", message));
         }
-        let certificate = self.find(permit, id).await?;
         let hold_is_allowed = self.profiles.find(&certificate.profile).is_none_or(|profile| profile.allow_hold);
-        let reason = match request.reason {
+        match request.reason {
             Some(reason) if reason.is_hold() && !hold_is_allowed => {
                 let message = format!(
                     "profile {:?} allows no hold: name a final reason, such as superseded",
                     certificate.profile
                 );
-                return Err(ServiceError::invalid("", message));
+                Err(ServiceError::invalid("", message))
             }
-            Some(reason) => reason,
-            None if hold_is_allowed => RevocationReason::CertificateHold,
-            None => RevocationReason::Unspecified,
-        };
-        self.change(permit, certificate, Change::Revoke(reason), request.invalidity_date).await
+            Some(reason) => Ok(reason),
+            None if hold_is_allowed => Ok(RevocationReason::CertificateHold),
+            None => Ok(RevocationReason::Unspecified),
+        }
     }
 
     /// Asks for a hold to be lifted. Returns the certificate as it then stands.
@@ -118,39 +127,50 @@ impl Service {
         invalidity_date: Option<DateTime<Utc>>,
     ) -> Result<Certificate, ServiceError> {
         let id = certificate.id;
+        for _ in 0..MAX_DECISIONS {
+            if let Some(changed) = self.change_as_read(permit, certificate, change, invalidity_date).await? {
+                return Ok(changed);
+            }
+            certificate = self.find(permit, Some(id)).await?;
+        }
+        Err(changed_by_many())
+    }
+
+    /// Changes the certificate if it still stands as it was read; `None` if somebody else was quicker.
+    pub(super) async fn change_as_read<A: Act>(
+        &self,
+        permit: &ZonePermit<A>,
+        certificate: Certificate,
+        change: Change,
+        invalidity_date: Option<DateTime<Utc>>,
+    ) -> Result<Option<Certificate>, ServiceError> {
+        let now = self.clock.now();
+        let (to, reason) = match status::change(certificate.standing(now), change) {
+            Outcome::Unchanged => {
+                self.note_compromise(permit, &certificate, change).await?;
+                return Ok(Some(certificate));
+            }
+            Outcome::Moves { to, reason } => (to, reason),
+            Outcome::Refused(refusal) => return Err(ServiceError::invalid("", explain(refusal, &certificate))),
+        };
         let action = match change {
             Change::Revoke(_) => Action::RevokeCertificate,
             Change::Reactivate => Action::ReactivateCertificate,
         };
-        for _ in 0..MAX_DECISIONS {
-            let now = self.clock.now();
-            let (to, reason) = match status::change(certificate.standing(now), change) {
-                Outcome::Unchanged => {
-                    self.note_compromise(permit, &certificate, change).await?;
-                    return Ok(certificate);
-                }
-                Outcome::Moves { to, reason } => (to, reason),
-                Outcome::Refused(refusal) => {
-                    return Err(ServiceError::invalid("", explain(refusal, &certificate)));
-                }
-            };
-            let mut event =
-                self.event(permit.caller().actor(), permit.account(), Some(permit.zone()), action, id.to_string());
-            event.detail = format!("reason {reason}");
-            event.news = Some(Event::CertificatePending { certificate: Subject::of(&certificate), status: to, reason });
-            let requested = certificate.clone().requested(to, reason, invalidity_date, now);
-            let transition = Transition::of(&requested, reason, now);
-            let is_compromised = reason == RevocationReason::KeyCompromise;
-            let blocked_key = is_compromised.then(|| blocked_key(permit, &requested, now));
-            let changed =
-                self.store.request_change(certificate, requested.clone(), transition, blocked_key, event).await?;
-            if changed == ChangeOutcome::Changed {
-                self.work.notify_one();
-                return Ok(requested);
-            }
-            certificate = self.find(permit, Some(id)).await?;
+        let subject = certificate.id.to_string();
+        let mut event = self.event(permit.caller().actor(), permit.account(), Some(permit.zone()), action, subject);
+        event.detail = format!("reason {reason}");
+        event.news = Some(Event::CertificatePending { certificate: Subject::of(&certificate), status: to, reason });
+        let requested = certificate.clone().requested(to, reason, invalidity_date, now);
+        let transition = Transition::of(&requested, reason, now);
+        let is_compromised = reason == RevocationReason::KeyCompromise;
+        let blocked_key = is_compromised.then(|| blocked_key(permit, &requested, now));
+        let changed = self.store.request_change(certificate, requested.clone(), transition, blocked_key, event).await?;
+        if changed == ChangeOutcome::Overtaken {
+            return Ok(None);
         }
-        Err(ServiceError::Unavailable("the certificate is being changed by many at once".into()))
+        self.work.notify_one();
+        Ok(Some(requested))
     }
 
     /// A compromise that is reported after another final reason changes no CRL, but the key is blocked all the same.
@@ -192,6 +212,10 @@ fn explain(refusal: Refusal, certificate: &Certificate) -> String {
             format!("the certificate expired on {}; issue a new one instead", timestamp(certificate.not_after))
         }
     }
+}
+
+pub(super) fn changed_by_many() -> ServiceError {
+    ServiceError::Unavailable("the certificate is being changed by many at once".into())
 }
 
 /// The id for the audit log; one that no certificate can have is not repeated there.

@@ -15,6 +15,9 @@ pub enum ServiceError {
     /// The caller may not do this here, or there is no such zone: callers cannot tell which.
     #[error("not allowed")]
     Forbidden,
+    /// Possession of a certificate's key was not shown, or there is no such certificate: callers cannot tell which.
+    #[error("possession of the key was not shown")]
+    Unproven,
     /// There is no such thing in the caller's zone or account.
     #[error("there is no such {0}")]
     NotFound(Noun),

@@ -34,6 +34,7 @@ pub mod managed_identities;
 pub mod ocsp;
 pub mod outgoing;
 pub mod pki;
+pub mod possession;
 mod profiles;
 pub mod publication;
 mod random;
@@ -61,6 +62,7 @@ use crate::domain::id::{AccountId, ZoneId};
 use crate::domain::key::AuthorityKeyType;
 use crate::domain::token::Token;
 use crate::egress::Egress;
+use crate::keys::challenge::ChallengeKey;
 use crate::store::Store;
 
 pub use error::{Noun, ServiceError};
@@ -80,6 +82,7 @@ pub struct Service {
     clock: Clock,
     random: Random,
     keyring: Keyring,
+    challenges: ChallengeKey,
     profiles: Profiles,
     blocked_keys: BlockedKeys,
     options: Options,

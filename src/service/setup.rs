@@ -18,6 +18,7 @@ use crate::domain::audit::{Action, Actor};
 use crate::domain::id::{AccountId, ZoneId};
 use crate::domain::zone::Zone;
 use crate::egress::Egress;
+use crate::keys::challenge::ChallengeKey;
 use crate::keys::sealing::{MasterKey, Sealed};
 use crate::store::{self, MasterKeyCheck, Store, StoreError};
 
@@ -105,6 +106,7 @@ impl Service {
         }
         Ok(Self {
             random,
+            challenges: ChallengeKey::derive(&master_key).map_err(ServiceError::from)?,
             keyring: Keyring::new(master_key),
             profiles,
             blocked_keys,

@@ -25,8 +25,9 @@ fn shortened(detail: &str) -> &str {
 
 pub(super) fn insert(connection: &mut Connection, event: &AuditEvent) -> Result<(), StoreError> {
     let (token, name) = match &event.actor.kind {
-        ActorKind::Token { id, name } => (Some(id.as_bytes().to_vec()), name.as_str()),
-        ActorKind::System => (None, "system"),
+        ActorKind::Token { id, name } => (Some(id.as_bytes().to_vec()), name.clone()),
+        ActorKind::Holder { serial, .. } => (None, format!("holder of {serial}")),
+        ActorKind::System => (None, "system".to_owned()),
     };
     diesel::insert_into(audit_events::table)
         .values((

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::certificate::{Certificate, CertificateFilter, Receipt, Revocation, SubjectFields};
 use crate::domain::id::{AuthorityId, CertificateId, ZoneId};
+use crate::domain::serial::SerialNumber;
 use crate::domain::subject_alternative_name::{SubjectAlternativeName, SubjectAlternativeNameType};
 
 use super::connection::Connection;
@@ -88,6 +89,27 @@ impl Store {
     /// One certificate of a zone.
     pub async fn certificate(&self, zone: ZoneId, id: CertificateId) -> Result<Option<Certificate>, StoreError> {
         self.read(move |connection| find(connection, zone, id)).await
+    }
+
+    /// The certificate of a zone that one of its authorities gave this serial number.
+    pub async fn certificate_by_serial(
+        &self,
+        zone: ZoneId,
+        authority: AuthorityId,
+        serial: SerialNumber,
+    ) -> Result<Option<Certificate>, StoreError> {
+        self.read(move |connection| {
+            let row: Option<(CertificateRow, String)> = certificates::table
+                .inner_join(authorities::table)
+                .filter(certificates::zone_id.eq(zone.as_bytes().as_slice()))
+                .filter(certificates::authority_id.eq(authority.as_bytes().as_slice()))
+                .filter(certificates::serial.eq(serial.as_bytes()))
+                .select((CertificateRow::as_select(), authorities::name))
+                .first(connection)
+                .optional()?;
+            row.map(into_domain).transpose()
+        })
+        .await
     }
 
     /// Certificates of a zone, oldest first.

@@ -70,6 +70,8 @@ pub struct CertificateFacts {
     pub path_length: Option<u64>,
     pub subject_alternative_names: Vec<SubjectAlternativeName>,
     pub crl_urls: Vec<String>,
+    /// caIssuers of authorityInfoAccess.
+    pub issuer_urls: Vec<String>,
     pub fingerprint_sha256: [u8; 32],
 }
 
@@ -96,8 +98,14 @@ pub fn read(der: &[u8]) -> Result<CertificateFacts, X509Error> {
         path_length,
         subject_alternative_names: names.map_err(faults)?.unwrap_or_default().names,
         crl_urls: tbs.crl_distribution_points()?.unwrap_or_default(),
+        issuer_urls: issuer_urls(&tbs)?,
         fingerprint_sha256: public_key::sha256(der),
     })
+}
+
+fn issuer_urls(tbs: &ParsedTbs<'_>) -> Result<Vec<String>, DerError> {
+    let locations = tbs.information_access()?.unwrap_or_default().into_iter();
+    Ok(locations.filter(|(method, _)| method == oid::ACCESS_CA_ISSUERS).map(|(_, url)| url).collect())
 }
 
 fn faults(faults: Vec<String>) -> X509Error {
@@ -145,6 +153,7 @@ mod tests {
         assert_eq!(facts.aki, Some(plan.issuer.ski));
         assert_eq!(facts.spki, plan.public_key.spki);
         assert_eq!(facts.crl_urls, [plan.issuer.crl_url]);
+        assert_eq!(facts.issuer_urls, [plan.issuer.certificate_url]);
         assert_eq!(facts.subject_alternative_names.len(), 2);
     }
 

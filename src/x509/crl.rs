@@ -192,6 +192,18 @@ pub struct CrlFacts {
 
 /// Reads a CRL. The signature is not verified: [`super::signature::verify_document`] does that.
 pub fn read(der: &[u8]) -> Result<CrlFacts, X509Error> {
+    read_with(der, entries::read)
+}
+
+/// The same, but the entries are passed over: for whoever wants to know which CRL it is, however long it may be.
+pub fn read_frame(der: &[u8]) -> Result<CrlFacts, X509Error> {
+    read_with(der, |entries| entries::pass_over(entries).map(|()| (Vec::new(), Vec::new())))
+}
+
+fn read_with<'a>(
+    der: &'a [u8],
+    read_entries: impl FnOnce(der::Reader<'a>) -> Result<(Vec<RevokedEntry>, Vec<SerialNumber>), DerError>,
+) -> Result<CrlFacts, X509Error> {
     let signed = Signed::read(der)?;
     let mut fields = signed.content.contents();
     if fields.expect(INTEGER, "the version")?.small_unsigned("the version")? != 1 {
@@ -204,7 +216,7 @@ pub fn read(der: &[u8]) -> Result<CrlFacts, X509Error> {
     let this_update = time::read(&fields.read()?, "thisUpdate")?;
     let next_update = time::read(&fields.read()?, "nextUpdate")?;
     let (entries, removed) = match fields.optional(SEQUENCE)? {
-        Some(list) => entries::read(list.contents())?,
+        Some(list) => read_entries(list.contents())?,
         None => (Vec::new(), Vec::new()),
     };
     let extensions = fields.expect(EXPLICIT_0, "crlExtensions")?;

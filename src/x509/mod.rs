@@ -18,6 +18,7 @@ pub mod der;
 pub mod distinguished_name;
 pub mod error;
 pub mod foreign_certificate;
+pub mod jws;
 pub mod lint;
 pub mod name;
 pub mod ocsp;

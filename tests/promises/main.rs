@@ -15,6 +15,7 @@ mod faults;
 mod isolation;
 mod lists;
 mod managed_identities;
+mod possession;
 mod publication;
 mod requests;
 mod tokens;

@@ -12,14 +12,12 @@ use zeroize::Zeroizing;
 
 use crate::cli::client::Sent;
 use crate::cli::error::CliError;
-use crate::cli::{Context, files, terminal};
+use crate::cli::{Context, files, private_key};
 use crate::keys::upload::{self, Upload};
 use crate::x509::ber;
 use crate::x509::der::{INTEGER, Reader, SEQUENCE};
 use crate::x509::foreign_certificate::ForeignCertificate;
 
-/// Where the passphrase is taken from when no file is named.
-const PASSPHRASE_VARIABLE: &str = "COUNTERSIGN_PASSPHRASE";
 /// Java's own key store begins so.
 const JAVA_KEY_STORE: [u8; 4] = [0xfe, 0xed, 0xfe, 0xed];
 
@@ -153,15 +151,7 @@ fn passphrase(
     if !material.is_locked(context) {
         return Ok(None);
     }
-    if let Some(passphrase) = context.environment.get(PASSPHRASE_VARIABLE) {
-        return Ok(Some(SecretString::from(passphrase)));
-    }
-    if terminal::is_attended() {
-        return terminal::ask_secret("passphrase:").map(Some);
-    }
-    Err(CliError::failure(format_args!(
-        "the key is encrypted: give its passphrase with --passphrase-file FILE or {PASSPHRASE_VARIABLE}"
-    )))
+    private_key::passphrase(context).map(Some)
 }
 
 impl Material {

@@ -17,7 +17,7 @@ mod identity_body;
 pub mod identity_calls;
 pub mod identity_uses;
 pub mod tokens;
-mod wire_certificate;
+pub mod wire_certificate;
 mod wire_check;
 mod wire_identity;
 pub mod zones;

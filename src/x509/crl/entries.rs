@@ -90,6 +90,14 @@ pub fn read(mut reader: Reader<'_>) -> Result<(Vec<RevokedEntry>, Vec<SerialNumb
     Ok((entries, removed))
 }
 
+/// Sees that there are entries and nothing else, without keeping any.
+pub fn pass_over(mut reader: Reader<'_>) -> Result<(), DerError> {
+    while !reader.is_empty() {
+        reader.expect(SEQUENCE, "a revoked certificate")?.contents().expect(INTEGER, "userCertificate")?;
+    }
+    Ok(())
+}
+
 enum Read {
     Revoked(RevokedEntry),
     Removed(SerialNumber),
