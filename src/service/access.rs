@@ -57,6 +57,10 @@ acts! {
     RevokeCertificate: RevokeCertificates, Some(Action::RevokeCertificate);
     /// Lifting a hold takes the permission that placed it.
     ReactivateCertificate: RevokeCertificates, Some(Action::ReactivateCertificate);
+    /// Who may ask for many changes may see how far they are.
+    ReadJobs: RevokeCertificates, None;
+    CreateJob: RevokeCertificates, Some(Action::CreateJob);
+    CancelJob: RevokeCertificates, Some(Action::CancelJob);
     ReadAuthorities: ReadAuthorities, None;
     WriteAuthorities: WriteAuthorities, Some(Action::AssociateHostnames);
     ReadZones: ReadZones, None;

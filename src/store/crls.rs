@@ -19,7 +19,7 @@ use super::connection::Connection;
 use super::convert::{authority_id, certificate_id, millis, reason, serial, time, zone_id};
 use super::error::StoreError;
 use super::schema::{certificates, crls, publications, revocations, transitions};
-use super::{Store, audit, check_runs, counters};
+use super::{Store, audit, bulk_work, check_runs, counters};
 
 /// Where an authority's publishing stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,6 +165,7 @@ impl Store {
     pub async fn release_leases(&self) -> Result<(), StoreError> {
         self.write(|connection| {
             diesel::update(publications::table).set(publications::lease_until.eq(0)).execute(connection)?;
+            bulk_work::release_all(connection)?;
             check_runs::release_all(connection)
         })
         .await

@@ -5,6 +5,7 @@
 //! Any number of workers may run against one store: each authority has a lease, and a publication under a lease that
 //! somebody else has taken over is refused by the store.
 
+mod bulk;
 mod checks;
 mod identities;
 
@@ -24,6 +25,7 @@ use crate::service::publication::{LEASE, Published};
 use crate::service::{Service, ServiceError};
 use crate::store::Lease;
 
+use bulk::BulkWorker;
 use checks::CheckRunner;
 use identities::IdentityKeeper;
 
@@ -35,9 +37,10 @@ const HOUSEKEEPING: TimeDelta = TimeDelta::hours(1);
 pub fn start(service: Arc<Service>, stop: watch::Receiver<bool>) -> JoinHandle<()> {
     let checks = CheckRunner::new(Arc::clone(&service)).run(stop.clone());
     let identities = IdentityKeeper::new(Arc::clone(&service)).run(stop.clone());
+    let bulk = BulkWorker::new(Arc::clone(&service)).run(stop.clone());
     let worker = Worker { service, owner: Uuid::new_v4(), leases: HashMap::new(), housekeeping_at: None }.run(stop);
     tokio::spawn(async move {
-        let beside = [tokio::spawn(checks), tokio::spawn(identities)];
+        let beside = [tokio::spawn(checks), tokio::spawn(identities), tokio::spawn(bulk)];
         worker.await;
         // They end at the same signal, and catch the panics of what they do themselves.
         for task in beside {
