@@ -277,7 +277,11 @@ mod tests {
     fn a_damaged_condition_does_not_widen_the_selection() {
         for (name, wrong) in [("issued_before", "soon"), ("authority", "x"), ("spki_sha256", "ab"), ("status", "x")] {
             let id = "0d89c70d-ad9f-4843-b99f-6cc0252067e9";
-            assert_eq!(Selector::from_json(&json!({"filter": {name: wrong, "all": true}, "up_to": id})), None, "{name}");
+            assert_eq!(
+                Selector::from_json(&json!({"filter": {name: wrong, "all": true}, "up_to": id})),
+                None,
+                "{name}"
+            );
         }
     }
 

@@ -55,11 +55,7 @@ struct Fixed {
 
 impl Service {
     /// Tells what a job would do, and does nothing.
-    pub async fn preview_job(
-        &self,
-        permit: &ZonePermit<CreateJob>,
-        input: BulkInput,
-    ) -> Result<Preview, ServiceError> {
+    pub async fn preview_job(&self, permit: &ZonePermit<CreateJob>, input: BulkInput) -> Result<Preview, ServiceError> {
         let outcome = self.fix_selection(permit, &input).await;
         let fixed = self.recorded(permit, "", outcome).await?;
         let samples = i64::try_from(SAMPLES).unwrap_or_default();
@@ -186,8 +182,7 @@ impl Service {
                 ids.dedup();
                 let known = self.store.known_certificates(permit.zone(), ids.clone()).await?;
                 let unknown: Vec<_> = ids.into_iter().filter(|id| known.binary_search(id).is_err()).collect();
-                let unknown =
-                    Unknown { count: unknown.len(), samples: unknown.into_iter().take(SAMPLES).collect() };
+                let unknown = Unknown { count: unknown.len(), samples: unknown.into_iter().take(SAMPLES).collect() };
                 let total = i64::try_from(known.len()).unwrap_or(i64::MAX);
                 Ok(Fixed { selector: Selector::Ids(known), total, unknown })
             }

@@ -104,14 +104,9 @@ impl Service {
         Err(ServiceError::Unavailable("the certificates of a bulk job are being changed by many at once".into()))
     }
 
-    async fn decide_batch(
-        &self,
-        claimed: &ClaimedJob,
-        certificates: Vec<Certificate>,
-    ) -> Result<Batch, ServiceError> {
+    async fn decide_batch(&self, claimed: &ClaimedJob, certificates: Vec<Certificate>) -> Result<Batch, ServiceError> {
         let job = &claimed.job;
-        let asked =
-            Asked { wish: job.wish, actor: job.actor.clone(), account: job.account, job: Some(job.id) };
+        let asked = Asked { wish: job.wish, actor: job.actor.clone(), account: job.account, job: Some(job.id) };
         let now = self.clock.now();
         let mut batch = Batch::default();
         let mut keys = Vec::new();
@@ -165,7 +160,8 @@ impl Service {
         let is_given_up = claimed.attempts >= MAX_ATTEMPTS && !matches!(error, ServiceError::Unavailable(_));
         tracing::error!(%error, %job, is_given_up, "a bulk job could not be gone on with");
         let failure = is_given_up.then(|| {
-            let message = "an internal fault; the server's log tells it under the job's id. What was asked until then stands.";
+            let message =
+                "an internal fault; the server's log tells it under the job's id. What was asked until then stands.";
             (message.to_owned(), now)
         });
         let retry_on = now + retry_delay(claimed.attempts);

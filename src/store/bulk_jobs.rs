@@ -113,14 +113,15 @@ impl Store {
         event: AuditEvent,
     ) -> Result<bool, StoreError> {
         self.write(move |connection| {
-            let cancelled = diesel::update(own(zone, id).filter(bulk_jobs::state.eq_any(UNFINISHED.map(JobState::code))))
-                .set((
-                    bulk_jobs::state.eq(JobState::Cancelled.code()),
-                    bulk_jobs::finished_at.eq(millis(now)),
-                    bulk_jobs::lease_until.eq(0),
-                    bulk_jobs::fence.eq(bulk_jobs::fence + 1),
-                ))
-                .execute(connection)?;
+            let cancelled =
+                diesel::update(own(zone, id).filter(bulk_jobs::state.eq_any(UNFINISHED.map(JobState::code))))
+                    .set((
+                        bulk_jobs::state.eq(JobState::Cancelled.code()),
+                        bulk_jobs::finished_at.eq(millis(now)),
+                        bulk_jobs::lease_until.eq(0),
+                        bulk_jobs::fence.eq(bulk_jobs::fence + 1),
+                    ))
+                    .execute(connection)?;
             if cancelled == 1 {
                 audit::insert(connection, &event)?;
             }
