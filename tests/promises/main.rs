@@ -8,7 +8,9 @@ mod identities;
 mod server;
 
 mod audit;
+mod bulk;
 mod checks;
+mod compromise;
 mod faults;
 mod isolation;
 mod lists;
