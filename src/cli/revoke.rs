@@ -1,11 +1,12 @@
 //! `countersign revoke`
 
 use clap::Args;
+use serde_json::{Map, Value};
 
-use super::Context;
 use super::client::Call;
 use super::error::CliError;
 use super::transition::{self, Change};
+use super::{Context, list};
 use crate::domain::reason::RevocationReason;
 use crate::domain::status::Status;
 
@@ -16,6 +17,12 @@ use crate::domain::status::Status;
 ///
 ///   countersign revoke 0d89c70d-ad9f-4843-b99f-6cc0252067e9 --wait
 ///   countersign revoke "$(openssl x509 -in device-1.pem -noout -serial)" --reason keyCompromise
+///
+/// With --where every certificate that matches is revoked, by a job of the server that goes on when this command ends.
+/// keyCompromise blocks the keys, and revokes what else holds them in every zone of the account. Examples:
+///
+///   countersign revoke --where common-name=device- --where issued-before=2026-01-01 --dry-run
+///   countersign revoke --where all --reason cessationOfOperation --yes
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
@@ -23,17 +30,25 @@ pub struct Arguments {
     #[arg(long, value_name = "REASON", value_parser = reason)]
     reason: Option<RevocationReason>,
 
+    /// Since when the key is believed to be in wrong hands (RFC 3339, or a date); it stands on the CRL
+    #[arg(long, value_name = "TIME", value_parser = list::time)]
+    invalidity_date: Option<String>,
+
     #[command(flatten)]
     transition: transition::Selection,
 }
 
 pub async fn run(arguments: Arguments, context: &Context) -> Result<(), CliError> {
-    let reason = arguments.reason;
-    let call = move |path| match reason {
-        Some(reason) => Call::delete(path).query("reason", reason.as_str()),
-        None => Call::delete(path),
-    };
-    let change = Change { call: Box::new(call), goal: Status::Revoked, on_the_way: Status::PendingRevocation };
+    let reason = arguments.reason.map(|reason| reason.as_str().to_owned());
+    let details = [("reason", reason), ("invalidity_date", arguments.invalidity_date)];
+    let details = details.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let details: Vec<(&'static str, String)> = details.collect();
+    let mut bulk = Map::from_iter([("action".to_owned(), Value::from("revoke"))]);
+    bulk.extend(details.iter().map(|(name, value)| ((*name).to_owned(), Value::from(value.clone()))));
+    let call =
+        move |path| details.iter().fold(Call::delete(path), |call, (name, value)| call.query(name, value.clone()));
+    let (goal, on_the_way) = (Status::Revoked, Status::PendingRevocation);
+    let change = Change { call: Box::new(call), bulk, goal, on_the_way };
     transition::run(arguments.transition, change, context).await
 }
 
