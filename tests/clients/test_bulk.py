@@ -206,7 +206,8 @@ def test_the_command_line_lists_shows_and_cancels_jobs(cli, request_pem):
     assert "nothing left to cancel" in cli.fails("bulk", "cancel", made["id"])
     assert "no bulk job" not in cli.fails("bulk", "cancel", "nothing")
     for wrong in (["revoke"], ["revoke", "--where", "name=x", "--yes"], ["revoke", "--where", "all", made["id"]],
-                  ["revoke", "--where", "status=active", "--where", "status=revoked", "--yes"], ["revoke", "x", "--yes"]):
+                  ["revoke", "--where", "status=active", "--where", "status=revoked", "--yes"], ["revoke", "x", "--yes"],
+                  ["revoke", made["id"], "--dry-run"], ["revoke", made["id"], "--detach"]):
         assert cli.call(*wrong).returncode == 2, wrong
 
 

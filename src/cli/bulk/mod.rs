@@ -43,15 +43,15 @@ pub struct Many {
     pub conditions: Vec<Condition>,
 
     /// Only tell what would be done
-    #[arg(long, requires = "conditions")]
+    #[arg(long, requires = "conditions", conflicts_with = "certificates")]
     pub dry_run: bool,
 
     /// Do not ask whether that is meant
-    #[arg(long, short, requires = "conditions")]
+    #[arg(long, short, requires = "conditions", conflicts_with = "certificates")]
     pub yes: bool,
 
     /// Leave the job to the server, instead of watching it until relying parties can see all of it
-    #[arg(long, requires = "conditions")]
+    #[arg(long, requires = "conditions", conflicts_with = "certificates")]
     pub detach: bool,
 }
 
