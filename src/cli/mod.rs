@@ -4,6 +4,7 @@
 
 mod account;
 mod authority;
+mod bulk;
 mod bundle;
 mod check;
 mod client;
@@ -78,6 +79,8 @@ enum Command {
     Show(show::Arguments),
     Revoke(revoke::Arguments),
     Reactivate(reactivate::Arguments),
+    #[command(subcommand)]
+    Bulk(bulk::Command),
     Bundle(bundle::Arguments),
     Crl(crl::Arguments),
     #[command(subcommand)]
@@ -170,6 +173,7 @@ async fn call(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Show(arguments) => show::run(arguments, context).await,
         Command::Revoke(arguments) => revoke::run(arguments, context).await,
         Command::Reactivate(arguments) => reactivate::run(arguments, context).await,
+        Command::Bulk(command) => bulk::run(command, context).await,
         Command::Bundle(arguments) => bundle::run(arguments, context).await,
         Command::Crl(arguments) => crl::run(arguments, context).await,
         Command::Account(command) => account::run(command, context).await,

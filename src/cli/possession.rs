@@ -90,6 +90,7 @@ impl Holding {
 pub async fn run(
     held: Held<'_>,
     reason: Option<RevocationReason>,
+    invalidity_date: Option<&str>,
     options: &transition::Selection,
     context: &Context,
 ) -> Result<(), CliError> {
@@ -111,7 +112,12 @@ pub async fn run(
     let client = open(&options.connection, place, context)?;
 
     let path = format!("/pki/{authority}/revocation");
-    let message = answer_challenge(&client, &path, &certificate, &key, reason).await?;
+    let payload = json!({
+        "serial_number": certificate.serial.to_decimal(),
+        "reason": reason.map(RevocationReason::as_str),
+        "invalidity_date": invalidity_date,
+    });
+    let message = answer_challenge(&client, &path, &key, &payload).await?;
     // It can be sent again as it is: that changes nothing, and tells how far the revocation has come.
     let call = Call::post(path, message).harmless_to_repeat();
     let mut result = client.call(call.clone()).await?.result;
@@ -138,15 +144,9 @@ fn open(connection: &Connection, place: Option<Place>, context: &Context) -> Res
 }
 
 /// A message that asks for the revocation, signed over a fresh challenge.
-async fn answer_challenge(
-    client: &Client,
-    path: &str,
-    certificate: &CertificateFacts,
-    key: &PrivateKey,
-    reason: Option<RevocationReason>,
-) -> Result<Value, CliError> {
-    let serial = certificate.serial.to_decimal();
-    let ask = Call::post(format!("{path}/challenge"), json!({ "serial_number": serial })).harmless_to_repeat();
+async fn answer_challenge(client: &Client, path: &str, key: &PrivateKey, payload: &Value) -> Result<Value, CliError> {
+    let ask = json!({ "serial_number": payload["serial_number"] });
+    let ask = Call::post(format!("{path}/challenge"), ask).harmless_to_repeat();
     let given: Given = client.call(ask).await?.read()?;
     if !given.url.ends_with(path) {
         return Err(CliError::failure(format_args!(
@@ -154,8 +154,7 @@ async fn answer_challenge(
             escape(&given.url)
         )));
     }
-    let payload = json!({ "serial_number": serial, "reason": reason.map(RevocationReason::as_str) });
-    proof::answer(key, &given.challenge, &given.url, &payload).map_err(CliError::failure)
+    proof::answer(key, &given.challenge, &given.url, payload).map_err(CliError::failure)
 }
 
 /// Sends the message again until the CRL lists the certificate.

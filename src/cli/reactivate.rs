@@ -1,7 +1,7 @@
 //! `countersign reactivate`
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::Context;
 use super::client::Call;
@@ -11,9 +11,11 @@ use crate::domain::status::Status;
 
 /// Lift the hold from revoked certificates, so that they are valid again
 ///
-/// Only certificates that were revoked without a final reason can come back. Example:
+/// Only certificates that were revoked without a final reason can come back. With --where every certificate that matches
+/// is asked, by a job of the server that goes on when this command ends. Examples:
 ///
 ///   countersign reactivate 0d89c70d-ad9f-4843-b99f-6cc0252067e9 --wait
+///   countersign reactivate --where common-name=device- --where status=revoked
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
@@ -23,6 +25,8 @@ pub struct Arguments {
 
 pub async fn run(arguments: Arguments, context: &Context) -> Result<(), CliError> {
     let call = |path| Call::patch(path, json!({ "reactivate": true }));
-    let change = Change { call: Box::new(call), goal: Status::Active, on_the_way: Status::PendingReactivation };
+    let bulk = Map::from_iter([("action".to_owned(), Value::from("reactivate"))]);
+    let (goal, on_the_way) = (Status::Active, Status::PendingReactivation);
+    let change = Change { call: Box::new(call), bulk, goal, on_the_way };
     transition::run(arguments.transition, change, context).await
 }

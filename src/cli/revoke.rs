@@ -1,12 +1,13 @@
 //! `countersign revoke`
 
 use clap::Args;
+use serde_json::{Map, Value};
 
-use super::Context;
 use super::client::Call;
 use super::error::CliError;
 use super::possession::{self, Holding};
 use super::transition::{self, Change};
+use super::{Context, list};
 use crate::domain::reason::RevocationReason;
 use crate::domain::status::Status;
 
@@ -21,6 +22,12 @@ use crate::domain::status::Status;
 /// Whoever holds a certificate's private key needs no token to revoke it, and no id; without a reason this is final:
 ///
 ///   countersign revoke --certificate device-1.pem --key device-1.key --reason keyCompromise --wait
+///
+/// With --where every certificate that matches is revoked, by a job of the server that goes on when this command ends.
+/// keyCompromise blocks the keys, and revokes what else holds them in every zone of the account. Examples:
+///
+///   countersign revoke --where common-name=device- --where issued-before=2026-01-01 --dry-run
+///   countersign revoke --where all --reason cessationOfOperation --yes
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment, mut_arg("certificates", |ids| {
     ids.required(false).required_unless_present("certificate").conflicts_with("certificate")
@@ -30,6 +37,10 @@ pub struct Arguments {
     #[arg(long, value_name = "REASON", value_parser = reason)]
     reason: Option<RevocationReason>,
 
+    /// Since when the key is believed to be in wrong hands (RFC 3339, or a date); it stands on the CRL
+    #[arg(long, value_name = "TIME", value_parser = list::time)]
+    invalidity_date: Option<String>,
+
     #[command(flatten)]
     holding: Holding,
 
@@ -38,15 +49,20 @@ pub struct Arguments {
 }
 
 pub async fn run(arguments: Arguments, context: &Context) -> Result<(), CliError> {
-    let reason = arguments.reason;
     if let Some(held) = arguments.holding.files() {
-        return possession::run(held, reason, &arguments.transition, context).await;
+        let Arguments { reason, invalidity_date, transition, .. } = &arguments;
+        return possession::run(held, *reason, invalidity_date.as_deref(), transition, context).await;
     }
-    let call = move |path| match reason {
-        Some(reason) => Call::delete(path).query("reason", reason.as_str()),
-        None => Call::delete(path),
-    };
-    let change = Change { call: Box::new(call), goal: Status::Revoked, on_the_way: Status::PendingRevocation };
+    let reason = arguments.reason.map(|reason| reason.as_str().to_owned());
+    let details = [("reason", reason), ("invalidity_date", arguments.invalidity_date)];
+    let details = details.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let details: Vec<(&'static str, String)> = details.collect();
+    let mut bulk = Map::from_iter([("action".to_owned(), Value::from("revoke"))]);
+    bulk.extend(details.iter().map(|(name, value)| ((*name).to_owned(), Value::from(value.clone()))));
+    let call =
+        move |path| details.iter().fold(Call::delete(path), |call, (name, value)| call.query(name, value.clone()));
+    let (goal, on_the_way) = (Status::Revoked, Status::PendingRevocation);
+    let change = Change { call: Box::new(call), bulk, goal, on_the_way };
     transition::run(arguments.transition, change, context).await
 }
 

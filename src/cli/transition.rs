@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 
+use super::bulk::{self, Many};
 use super::client::{Call, Client};
 use super::connection::{Connection, ZoneChoice};
 use super::envelope;
@@ -23,11 +24,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Args, Debug)]
 pub struct Selection {
     /// Certificates, by id, serial number or SHA-256 fingerprint
-    #[arg(value_name = "ID", required = true)]
+    #[arg(value_name = "ID", required_unless_present = "conditions", conflicts_with = "conditions")]
     pub certificates: Vec<String>,
 
-    /// Wait until the CRL that says so is published
-    #[arg(long)]
+    #[command(flatten)]
+    pub many: Many,
+
+    /// Wait until the CRL that says so is published; with --where it is waited anyway
+    #[arg(long, conflicts_with = "conditions")]
     pub wait: bool,
 
     /// How many seconds to wait at most
@@ -45,6 +49,8 @@ pub struct Selection {
 pub struct Change {
     /// Makes the call for a certificate's path.
     pub call: Box<dyn Fn(String) -> Call>,
+    /// The same asked of many: the request of a bulk job without its selection.
+    pub bulk: Map<String, Value>,
     pub goal: Status,
     pub on_the_way: Status,
 }
@@ -52,6 +58,9 @@ pub struct Change {
 /// Asks for all the changes first and waits for them afterwards, so that one CRL can carry them all. A certificate that
 /// fails does not keep the others back.
 pub async fn run(arguments: Selection, change: Change, context: &Context) -> Result<(), CliError> {
+    if !arguments.many.conditions.is_empty() {
+        return bulk::start(&arguments.many, change.bulk, &arguments.zone, &arguments.connection, context).await;
+    }
     let client = arguments.connection.open(context)?;
     let zone = arguments.zone.resolve(&client, context).await?;
     let deadline = Instant::now() + Duration::from_secs(arguments.timeout);

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 
 use super::event::Event;
-use super::id::{AccountId, AuditEventId, CertificateId, TokenId, ZoneId};
+use super::id::{AccountId, AuditEventId, TokenId, ZoneId};
 use super::serial::SerialNumber;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,11 +40,38 @@ pub enum ActorKind {
     },
     /// Whoever showed that they hold the private key of a certificate.
     Holder {
-        certificate: CertificateId,
         serial: SerialNumber,
     },
     /// The service itself: first start, worker.
     System,
+}
+
+impl ActorKind {
+    const SYSTEM: &'static str = "system";
+    const HOLDER: &'static str = "holder of ";
+
+    /// What the audit log calls them.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Token { name, .. } => name.clone(),
+            Self::Holder { serial } => format!("{}{serial}", Self::HOLDER),
+            Self::System => Self::SYSTEM.to_owned(),
+        }
+    }
+
+    /// The token they used.
+    pub fn token(&self) -> Option<TokenId> {
+        if let Self::Token { id, .. } = self { Some(*id) } else { None }
+    }
+
+    /// Reads what [`ActorKind::name`] and [`ActorKind::token`] wrote; `None` for what they never write.
+    pub fn of(token: Option<TokenId>, name: String) -> Option<Self> {
+        match (token, name.strip_prefix(Self::HOLDER)) {
+            (Some(id), _) => Some(Self::Token { id, name }),
+            (None, Some(serial)) => Some(Self::Holder { serial: SerialNumber::parse(serial)? }),
+            (None, None) => (name == Self::SYSTEM).then_some(Self::System),
+        }
+    }
 }
 
 impl Actor {
@@ -68,6 +95,8 @@ pub enum Action {
     FinishReactivation,
     PublishCrl,
     IssueResponder,
+    CreateJob,
+    CancelJob,
     AssociateHostnames,
     AddIdentity,
     EditIdentity,
@@ -107,6 +136,8 @@ impl Action {
             Self::FinishReactivation => "certificate.reactivated",
             Self::PublishCrl => "crl.publish",
             Self::IssueResponder => "responder.issue",
+            Self::CreateJob => "job.create",
+            Self::CancelJob => "job.cancel",
             Self::AssociateHostnames => "hostnames.associate",
             Self::AddIdentity => "identity.add",
             Self::EditIdentity => "identity.edit",

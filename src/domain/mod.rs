@@ -4,6 +4,7 @@
 pub mod account;
 pub mod audit;
 pub mod authority;
+pub mod bulk;
 pub mod certificate;
 pub mod check;
 pub mod choice;

@@ -131,6 +131,19 @@ impl Fields {
         self.fields.contains_key(name)
     }
 
+    /// Whether a fault was found until now.
+    pub fn is_faulty(&self) -> bool {
+        !self.faults.is_empty()
+    }
+
+    /// Refuses what is left, where a misspelt field must not be passed over; `known` says what there is.
+    pub fn refuse_others(&mut self, known: &str) {
+        for (name, _) in std::mem::take(&mut self.fields) {
+            let shown: String = name.chars().take(60).collect();
+            self.fault("", format!("there is no field {shown:?} here; there is {known}"));
+        }
+    }
+
     /// The fields of an object that is itself a field. Its faults are told with those of the whole.
     pub fn object(&mut self, name: &str) -> Option<Self> {
         let fields = self.optional(name, "an object", |value| value.as_object().cloned())?;

@@ -16,6 +16,10 @@ pub fn configure(config: &mut web::ServiceConfig) {
 /// Fixed paths stand before those with a parameter in the same place.
 pub fn register(config: &mut ServiceConfig<'_>) {
     config
+        .service(api::bulk::create)
+        .service(api::bulk::list)
+        .service(api::bulk::show)
+        .service(api::bulk::cancel)
         .service(api::certificates::list)
         .service(api::certificates::create)
         .service(api::certificates::show)

@@ -59,6 +59,10 @@ acts! {
     RevokeCertificate: RevokeCertificates, Some(Action::RevokeCertificate);
     /// Lifting a hold takes the permission that placed it.
     ReactivateCertificate: RevokeCertificates, Some(Action::ReactivateCertificate);
+    /// Who may ask for many changes may see how far they are.
+    ReadJobs: RevokeCertificates, None;
+    CreateJob: RevokeCertificates, Some(Action::CreateJob);
+    CancelJob: RevokeCertificates, Some(Action::CancelJob);
     ReadAuthorities: ReadAuthorities, None;
     CreateAuthority: WriteAuthorities, Some(Action::CreateAuthority);
     WriteAuthorities: WriteAuthorities, Some(Action::AssociateHostnames);
@@ -236,7 +240,7 @@ impl Service {
         if possession.spki_sha256().as_slice() != certificate.spki_sha256 {
             return Err(ServiceError::Unproven);
         }
-        let holder = ActorKind::Holder { certificate: certificate.id, serial: certificate.serial.clone() };
+        let holder = ActorKind::Holder { serial: certificate.serial.clone() };
         self.permit_without_token(certificate.zone, holder, source).await
     }
 

@@ -2,17 +2,14 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::domain::audit::Action;
+use crate::domain::bulk::Wish;
 use crate::domain::certificate::{Certificate, CertificateFilter};
-use crate::domain::event::{Event, Subject};
 use crate::domain::id::CertificateId;
 use crate::domain::reason::RevocationReason;
-use crate::domain::status::{self, Change, Outcome, Refusal};
-use crate::domain::text::timestamp;
-use crate::domain::transition::Transition;
-use crate::store::{BlockedKey, ChangeOutcome, Page, Window};
+use crate::store::{ChangeOutcome, Page, Window};
 
 use super::access::{Act, ReactivateCertificate, ReadCertificates, RevokeCertificate, ZonePermit};
+use super::changes::{Asked, Decision};
 use super::error::Noun;
 use super::{Service, ServiceError};
 
@@ -67,34 +64,9 @@ impl Service {
         id: Option<CertificateId>,
         request: RevocationRequest,
     ) -> Result<Certificate, ServiceError> {
-        let certificate = self.find(permit, id).await?;
-        let reason = self.judged_reason(&certificate, request)?;
-        self.change(permit, certificate, Change::Revoke(reason), request.invalidity_date).await
-    }
-
-    /// The reason that a request comes to for a certificate, if both are as they may be.
-    pub(super) fn judged_reason(
-        &self,
-        certificate: &Certificate,
-        request: RevocationRequest,
-    ) -> Result<RevocationReason, ServiceError> {
-        if request.invalidity_date.is_some_and(|date| date > self.clock.now()) {
-            let message = "the invalidity date lies in the future; it says since when the key is believed to be in wrong hands (RFC 5280, 5.3.2)";
-            return Err(ServiceError::invalid("", message));
-        }
-        let hold_is_allowed = self.profiles.find(&certificate.profile).is_none_or(|profile| profile.allow_hold);
-        match request.reason {
-            Some(reason) if reason.is_hold() && !hold_is_allowed => {
-                let message = format!(
-                    "profile {:?} allows no hold: name a final reason, such as superseded",
-                    certificate.profile
-                );
-                Err(ServiceError::invalid("", message))
-            }
-            Some(reason) => Ok(reason),
-            None if hold_is_allowed => Ok(RevocationReason::CertificateHold),
-            None => Ok(RevocationReason::Unspecified),
-        }
+        let RevocationRequest { reason, invalidity_date } = request;
+        self.check_invalidity_date(invalidity_date, "")?;
+        self.change_one(permit, id, Wish::Revoke { reason, invalidity_date }).await
     }
 
     /// Asks for a hold to be lifted. Returns the certificate as it then stands.
@@ -103,10 +75,7 @@ impl Service {
         permit: &ZonePermit<ReactivateCertificate>,
         id: Option<CertificateId>,
     ) -> Result<Certificate, ServiceError> {
-        let outcome = match self.find(permit, id).await {
-            Ok(certificate) => self.change(permit, certificate, Change::Reactivate, None).await,
-            Err(error) => Err(error),
-        };
+        let outcome = self.change_one(permit, id, Wish::Reactivate).await;
         self.recorded(permit, &written(id), outcome).await
     }
 
@@ -119,19 +88,17 @@ impl Service {
         self.find(permit, id).await
     }
 
-    async fn change<A: Act>(
+    async fn change_one<A: Act>(
         &self,
         permit: &ZonePermit<A>,
-        mut certificate: Certificate,
-        change: Change,
-        invalidity_date: Option<DateTime<Utc>>,
+        id: Option<CertificateId>,
+        wish: Wish,
     ) -> Result<Certificate, ServiceError> {
-        let id = certificate.id;
         for _ in 0..MAX_DECISIONS {
-            if let Some(changed) = self.change_as_read(permit, certificate, change, invalidity_date).await? {
+            let certificate = self.find(permit, id).await?;
+            if let Some(changed) = self.change_as_read(permit, certificate, wish).await? {
                 return Ok(changed);
             }
-            certificate = self.find(permit, Some(id)).await?;
         }
         Err(changed_by_many())
     }
@@ -141,56 +108,30 @@ impl Service {
         &self,
         permit: &ZonePermit<A>,
         certificate: Certificate,
-        change: Change,
-        invalidity_date: Option<DateTime<Utc>>,
+        wish: Wish,
     ) -> Result<Option<Certificate>, ServiceError> {
+        let asked = Asked { wish, actor: permit.caller().actor(), account: permit.account(), job: None };
         let now = self.clock.now();
-        let (to, reason) = match status::change(certificate.standing(now), change) {
-            Outcome::Unchanged => {
-                self.note_compromise(permit, &certificate, change).await?;
-                return Ok(Some(certificate));
+        let key = certificate.spki_sha256.clone();
+        match self.decide_change(&asked, certificate, now) {
+            Decision::Refused(why) => Err(ServiceError::invalid("", why)),
+            Decision::Unchanged { certificate, note: None } => Ok(Some(*certificate)),
+            Decision::Unchanged { certificate, note: Some(note) } => {
+                let Some(compromise) = self.compromise(&asked, vec![key], now).await? else {
+                    return Ok(Some(*certificate));
+                };
+                Ok(self.store.note_compromise(compromise, *note).await?.then_some(*certificate))
             }
-            Outcome::Moves { to, reason } => (to, reason),
-            Outcome::Refused(refusal) => return Err(ServiceError::invalid("", explain(refusal, &certificate))),
-        };
-        let action = match change {
-            Change::Revoke(_) => Action::RevokeCertificate,
-            Change::Reactivate => Action::ReactivateCertificate,
-        };
-        let subject = certificate.id.to_string();
-        let mut event = self.event(permit.caller().actor(), permit.account(), Some(permit.zone()), action, subject);
-        event.detail = format!("reason {reason}");
-        event.news = Some(Event::CertificatePending { certificate: Subject::of(&certificate), status: to, reason });
-        let requested = certificate.clone().requested(to, reason, invalidity_date, now);
-        let transition = Transition::of(&requested, reason, now);
-        let is_compromised = reason == RevocationReason::KeyCompromise;
-        let blocked_key = is_compromised.then(|| blocked_key(permit, &requested, now));
-        let changed = self.store.request_change(certificate, requested.clone(), transition, blocked_key, event).await?;
-        if changed == ChangeOutcome::Overtaken {
-            return Ok(None);
+            Decision::Changes(change) => {
+                let compromise = self.compromise(&asked, vec![key], now).await?;
+                let requested = change.requested.clone();
+                if self.store.request_change(*change, compromise).await? == ChangeOutcome::Overtaken {
+                    return Ok(None);
+                }
+                self.work.notify_one();
+                Ok(Some(requested))
+            }
         }
-        self.work.notify_one();
-        Ok(Some(requested))
-    }
-
-    /// A compromise that is reported after another final reason changes no CRL, but the key is blocked all the same.
-    async fn note_compromise<A: Act>(
-        &self,
-        permit: &ZonePermit<A>,
-        certificate: &Certificate,
-        change: Change,
-    ) -> Result<(), ServiceError> {
-        let recorded = certificate.revocation.as_ref().map(|revocation| revocation.reason);
-        if change != Change::Revoke(RevocationReason::KeyCompromise)
-            || recorded == Some(RevocationReason::KeyCompromise)
-        {
-            return Ok(());
-        }
-        let subject = certificate.id.to_string();
-        let zone = Some(permit.zone());
-        let mut event = self.event(permit.caller().actor(), permit.account(), zone, Action::RevokeCertificate, subject);
-        event.detail = "the key is blocked; the recorded reason stays".into();
-        Ok(self.store.block_key(blocked_key(permit, certificate, self.clock.now()), event).await?)
     }
 
     async fn find<A: Act>(
@@ -203,17 +144,6 @@ impl Service {
     }
 }
 
-fn explain(refusal: Refusal, certificate: &Certificate) -> String {
-    match refusal {
-        Refusal::RevocationIsFinal(reason) => format!(
-            "the certificate is revoked with the reason {reason}, which is final: only a certificateHold can be lifted (RFC 5280, 5.3.1)"
-        ),
-        Refusal::HasExpired => {
-            format!("the certificate expired on {}; issue a new one instead", timestamp(certificate.not_after))
-        }
-    }
-}
-
 pub(super) fn changed_by_many() -> ServiceError {
     ServiceError::Unavailable("the certificate is being changed by many at once".into())
 }
@@ -221,14 +151,4 @@ pub(super) fn changed_by_many() -> ServiceError {
 /// The id for the audit log; one that no certificate can have is not repeated there.
 fn written(id: Option<CertificateId>) -> String {
     id.map(|id| id.to_string()).unwrap_or_default()
-}
-
-/// Whoever has the key could ask for another certificate with it, so there is none in the whole account.
-fn blocked_key<A: Act>(permit: &ZonePermit<A>, certificate: &Certificate, now: DateTime<Utc>) -> BlockedKey {
-    BlockedKey {
-        account: permit.account(),
-        spki_sha256: certificate.spki_sha256.clone(),
-        reason: RevocationReason::KeyCompromise,
-        blocked_on: now,
-    }
 }

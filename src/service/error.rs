@@ -46,6 +46,7 @@ pub enum Noun {
     Check,
     Crl,
     Identity,
+    Job,
     Token,
     /// Somebody who relies on an identity.
     Use,
@@ -60,6 +61,7 @@ impl std::fmt::Display for Noun {
             Self::Check => "check",
             Self::Crl => "CRL",
             Self::Identity => "identity",
+            Self::Job => "bulk job",
             Self::Token => "token",
             Self::Use => "association",
             Self::Webhook => "webhook",

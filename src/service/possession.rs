@@ -8,18 +8,20 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::authority::Authority;
+use crate::domain::bulk::Wish;
 use crate::domain::certificate::Certificate;
 use crate::domain::id::AuthorityId;
 use crate::domain::json::Members;
 use crate::domain::reason::RevocationReason;
 use crate::domain::serial::SerialNumber;
-use crate::domain::status::{self, Change, Outcome, Status};
+use crate::domain::status::Status;
 use crate::domain::text::parse_timestamp;
 use crate::keys::challenge::{Challenge, ChallengeSubject};
 use crate::x509;
 use crate::x509::jws::{Possession, SignedMessage};
 
 use super::certificates::{MAX_DECISIONS, RevocationRequest, changed_by_many};
+use super::changes::{self, Decision};
 use super::{Service, ServiceError};
 
 /// How long a challenge can be answered.
@@ -115,18 +117,23 @@ impl Service {
     ) -> Result<Option<Certificate>, ServiceError> {
         let permit = self.permit_holder(possession, &certificate, source.to_owned()).await?;
         let subject = certificate.id.to_string();
-        let reason = self.judged_reason(&certificate, asked.request);
-        let change = Change::Revoke(self.recorded(&permit, &subject, reason).await?);
+        let RevocationRequest { reason, invalidity_date } = asked.request;
+        let wish = Wish::Revoke { reason, invalidity_date };
+        self.recorded(&permit, &subject, self.check_invalidity_date(invalidity_date, "")).await?;
         match freshness {
             Freshness::Fresh => {
-                let outcome = self.change_as_read(&permit, certificate, change, asked.request.invalidity_date).await;
+                let outcome = self.change_as_read(&permit, certificate, wish).await;
                 self.recorded(&permit, &subject, outcome).await
             }
             // A repeated message is answered as long as there is nothing left for it to do.
-            Freshness::Passed => match status::change(certificate.standing(self.clock.now()), change) {
-                Outcome::Unchanged => Ok(Some(certificate)),
-                Outcome::Moves { .. } | Outcome::Refused(_) => Err(ServiceError::Unproven),
-            },
+            Freshness::Passed => {
+                let (actor, account) = (permit.caller().actor(), permit.account());
+                let asked = changes::Asked { wish, actor, account, job: None };
+                match self.decide_change(&asked, certificate, self.clock.now()) {
+                    Decision::Unchanged { certificate, .. } => Ok(Some(*certificate)),
+                    Decision::Changes(_) | Decision::Refused(_) => Err(ServiceError::Unproven),
+                }
+            }
         }
     }
 

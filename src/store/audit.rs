@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 
-use crate::domain::audit::{ActorKind, AuditEvent};
+use crate::domain::audit::AuditEvent;
 
 use super::connection::Connection;
 use super::convert::millis;
@@ -24,18 +24,14 @@ fn shortened(detail: &str) -> &str {
 }
 
 pub(super) fn insert(connection: &mut Connection, event: &AuditEvent) -> Result<(), StoreError> {
-    let (token, name) = match &event.actor.kind {
-        ActorKind::Token { id, name } => (Some(id.as_bytes().to_vec()), name.clone()),
-        ActorKind::Holder { serial, .. } => (None, format!("holder of {serial}")),
-        ActorKind::System => (None, "system".to_owned()),
-    };
+    let (token, name) = (event.actor.kind.token(), event.actor.kind.name());
     diesel::insert_into(audit_events::table)
         .values((
             audit_events::id.eq(event.id.as_bytes().as_slice()),
             audit_events::at.eq(millis(event.at)),
             audit_events::account_id.eq(event.account.as_bytes().as_slice()),
             audit_events::zone_id.eq(event.zone.as_ref().map(|id| id.as_bytes().to_vec())),
-            audit_events::actor_token_id.eq(token),
+            audit_events::actor_token_id.eq(token.map(|id| id.as_bytes().to_vec())),
             audit_events::actor_name.eq(name),
             audit_events::source.eq(&event.actor.source),
             audit_events::action.eq(event.action.as_str()),

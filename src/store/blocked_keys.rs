@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 use diesel::dsl::{exists, select};
 use diesel::prelude::*;
 
-use crate::domain::audit::AuditEvent;
 use crate::domain::id::AccountId;
 use crate::domain::reason::RevocationReason;
 
@@ -12,7 +11,6 @@ use super::connection::Connection;
 use super::convert::millis;
 use super::error::StoreError;
 use super::schema::blocked_keys;
-use super::{Store, audit};
 
 /// A key to be blocked.
 #[derive(Clone, Debug)]
@@ -23,17 +21,7 @@ pub struct BlockedKey {
     pub blocked_on: DateTime<Utc>,
 }
 
-impl Store {
-    /// Blocks a key; one that is blocked already stays as it is.
-    pub async fn block_key(&self, key: BlockedKey, event: AuditEvent) -> Result<(), StoreError> {
-        self.write(move |connection| {
-            insert(connection, &key)?;
-            audit::insert(connection, &event)
-        })
-        .await
-    }
-}
-
+/// Blocks a key; one that is blocked already stays as it is.
 pub(super) fn insert(connection: &mut Connection, key: &BlockedKey) -> Result<(), StoreError> {
     diesel::insert_into(blocked_keys::table)
         .values((

@@ -192,6 +192,15 @@ fn page(
         filtered(zone, filter).count().get_result(connection)?
     };
     let ids = ids_of_page(connection, zone, filter, window, total)?;
+    Ok(Page { items: of_ids(connection, zone, ids)?, total })
+}
+
+/// Those of the zone that have these ids, in the order of the ids.
+pub(super) fn of_ids(
+    connection: &mut Connection,
+    zone: ZoneId,
+    ids: Vec<Vec<u8>>,
+) -> Result<Vec<Certificate>, StoreError> {
     let rows: Vec<(CertificateRow, String)> = certificates::table
         .inner_join(authorities::table)
         .filter(certificates::zone_id.eq(zone.as_bytes().as_slice()))
@@ -199,8 +208,7 @@ fn page(
         .order(certificates::id)
         .select((CertificateRow::as_select(), authorities::name))
         .load(connection)?;
-    let items = rows.into_iter().map(into_domain).collect::<Result<_, _>>()?;
-    Ok(Page { items, total })
+    rows.into_iter().map(into_domain).collect()
 }
 
 /// Finds the page in the indexes alone, from whichever end of the list is nearer: the large rows before it are never

@@ -11,24 +11,39 @@ use super::schema::certificate_counters::dsl;
 
 /// One more certificate with this status.
 pub(super) fn add(connection: &mut Connection, zone: ZoneId, status: Status) -> Result<(), StoreError> {
-    diesel::insert_into(dsl::certificate_counters)
-        .values((dsl::zone_id.eq(zone.as_bytes().as_slice()), dsl::status.eq(status.code()), dsl::total.eq(1)))
-        .on_conflict((dsl::zone_id, dsl::status))
-        .do_update()
-        .set(dsl::total.eq(dsl::total + 1))
-        .execute(connection)?;
-    Ok(())
+    add_many(connection, zone, status, 1)
 }
 
 /// A certificate goes from one status to another.
 pub(super) fn shift(connection: &mut Connection, zone: ZoneId, from: Status, to: Status) -> Result<(), StoreError> {
+    shift_many(connection, zone, from, to, 1)
+}
+
+/// As many certificates go from one status to another.
+pub(super) fn shift_many(
+    connection: &mut Connection,
+    zone: ZoneId,
+    from: Status,
+    to: Status,
+    count: i64,
+) -> Result<(), StoreError> {
     if from == to {
         return Ok(());
     }
     diesel::update(dsl::certificate_counters.find((zone.as_bytes().as_slice(), from.code())))
-        .set(dsl::total.eq(dsl::total - 1))
+        .set(dsl::total.eq(dsl::total - count))
         .execute(connection)?;
-    add(connection, zone, to)
+    add_many(connection, zone, to, count)
+}
+
+fn add_many(connection: &mut Connection, zone: ZoneId, status: Status, count: i64) -> Result<(), StoreError> {
+    diesel::insert_into(dsl::certificate_counters)
+        .values((dsl::zone_id.eq(zone.as_bytes().as_slice()), dsl::status.eq(status.code()), dsl::total.eq(count)))
+        .on_conflict((dsl::zone_id, dsl::status))
+        .do_update()
+        .set(dsl::total.eq(dsl::total + count))
+        .execute(connection)?;
+    Ok(())
 }
 
 /// How many certificates of the zone have this status, or any.

@@ -10,7 +10,7 @@ use super::connection::Connection;
 use super::convert::{authority_id, millis, time};
 use super::error::StoreError;
 use super::schema::publications;
-use super::{Store, check_runs, webhook_deliveries};
+use super::{Store, bulk_work, check_runs, webhook_deliveries};
 
 /// Where an authority's publishing stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +114,7 @@ impl Store {
     pub async fn release_leases(&self) -> Result<(), StoreError> {
         self.write(|connection| {
             diesel::update(publications::table).set(publications::lease_until.eq(0)).execute(connection)?;
+            bulk_work::release_all(connection)?;
             check_runs::release_all(connection)?;
             webhook_deliveries::release_all(connection)
         })

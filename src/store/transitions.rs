@@ -8,12 +8,21 @@ use crate::domain::certificate::Certificate;
 use crate::domain::id::AuthorityId;
 use crate::domain::transition::Transition;
 
-use super::blocked_keys::BlockedKey;
+use super::compromises::{self, Compromise};
 use super::connection::Connection;
 use super::convert::{authority_id, certificate_id, job_id, millis, reason, serial, status, time, zone_id};
 use super::error::StoreError;
 use super::schema::{certificates, transitions};
-use super::{Store, audit, blocked_keys, counters, managed_identities};
+use super::{Store, audit, counters, managed_identities};
+
+/// A change that was decided on: the certificate as it was read, and as it is to be.
+#[derive(Clone)]
+pub struct RequestedChange {
+    pub was: Certificate,
+    pub requested: Certificate,
+    pub transition: Transition,
+    pub event: AuditEvent,
+}
 
 /// What became of a requested change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,29 +50,26 @@ struct TransitionRow {
 }
 
 impl Store {
-    /// Stores what was asked of a certificate, if it still stands as it was read (`was`), and queues the transition in
-    /// place of an older one. With a `blocked_key` the account gets no further certificate for the same key.
+    /// Stores what was asked of a certificate, if it still stands as it was read, and queues the transition in place of an
+    /// older one. After a compromise the account gets no further certificate for the same key, and loses those it has.
     pub async fn request_change(
         &self,
-        was: Certificate,
-        requested: Certificate,
-        transition: Transition,
-        blocked_key: Option<BlockedKey>,
-        event: AuditEvent,
+        change: RequestedChange,
+        compromise: Option<Compromise>,
     ) -> Result<ChangeOutcome, StoreError> {
         self.write(move |connection| {
-            if !move_to_pending(connection, &was, &requested)? {
+            if let Some(compromise) = &compromise
+                && !compromises::reach_all_zones(connection, compromise)?
+            {
                 return Ok(ChangeOutcome::Overtaken);
             }
-            counters::shift(connection, was.zone, was.status, requested.status)?;
-            enqueue(connection, &transition)?;
-            if !transition.reason.is_hold() {
-                managed_identities::renew_at_once(connection, &was, transition.requested_on)?;
+            if !request(connection, &change)? {
+                return Ok(ChangeOutcome::Overtaken);
             }
-            if let Some(key) = &blocked_key {
-                blocked_keys::insert(connection, key)?;
+            counters::shift(connection, change.was.zone, change.was.status, change.requested.status)?;
+            if let Some(compromise) = &compromise {
+                compromises::insert(connection, compromise)?;
             }
-            audit::insert(connection, &event)?;
             Ok(ChangeOutcome::Changed)
         })
         .await
@@ -114,6 +120,21 @@ impl Store {
         })
         .await
     }
+}
+
+/// Everything that belongs to one change but its place in the counters; `false`, and nothing written, when the certificate
+/// has changed since it was read.
+pub(super) fn request(connection: &mut Connection, change: &RequestedChange) -> Result<bool, StoreError> {
+    let RequestedChange { was, requested, transition, event } = change;
+    if !move_to_pending(connection, was, requested)? {
+        return Ok(false);
+    }
+    enqueue(connection, transition)?;
+    if !transition.reason.is_hold() {
+        managed_identities::renew_at_once(connection, was, transition.requested_on)?;
+    }
+    audit::insert(connection, event)?;
+    Ok(true)
 }
 
 fn move_to_pending(

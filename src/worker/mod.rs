@@ -1,10 +1,11 @@
 //! The asynchronous worker: carries out transitions by publishing CRLs, re-signs CRLs before they run out, renews managed
-//! identities and OCSP responders, runs checks, tells of what ends soon, tells webhooks, and clears away what has aged. When
-//! and how often is decided here; what is done is the services' business.
+//! identities and OCSP responders, goes on with bulk jobs, runs checks, tells of what ends soon, tells webhooks, and clears
+//! away what has aged. When and how often is decided here; what is done is the services' business.
 //!
 //! Any number of workers may run against one store: each authority has a lease, and a publication under a lease that
 //! somebody else has taken over is refused by the store.
 
+mod bulk;
 mod checks;
 mod events;
 mod identities;
@@ -27,6 +28,7 @@ use crate::service::publication::{LEASE, Published};
 use crate::service::{Service, ServiceError};
 use crate::store::Lease;
 
+use bulk::BulkWorker;
 use checks::CheckRunner;
 use events::EventKeeper;
 use identities::IdentityKeeper;
@@ -42,6 +44,7 @@ pub fn start(service: Arc<Service>, stop: watch::Receiver<bool>) -> JoinHandle<(
     let checks = CheckRunner::new(Arc::clone(&service)).run(stop.clone());
     let identities = IdentityKeeper::new(Arc::clone(&service)).run(stop.clone());
     let responders = ResponderKeeper::new(Arc::clone(&service)).run(stop.clone());
+    let bulk = BulkWorker::new(Arc::clone(&service)).run(stop.clone());
     let events = EventKeeper::new(Arc::clone(&service)).run(stop.clone());
     let webhooks = WebhookTeller::new(Arc::clone(&service)).run(stop.clone());
     let worker = Worker { service, owner: Uuid::new_v4(), leases: HashMap::new(), housekeeping_at: None }.run(stop);
@@ -50,6 +53,7 @@ pub fn start(service: Arc<Service>, stop: watch::Receiver<bool>) -> JoinHandle<(
             tokio::spawn(checks),
             tokio::spawn(identities),
             tokio::spawn(responders),
+            tokio::spawn(bulk),
             tokio::spawn(events),
             tokio::spawn(webhooks),
         ];

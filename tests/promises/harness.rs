@@ -232,3 +232,44 @@ impl Installation {
         self.service.certificate(&self.permit_for(zone).await, Some(id)).await.unwrap()
     }
 }
+
+/// Certificates by the thousand, past the issuance.
+impl Installation {
+    /// So many copies of a certificate, each with an id, a serial number, a fingerprint and a key of its own; issued in the
+    /// millisecond of the first.
+    pub fn copy(&self, certificate: &Certificate, count: usize) {
+        let own = "id, serial, fingerprint_sha256, spki_sha256";
+        let same = "zone_id, authority_id, der, csr, ski, signature, common_name, subject, subject_alternative_names, \
+                    profile, validity_days, not_before, not_after, created_at, status, version";
+        let id = format!("x'{}'", hex::encode(certificate.id.as_bytes()));
+        self.tamper(&format!(
+            "BEGIN;
+             WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})
+             INSERT INTO certificates ({own}, {same})
+                 SELECT CAST(substr(id, 1, 6) || x'7f' || randomblob(9) AS BLOB), CAST(x'10' || randomblob(15) AS BLOB),
+                        randomblob(32), randomblob(32), {same}
+                 FROM certificates, numbers WHERE id = {id};
+             UPDATE certificate_counters SET total = total + {count}
+                 WHERE zone_id = x'{zone}' AND status = {status};
+             COMMIT",
+            zone = hex::encode(certificate.zone.as_bytes()),
+            status = certificate.status.code(),
+        ));
+    }
+
+    /// The store alone, as another process would open it.
+    pub fn store(&self) -> Store {
+        Store::open(&self.database()).unwrap()
+    }
+
+    /// Whether the totals are what a count of the certificates gives.
+    pub fn totals_are_true(&self) -> bool {
+        let differing = "SELECT COUNT(*) FROM (
+            SELECT zone_id, status, COUNT(*) AS n FROM certificates GROUP BY zone_id, status
+            EXCEPT SELECT zone_id, status, total FROM certificate_counters
+            UNION ALL
+            SELECT * FROM (SELECT zone_id, status, total FROM certificate_counters WHERE total <> 0
+            EXCEPT SELECT zone_id, status, COUNT(*) FROM certificates GROUP BY zone_id, status))";
+        self.count(differing) == 0
+    }
+}

@@ -221,6 +221,7 @@ impl World {
             .replace("{mtls_certificate_id}", "0d89c70d-ad9f-4843-b99f-6cc0252067e9")
             .replace("{check_id}", "0d89c70d-ad9f-4843-b99f-6cc0252067e9")
             .replace("{id}", "0d89c70d-ad9f-4843-b99f-6cc0252067e9")
+            .replace("{job_id}", "0d89c70d-ad9f-4843-b99f-6cc0252067e9")
             .replace("{name}", "somebody")
             .replace("{token_id}", UNKNOWN);
         let (status, answer) = self.server.call(token, &route.method, &path, None).await;

@@ -9,7 +9,9 @@ mod server;
 
 mod agreement;
 mod audit;
+mod bulk;
 mod checks;
+mod compromise;
 mod crls;
 mod faults;
 mod isolation;

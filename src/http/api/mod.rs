@@ -7,6 +7,8 @@ use crate::service::ServiceError;
 
 pub mod accounts;
 pub mod authorities;
+pub mod bulk;
+mod bulk_body;
 pub mod certificates;
 mod check_body;
 pub mod checks;

@@ -1,0 +1,189 @@
+//! Which certificates a bulk job means: counting them, showing some, and taking the next ones.
+
+use chrono::{DateTime, Utc};
+use diesel::Connection as _;
+use diesel::dsl::count_star;
+use diesel::prelude::*;
+
+use crate::domain::bulk::{Filter, Selector, first_id_of};
+use crate::domain::certificate::Certificate;
+use crate::domain::id::{CertificateId, ZoneId};
+use crate::domain::reason::RevocationReason;
+use crate::domain::status::{Standing, Status};
+
+use super::connection::Connection;
+use super::convert::{certificate_id, millis, reason, status};
+use super::error::StoreError;
+use super::schema::certificates;
+use super::{Store, certificates as stored_certificates};
+
+/// How many certificates stand alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tally {
+    pub standing: Standing,
+    pub profile: String,
+    pub count: i64,
+}
+
+/// What a selection holds, without changing anything.
+#[derive(Clone, Debug)]
+pub struct Survey {
+    pub tallies: Vec<Tally>,
+    /// The first of them, by id.
+    pub samples: Vec<Certificate>,
+}
+
+impl Store {
+    /// Which of the named certificates the zone has.
+    pub async fn known_certificates(
+        &self,
+        zone: ZoneId,
+        ids: Vec<CertificateId>,
+    ) -> Result<Vec<CertificateId>, StoreError> {
+        self.read(move |connection| {
+            let known: Vec<Vec<u8>> = selected(zone, &Selector::Ids(ids.clone()))
+                .order(certificates::id)
+                .select(certificates::id)
+                .load(connection)?;
+            known.iter().map(|id| certificate_id(id)).collect()
+        })
+        .await
+    }
+
+    /// A filter as it selects now, with how many certificates that are: none that is issued later is among them.
+    pub async fn fix_selection(&self, zone: ZoneId, filter: Filter) -> Result<(Selector, i64), StoreError> {
+        self.read(move |connection| {
+            connection.transaction(|connection| {
+                let last: Option<Vec<u8>> = certificates::table
+                    .filter(certificates::zone_id.eq(zone.as_bytes().as_slice()))
+                    .order(certificates::id.desc())
+                    .select(certificates::id)
+                    .first(connection)
+                    .optional()?;
+                let nothing = || Ok(CertificateId::new(uuid::Uuid::nil()));
+                let up_to = last.as_deref().map_or_else(nothing, certificate_id)?;
+                let selector = Selector::Filter { filter: filter.clone(), up_to };
+                let total = count(connection, zone, &selector)?;
+                Ok((selector, total))
+            })
+        })
+        .await
+    }
+
+    /// How the selected certificates stand.
+    pub async fn survey(
+        &self,
+        zone: ZoneId,
+        selector: Selector,
+        samples: i64,
+        now: DateTime<Utc>,
+    ) -> Result<Survey, StoreError> {
+        self.read(move |connection| {
+            connection.transaction(|connection| {
+                let ids = selected(zone, &selector).order(certificates::id).limit(samples);
+                let ids: Vec<Vec<u8>> = ids.select(certificates::id).load(connection)?;
+                let samples = stored_certificates::of_ids(connection, zone, ids)?;
+                Ok(Survey { tallies: tally(connection, zone, &selector, now)?, samples })
+            })
+        })
+        .await
+    }
+}
+
+pub(super) fn count(connection: &mut Connection, zone: ZoneId, selector: &Selector) -> Result<i64, StoreError> {
+    Ok(selected(zone, selector).count().get_result(connection)?)
+}
+
+/// The selected certificates after this one, in the order of their ids.
+pub(super) fn next(
+    connection: &mut Connection,
+    zone: ZoneId,
+    selector: &Selector,
+    after: Option<CertificateId>,
+    limit: usize,
+) -> Result<Vec<Certificate>, StoreError> {
+    let ids = match selector {
+        Selector::Ids(ids) => {
+            let left = ids.iter().filter(|id| after.is_none_or(|after| **id > after));
+            left.take(limit).map(|id| id.as_bytes().to_vec()).collect()
+        }
+        Selector::Filter { .. } | Selector::Keys(_) => {
+            let mut left = selected(zone, selector).order(certificates::id);
+            if let Some(after) = after {
+                left = left.filter(certificates::id.gt(after.as_bytes().to_vec()));
+            }
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            left.limit(limit).select(certificates::id).load(connection)?
+        }
+    };
+    stored_certificates::of_ids(connection, zone, ids)
+}
+
+fn tally(
+    connection: &mut Connection,
+    zone: ZoneId,
+    selector: &Selector,
+    now: DateTime<Utc>,
+) -> Result<Vec<Tally>, StoreError> {
+    let mut tallies = Vec::new();
+    for is_expired in [false, true] {
+        let selected = selected(zone, selector);
+        let selected = match is_expired {
+            false => selected.filter(certificates::not_after.ge(millis(now))),
+            true => selected.filter(certificates::not_after.lt(millis(now))),
+        };
+        let rows: Vec<(i16, Option<i16>, String, i64)> = certificates::table
+            .filter(certificates::zone_id.eq(zone.as_bytes().as_slice()))
+            .filter(certificates::id.eq_any(selected.select(certificates::id)))
+            .group_by((certificates::status, certificates::revocation_reason, certificates::profile))
+            .select((certificates::status, certificates::revocation_reason, certificates::profile, count_star()))
+            .load(connection)?;
+        for (code, recorded, profile, count) in rows {
+            let recorded: Option<RevocationReason> = recorded.map(reason).transpose()?;
+            let standing = Standing { status: status(code)?, reason: recorded, is_expired };
+            tallies.push(Tally { standing, profile, count });
+        }
+    }
+    Ok(tallies)
+}
+
+type Selected = certificates::BoxedQuery<'static, diesel::sqlite::Sqlite>;
+
+fn selected(zone: ZoneId, selector: &Selector) -> Selected {
+    let of_zone = certificates::table.filter(certificates::zone_id.eq(zone.as_bytes().to_vec())).into_boxed();
+    match selector {
+        Selector::Ids(ids) => {
+            let ids: Vec<Vec<u8>> = ids.iter().map(|id| id.as_bytes().to_vec()).collect();
+            of_zone.filter(certificates::id.eq_any(ids))
+        }
+        Selector::Keys(keys) => of_zone.filter(certificates::spki_sha256.eq_any(keys.clone())),
+        Selector::Filter { filter, up_to } => {
+            matching(of_zone.filter(certificates::id.le(up_to.as_bytes().to_vec())), filter)
+        }
+    }
+}
+
+fn matching(mut query: Selected, filter: &Filter) -> Selected {
+    if let Some(prefix) = &filter.common_name {
+        // A range, as lists have it: `%` and `_` in names stand for themselves.
+        let end = format!("{prefix}{}", char::MAX);
+        query = query.filter(certificates::common_name.ge(prefix.clone())).filter(certificates::common_name.lt(end));
+    }
+    if let Some(end) = filter.issued_before {
+        query = query.filter(certificates::id.lt(first_id_of(end).as_bytes().to_vec()));
+    }
+    if let Some(start) = filter.issued_after {
+        let next_moment = start + chrono::TimeDelta::milliseconds(1);
+        query = query.filter(certificates::id.ge(first_id_of(next_moment).as_bytes().to_vec()));
+    }
+    if let Some(authority) = filter.authority {
+        query = query.filter(certificates::authority_id.eq(authority.as_bytes().to_vec()));
+    }
+    if let Some(key) = &filter.spki_sha256 {
+        query = query.filter(certificates::spki_sha256.eq(key.clone()));
+    }
+    if let Some(status) = filter.status {
+        query = query.filter(certificates::status.eq(Status::code(status)));
+    }
+    query
+}
