@@ -24,27 +24,27 @@ use crate::keys::proof;
 use crate::x509::certificate::{self, CertificateFacts};
 use crate::x509::pem;
 
+const HEADING: &str = "Without a token";
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Without a token")]
 pub struct Holding {
     /// Revoke the first certificate in this PEM file, by its key [its own CA is asked, unless --url names another address]
-    #[arg(long, value_name = "FILE", requires = "key")]
+    #[arg(long, help_heading = HEADING, value_name = "FILE", requires = "key")]
     certificate: Option<PathBuf>,
 
     /// PEM file with its private key, which is not sent
-    #[arg(long, value_name = "FILE", requires = "certificate")]
+    #[arg(long, help_heading = HEADING, value_name = "FILE", requires = "certificate")]
     key: Option<PathBuf>,
 
     /// The passphrase of the key is the first line of this file [env: COUNTERSIGN_PASSPHRASE]
     /// [default: asked for on a terminal, if there is need of one]
-    #[arg(long, value_name = "FILE", requires = "key")]
+    #[arg(long, help_heading = HEADING, value_name = "FILE", requires = "key")]
     passphrase_file: Option<PathBuf>,
 
     /// The authority that signed it [default: from the addresses in the certificate]
-    #[arg(long, value_name = "ID", value_parser = authority::id, requires = "certificate")]
+    #[arg(long, help_heading = HEADING, value_name = "ID", value_parser = authority::id, requires = "certificate")]
     authority: Option<AuthorityId>,
 }
 

@@ -172,7 +172,7 @@ pub const SETTINGS: [Setting; 25] = [
         None,
         Kind::Elsewhere,
         "asked for on a terminal",
-        "commands: the passphrase of the key or the PKCS#12 file of an identity",
+        "commands: the passphrase of the key or the PKCS#12 file of an identity, or of the key that revokes its own certificate",
     ),
 ];
 

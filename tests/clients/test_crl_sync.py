@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 import csr
+import server as server_module
 from crl_sync import Answers, Sync, crl, wait
 from csr import openssl
 from server import free_port
@@ -321,3 +322,22 @@ def test_what_is_kept_is_what_openssl_reads(zone, tmp_path):
         [*kept.arguments[:3], "--out", tmp_path / "by-name.pem", "--once"], cwd=tmp_path, capture_output=True, text=True, timeout=60,
         env=zone.server.environment(COUNTERSIGN_URL=zone.server.url, COUNTERSIGN_TOKEN=zone.server.token, COUNTERSIGN_ZONE="default"))
     assert named.returncode == 0 and re.search(r"wrote .*by-name\.pem: CRL \d+, \d+", named.stderr), named.stderr
+
+
+def test_deltas_and_shards_are_fetched_or_said_to_be_missing(zone, tmp_path):
+    def call(*options):
+        return subprocess.run(
+            [server_module.BINARY, "crl", *options], cwd=tmp_path, capture_output=True, text=True, timeout=60,
+            env=zone.server.environment(COUNTERSIGN_URL=zone.server.url, COUNTERSIGN_TOKEN=zone.server.token, COUNTERSIGN_ZONE=zone.zone))
+
+    missing = call("--shard", "0")
+    assert missing.returncode == 1 and "the authority has no such shard" in missing.stderr
+    delta = call("--delta")
+    assert "the authority publishes no delta CRL" in delta.stderr or "BEGIN X509 CRL" in delta.stdout
+    assert call("--delta", "--shard", "0").returncode == call("--chain", "--delta").returncode == 2
+    assert call("--chain").stdout == zone.chain_crls()
+    zone.result("POST", f"/zones/{zone.zone}/certificate_authorities", json={"crl_shards": 4})
+    part = call("--shard", "3")
+    assert part.returncode == 0, part.stderr
+    text = openssl("crl", "-noout", "-text", stdin=part.stdout.encode()).stdout.decode()
+    assert "/crl/3" in text and "Issuing Distribution Point" in text

@@ -31,10 +31,10 @@ const WARN_EVERY: Duration = Duration::from_secs(60);
 
 /// Keep a file with the CRLs of the zone current, and have the server that reads it read it again
 ///
-/// Asks every second, writes the file whole or not at all, and never an older CRL over a newer one. The
-/// command is run by `sh -c` when the file has changed, again until it succeeds, with the file's name in
-/// COUNTERSIGN_CRL_FILE. While the CA cannot be reached, the file stays as it is. With the zone's id no
-/// token is needed. Examples:
+/// Asks every second, writes the file whole or not at all, and never an older CRL over a newer one.
+/// The command is run by `sh -c` when the file has changed, again until it succeeds, with the name
+/// of the file in COUNTERSIGN_CRL_FILE. While the CA cannot be reached, the file stays as it is.
+/// With the zone's id no token is needed. Examples:
 ///
 ///   countersign crl sync --out /etc/nginx/clients-crl.pem --exec 'nginx -s reload'
 ///   countersign crl sync --zone 5d28ec1c8ee4f2f3b2fc37b9b4f2f0aa --url https://ca.example.com \
