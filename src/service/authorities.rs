@@ -151,7 +151,8 @@ impl Service {
         now: DateTime<Utc>,
     ) -> Result<(NewAuthority, Arc<Signer>), ServiceError> {
         let name = format!("Root CA for account {account}");
-        let draft = self.draft(account, None, name, key_type, None, now, ROOT_LIFETIME).await?;
+        let options = AuthorityOptions { key_type: Some(key_type), crl_shards: None };
+        let draft = self.draft(account, None, name, options, now, ROOT_LIFETIME).await?;
         let issuer = Issuer {
             subject: draft.subject.der.clone(),
             ski: draft.signer.public_key().ski.to_vec(),
@@ -175,10 +176,7 @@ impl Service {
         now: DateTime<Utc>,
     ) -> Result<NewAuthority, ServiceError> {
         let name = format!("Managed CA for zone {}", zone.id);
-        let key_type = options.key_type.unwrap_or(self.options.issuing_key_type);
-        let account = zone.account.id;
-        let mut draft =
-            self.draft(account, Some(zone), name, key_type, options.crl_shards, now, ISSUING_LIFETIME).await?;
+        let mut draft = self.draft(zone.account.id, Some(zone), name, options, now, ISSUING_LIFETIME).await?;
         draft.not_after = draft.not_after.min(root.not_after);
         let issuer = self.issuer(root)?;
         let signed = self.sign_authority(&draft, issuer, Some(0), root_signer).await?;
@@ -195,12 +193,12 @@ impl Service {
         account: AccountId,
         zone: Option<&Zone>,
         name: String,
-        key_type: AuthorityKeyType,
-        crl_shards: Option<i32>,
+        options: AuthorityOptions,
         now: DateTime<Utc>,
         lifetime: TimeDelta,
     ) -> Result<Draft, ServiceError> {
         let not_before = policy::not_before(now) - AUTHORITY_BACKDATING;
+        let key_type = options.key_type.unwrap_or(self.options.issuing_key_type);
         let (signer, pkcs8) = self.generate(key_type).await?;
         let id = AuthorityId::new(self.random.ordered_id(now));
         Ok(Draft {
@@ -210,7 +208,7 @@ impl Service {
             subject: x509::name::build(&[(AttributeType::CommonName, name.clone())])?,
             name,
             key_type,
-            shards: crl_shards.map(|count| Shards { count, url: self.crl_url(id) }),
+            shards: options.crl_shards.map(|count| Shards { count, url: self.crl_url(id) }),
             sealed_key: self.keyring.seal(Record::Authority(id), &pkcs8)?,
             signer: Arc::new(signer),
             not_before,

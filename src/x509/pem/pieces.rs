@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn pieces_are_what_would_be_made_at_once() {
         for length in [0, 1, 47, 48, 49, 96, 1000, LINES * LINE - 1, LINES * LINE, 3 * LINES * LINE + 5] {
-            let der: Vec<u8> = (0..length).map(|index| (index % 251) as u8).collect();
+            let der: Vec<u8> = (0..length).map(|index| u8::try_from(index % 251).unwrap()).collect();
             for size in [1, 48, 7001] {
                 let pieces = der.chunks(size).map(Bytes::copy_from_slice);
                 let text: Vec<u8> = encode_pieces("X509 CRL", pieces).flat_map(|piece| piece.to_vec()).collect();
