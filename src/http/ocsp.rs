@@ -72,10 +72,7 @@ pub async fn ask(
     )
 )]
 #[route("/pki/{authority_id}/ocsp/{request:.*}", method = "GET", method = "HEAD")]
-pub async fn ask_in_address(
-    request: HttpRequest,
-    service: web::Data<Service>,
-) -> Result<HttpResponse, ApiError> {
+pub async fn ask_in_address(request: HttpRequest, service: web::Data<Service>) -> Result<HttpResponse, ApiError> {
     // What is no base64 is no request either, and answered as one.
     let der = decode(request.uri().path()).unwrap_or_default();
     let id = request.match_info().get("authority_id").and_then(AuthorityId::parse);

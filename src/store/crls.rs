@@ -18,7 +18,7 @@ use crate::domain::transition::Transition;
 use super::connection::Connection;
 use super::convert::{authority_id, certificate_id, millis, reason, serial, time, zone_id};
 use super::error::StoreError;
-use super::schema::{certificates, crls, publications, revocations, transitions};
+use super::schema::{certificates, crl_changes, crls, publications, revocations, transitions};
 use super::{Store, audit, check_runs, counters};
 
 /// Where an authority's publishing stands.
@@ -228,7 +228,7 @@ impl Store {
             insert(connection, &crl)?;
             let mut finished = 0;
             for done in &carried_out {
-                relist(connection, done)?;
+                relist(connection, done, crl.number)?;
                 if settle(connection, done, &crl)? {
                     audit::insert(connection, &done.event)?;
                     finished += 1;
@@ -295,8 +295,17 @@ fn advance(connection: &mut Connection, lease: &Lease, crl: &Crl) -> Result<bool
 }
 
 /// Brings the list in line with what the CRL says, whether or not the transition still stands.
-fn relist(connection: &mut Connection, done: &CarriedOut) -> Result<(), StoreError> {
+fn relist(connection: &mut Connection, done: &CarriedOut, number: i64) -> Result<(), StoreError> {
     let transition = &done.transition;
+    diesel::insert_into(crl_changes::table)
+        .values((
+            crl_changes::authority_id.eq(transition.authority.as_bytes().as_slice()),
+            crl_changes::number.eq(number),
+            crl_changes::serial.eq(transition.serial.as_bytes()),
+            crl_changes::reason.eq(done.revoked_on.map(|_| transition.reason.code())),
+            crl_changes::revoked_at.eq(done.revoked_on.map(millis)),
+        ))
+        .execute(connection)?;
     let key = (transition.authority.as_bytes().as_slice(), 0, transition.serial.as_bytes());
     let Some(revoked_on) = done.revoked_on else {
         diesel::delete(revocations::table.find(key)).execute(connection)?;

@@ -13,6 +13,7 @@ mod faults;
 mod isolation;
 mod lists;
 mod managed_identities;
+mod ocsp;
 mod publication;
 mod requests;
 mod tokens;
