@@ -59,7 +59,10 @@ fn each_layer_keeps_away_from_what_is_not_its_business() {
 #[test]
 fn there_is_one_path_to_issuance() {
     let callers = files_with("sign_certificate(");
-    assert_eq!(callers, ["src/keys/signer.rs", "src/service/authorities.rs", "src/service/issuance.rs"]);
+    assert_eq!(
+        callers,
+        ["src/keys/signer.rs", "src/service/authorities.rs", "src/service/issuance.rs", "src/service/responders.rs"]
+    );
     assert_eq!(files_with("record_issuance("), ["src/service/issuance.rs", "src/store/issuance.rs"]);
 }
 
@@ -82,8 +85,13 @@ fn statuses_settle_in_the_transaction_of_their_crl_and_nowhere_else() {
     assert_eq!(writers, ["src/store/crls.rs", "src/store/transitions.rs"]);
 }
 
-/// Each statement about certificates, from the table's name to the end of its chain, names the zone. The one that goes
-/// by authority is `latest_end`.
+#[test]
+fn ocsp_answers_are_signed_in_one_place() {
+    assert_eq!(files_with("sign_ocsp("), ["src/keys/signer.rs", "src/service/ocsp/mod.rs"]);
+}
+
+/// Each statement about certificates, from the table's name to the end of its chain, names the zone. Those that go by
+/// authority are `latest_end` and the status that OCSP tells.
 #[test]
 fn queries_about_certificates_name_their_zone() {
     let mut without = Vec::new();
@@ -99,8 +107,8 @@ fn queries_about_certificates_name_their_zone() {
             }
         }
     }
-    assert_eq!(without.len(), 1, "{without:#?}");
-    assert!(without[0].contains("certificates::authority_id.eq("), "{without:#?}");
+    assert_eq!(without.len(), 2, "{without:#?}");
+    assert!(without.iter().all(|statement| statement.contains("certificates::authority_id.eq(")), "{without:#?}");
 }
 
 #[test]

@@ -46,6 +46,19 @@ def test_the_three_minutes_are_as_they_are_told(server, tmp_path):
     assert "400" in refused and "hello" not in refused + accepted
 
 
+def test_ocsp_is_asked_as_it_is_told(server, tmp_path):
+    [ask] = shell_blocks("OCSP: asking about one certificate")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "countersign").symlink_to(pathlib.Path(server_module.BINARY))
+    environment = server.environment(
+        COUNTERSIGN_URL=server.url, COUNTERSIGN_TOKEN=server.token, PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    lines = f"set -eu\ncountersign issue --common-name device-1\n{ask}"
+    done = subprocess.run(
+        ["bash", "-c", lines], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "device-1.pem: good" in done.stdout and "Response verify OK" in done.stderr
+
+
 def test_the_first_lines_name_commands_that_exist():
     text = README.read_text()
     assert "cargo run --release" in text and "tests/run" in text

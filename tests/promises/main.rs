@@ -18,6 +18,7 @@ mod isolation;
 mod lists;
 mod managed_identities;
 mod possession;
+mod ocsp;
 mod publication;
 mod requests;
 mod tokens;
