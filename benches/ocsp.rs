@@ -1,0 +1,2 @@
+//! OCSP.
+fn main() {}
