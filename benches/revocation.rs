@@ -123,12 +123,11 @@ async fn first_fetch(server: &Server, zone: &Zone) -> Outcome<()> {
 
 async fn visibility(server: &Server, zone: &Zone, options: &Options) -> Outcome<()> {
     chapter("From DELETE's answer until `revoked`")?;
-    let mut connection = server.connect().await?;
     let issuance = zone.issuance()?;
-    let before = api::metrics(&mut connection).await?;
+    let before = api::metrics(server).await?;
     let alone = revoke_some(server, zone, options.revocations).await?;
     report("one after the other", alone)?;
-    let after = api::metrics(&mut connection).await?;
+    let after = api::metrics(server).await?;
     figure("a publication, on average", mean(&before, &after, PUBLISHED, ""))?;
     for scope in ["complete", "delta", "shard"] {
         if scope == "shard" && options.shards.is_none() {
@@ -140,8 +139,9 @@ async fn visibility(server: &Server, zone: &Zone, options: &Options) -> Outcome<
 
     let address = server.address;
     let time = options.round * 5;
-    let beside =
-        tokio::spawn(load::run(address, options.connections, time, move |buffer| buffer.clone_from(&issuance)));
+    let beside = tokio::spawn(load::run(address, options.connections, time, load::any, move |buffer| {
+        buffer.clone_from(&issuance)
+    }));
     let together = together(server, zone, options, time).await?;
     let load = beside.await??;
     report("eight at a time, with issuance beside", together)?;
@@ -197,9 +197,8 @@ fn report(name: &str, revoked: Revoked) -> Outcome<()> {
 /// Everything is signed anew, out of memory.
 async fn rebuild(server: &Server, zone: &Zone, options: &Options) -> Outcome<()> {
     chapter("Signing everything anew, with the list in memory")?;
-    let mut connection = server.connect().await?;
     let mut database = Database::open(&server.database())?;
-    let before = api::metrics(&mut connection).await?;
+    let before = api::metrics(server).await?;
     const TIMES: usize = 5;
     for _ in 0..TIMES {
         let number = database.number(zone)?;
@@ -210,7 +209,7 @@ async fn rebuild(server: &Server, zone: &Zone, options: &Options) -> Outcome<()>
     }
     // The figures follow the commit.
     pause(Duration::from_millis(100)).await;
-    let after = api::metrics(&mut connection).await?;
+    let after = api::metrics(server).await?;
     let whole = mean_of(&before, &after, PUBLISHED, "");
     at_most("publication of everything", whole, 3.0, "s")?;
     at_most("of which signing the complete CRL", mean_of(&before, &after, SIGNED, "{scope=\"complete\"}"), 3.0, "s")?;
@@ -299,8 +298,9 @@ async fn issuance(many: Server, zone: &Zone, options: &Options, temporary: &Path
 
 async fn issue_for_a_round(server: &Server, zone: &Zone, options: &Options) -> Outcome<f64> {
     let issuance = zone.issuance()?;
-    let load =
-        load::run(server.address, options.connections, options.round, move |buffer| buffer.clone_from(&issuance));
+    let load = load::run(server.address, options.connections, options.round, load::any, move |buffer| {
+        buffer.clone_from(&issuance)
+    });
     Ok(load.await?.rate)
 }
 

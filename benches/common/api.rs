@@ -7,7 +7,7 @@ use countersign::keys::client_key::{ClientKey, ClientKeyKind};
 use serde_json::{Value, json};
 
 use super::http::{Answer, Connection, request};
-use super::server::{TOKEN, pause};
+use super::server::{Server, TOKEN, pause};
 use super::{Outcome, fault};
 
 /// A zone and its issuing authority, as they are written in addresses.
@@ -71,8 +71,9 @@ pub async fn issue(connection: &mut Connection, request: &[u8]) -> Outcome<(Stri
 }
 
 /// The whole text of `/metrics`.
-pub async fn metrics(connection: &mut Connection) -> Outcome<String> {
-    let answer = connection.exchange(&request("GET", "/metrics", &[], &[])).await?;
+pub async fn metrics(server: &Server) -> Outcome<String> {
+    // A connection that waits for long is closed.
+    let answer = server.connect().await?.exchange(&request("GET", "/metrics", &[], &[])).await?;
     Ok(String::from_utf8(answer.body)?)
 }
 

@@ -15,9 +15,20 @@ pub struct Load {
     pub durations: Durations,
 }
 
+/// For answers whose status says enough.
+pub fn any(_: &[u8]) -> bool {
+    true
+}
+
 /// Runs `connections` connections for so long. `request` writes the next request of a connection into the buffer, which still
-/// holds the one before. An answer that is not 200 is a fault.
-pub async fn run<F>(address: SocketAddr, connections: usize, time: Duration, request: F) -> Outcome<Load>
+/// holds the one before. An answer that is not 200 is a fault, and so is one whose body is not as it should be.
+pub async fn run<F>(
+    address: SocketAddr,
+    connections: usize,
+    time: Duration,
+    is_right: fn(&[u8]) -> bool,
+    request: F,
+) -> Outcome<Load>
 where
     F: FnMut(&mut Vec<u8>) + Clone + Send + 'static,
 {
@@ -28,7 +39,7 @@ where
     }
     let started = Instant::now();
     for connection in open {
-        clients.spawn(client(connection, started + time, request.clone()));
+        clients.spawn(client(connection, started + time, is_right, request.clone()));
     }
     let mut durations = Vec::new();
     while let Some(ended) = clients.join_next().await {
@@ -38,7 +49,12 @@ where
     Ok(Load { rate, durations: Durations::of(durations) })
 }
 
-async fn client<F>(mut connection: Connection, end: Instant, mut request: F) -> Outcome<Vec<Duration>>
+async fn client<F>(
+    mut connection: Connection,
+    end: Instant,
+    is_right: fn(&[u8]) -> bool,
+    mut request: F,
+) -> Outcome<Vec<Duration>>
 where
     F: FnMut(&mut Vec<u8>) + Send,
 {
@@ -49,7 +65,7 @@ where
         let sent = Instant::now();
         let answer = connection.exchange(&buffer).await?;
         durations.push(sent.elapsed());
-        if answer.status != 200 {
+        if answer.status != 200 || !is_right(&answer.body) {
             let body = String::from_utf8_lossy(&answer.body).into_owned();
             return fault(format!("{}{body}", answer.head));
         }

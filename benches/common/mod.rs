@@ -8,6 +8,7 @@ pub mod api;
 pub mod figures;
 pub mod http;
 pub mod load;
+pub mod ocsp;
 pub mod options;
 pub mod seed;
 pub mod server;
