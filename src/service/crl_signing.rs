@@ -1,12 +1,14 @@
 //! Signing CRLs: the complete one, the delta beside it, and shards.
 
+use std::time::Instant;
+
 use chrono::{DateTime, Utc};
 
 use crate::domain::authority::{Authority, Crl, CrlBody, CrlScope};
 use crate::keys::signer::Signer;
 use crate::store::{Base, Publication};
 use crate::x509;
-use crate::x509::crl::{CrlKind, CrlPlan, EntryList};
+use crate::x509::crl::{CrlKind, CrlPlan, EntryList, SignedCrl};
 
 use super::{Service, ServiceError};
 
@@ -80,17 +82,33 @@ impl CrlSigning<'_> {
             None => CrlKind::Complete { freshest: self.freshest.clone() },
         };
         let entries_length = i64::try_from(entries.length()).unwrap_or(i64::MAX);
-        let tbs = x509::crl::build(self.plan(kind), entries)?;
-        let (head, tail) = self.signer.sign_crl(tbs).await?.into_frame();
+        let (head, tail) = self.build_and_sign(scope, kind, entries).await?.into_frame();
         Ok(self.crl(scope, distribution_point, CrlBody::Around { head, tail, entries_length }))
     }
 
     /// Signs a delta over these entries.
     pub(super) async fn sign_delta(&self, base: Base, entries: EntryList) -> Result<Crl, ServiceError> {
         let kind = CrlKind::Delta { base: u64::try_from(base.number).unwrap_or_default() };
-        let tbs = x509::crl::build(self.plan(kind), entries)?;
-        let signed = self.signer.sign_crl(tbs).await?;
+        let signed = self.build_and_sign(CrlScope::Delta, kind, entries).await?;
         Ok(self.crl(CrlScope::Delta, None, CrlBody::Whole(signed.der())))
+    }
+
+    async fn build_and_sign(
+        &self,
+        scope: CrlScope,
+        kind: CrlKind,
+        entries: EntryList,
+    ) -> Result<SignedCrl, ServiceError> {
+        let started = Instant::now();
+        let signed = self.signer.sign_crl(x509::crl::build(self.plan(kind), entries)?).await?;
+        let scope = match scope {
+            CrlScope::Complete => "complete",
+            CrlScope::Delta => "delta",
+            CrlScope::Shard(_) => "shard",
+        };
+        metrics::histogram!("countersign_crl_signing_seconds", "scope" => scope)
+            .record(started.elapsed().as_secs_f64());
+        Ok(signed)
     }
 
     fn plan(&self, kind: CrlKind) -> CrlPlan {

@@ -4,6 +4,8 @@
 //! all are stored in one transaction with what they make visible. Nothing of a long list is read from the database to be
 //! signed again: the list before is in memory, and the transitions say what changes.
 
+use std::time::Instant;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
@@ -93,7 +95,11 @@ impl Service {
 
     /// Signs and stores the authority's next CRL, with what waits for it.
     pub async fn publish(&self, lease: Lease) -> Result<Published, ServiceError> {
+        let started = Instant::now();
         let outcome = self.publish_next(lease).await;
+        if let Ok(Published::Crl { .. }) = &outcome {
+            metrics::histogram!("countersign_publication_seconds").record(started.elapsed().as_secs_f64());
+        }
         if let Err(error) = &outcome {
             tracing::error!(%error, authority = %lease.authority, "publishing a CRL failed; it will be tried again");
             self.postpone(lease.authority).await;

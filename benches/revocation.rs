@@ -1,0 +1,310 @@
+//! Revocation with a million certificates revoked already: how long until a revocation shows, what publishing costs, what
+//! issuance costs beside it, and what all of it takes in memory. `cargo bench --bench revocation -- --help` names the options.
+
+#[allow(dead_code, reason = "each benchmark uses its part")]
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use common::api::{self, Zone};
+use common::figures::{Durations, at_least, at_most, chapter, figure, median, megabytes, milliseconds, say, short};
+use common::http::{Connection, request};
+use common::load;
+use common::options::Options;
+use common::seed::Database;
+use common::server::{self, Server, pause};
+use common::{Outcome, fault};
+use countersign::clock::Clock;
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+const ZONE: &str = "benchmark";
+const PUBLISHED: &str = "countersign_publication_seconds";
+const SIGNED: &str = "countersign_crl_signing_seconds";
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> Outcome<()> {
+    let options = Options::read()?;
+    let temporary = tempfile::tempdir()?;
+    let shards = options.shards.map_or_else(|| "no shards".to_owned(), |shards| format!("{shards} shards"));
+    say(format_args!("Revocation: {} certificates revoked, {shards}", options.certificates))?;
+
+    let folder = prepare(&options, &temporary).await?;
+    let server = start(&folder, &options).await?;
+    let zone = Zone::of(&mut server.connect().await?, ZONE, options.shards).await?;
+    first_fetch(&server, &zone).await?;
+    visibility(&server, &zone, &options).await?;
+    rebuild(&server, &zone, &options).await?;
+    memory_of_fetches(&server, &zone).await?;
+    let server = issuance(server, &zone, &options, temporary.path()).await?;
+    chapter("Memory")?;
+    at_most("resident at the end", megabytes(server.memory()?), 300.0, "MB")?;
+    server.stop().await
+}
+
+/// A folder with a seeded database.
+async fn prepare(options: &Options, temporary: &TempDir) -> Outcome<PathBuf> {
+    let folder = options.folder.clone().unwrap_or_else(|| temporary.path().join("many"));
+    let is_seeded = folder.join("seeded");
+    if is_seeded.exists() {
+        return Ok(folder);
+    }
+    fs::create_dir_all(&folder)?;
+    let (server, _) = Server::start(&folder).await?;
+    let mut connection = server.connect().await?;
+    let zone = Zone::of(&mut connection, ZONE, options.shards).await?;
+    api::issue(&mut connection, &zone.issuance()?).await?;
+    drop(connection);
+    server.stop().await?;
+
+    let started = Instant::now();
+    let mut database = Database::open(&server::database(&folder))?;
+    database.seed(&zone, options.certificates, options.shards, now())?;
+    figure("seeded in", format!("{} s", short(started.elapsed().as_secs_f64())))?;
+    fs::write(is_seeded, "")?;
+    Ok(folder)
+}
+
+/// Starts twice: with a publication that is due, for which everything has to be read, and with nothing to do.
+async fn start(folder: &Path, options: &Options) -> Outcome<Server> {
+    chapter("Start")?;
+    let (server, ready) = Server::start(folder).await?;
+    let zone = Zone::of(&mut server.connect().await?, ZONE, options.shards).await?;
+    server.stop().await?;
+    at_most("ready, first start after seeding", milliseconds(ready), 1000.0, "ms")?;
+
+    let mut database = Database::open(&server::database(folder))?;
+    wait_for_disk().await?;
+    database.call_for_publication(&zone)?;
+    let before = database.number(&zone)?;
+    let (server, ready) = Server::start(folder).await?;
+    at_most("ready, with a publication that is due", milliseconds(ready), 1000.0, "ms")?;
+    while database.number(&zone)? == before {
+        pause(Duration::from_millis(2)).await;
+    }
+    at_most("from the start until all is read, signed and stored", server.since_start().as_secs_f64(), 3.0, "s")?;
+    figure("the most memory meanwhile", format!("{} MB", short(megabytes(server.peak_memory()?))))?;
+    server.stop().await?;
+
+    let (server, ready) = Server::start(folder).await?;
+    at_most("ready, with nothing to do", milliseconds(ready), 1000.0, "ms")?;
+    figure("resident then", format!("{} MB", short(megabytes(server.memory()?))))?;
+    Ok(server)
+}
+
+/// What the store has in its log goes to the disk first: that is no part of a start.
+async fn wait_for_disk() -> Outcome<()> {
+    std::process::Command::new("sync").status()?;
+    Ok(())
+}
+
+async fn first_fetch(server: &Server, zone: &Zone) -> Outcome<()> {
+    chapter("Fetching the complete CRL")?;
+    let mut connection = server.connect().await?;
+    let fetch = request("GET", &format!("/pki/{}/crl", zone.authority), &[], &[]);
+    for name in ["the first fetch after a start", "the next one"] {
+        let asked = Instant::now();
+        let crl = connection.exchange(&fetch).await?;
+        let took = asked.elapsed();
+        if crl.status != 200 {
+            return fault(format!("{}{}", crl.head, String::from_utf8_lossy(&crl.body)));
+        }
+        figure(name, format!("{} ms", short(milliseconds(took))))?;
+        if name == "the next one" {
+            figure("its length", format!("{} MB", short(megabytes(crl.length as u64))))?;
+        }
+    }
+    figure("resident then", format!("{} MB", short(megabytes(server.memory()?))))?;
+    figure("the most so far", format!("{} MB", short(megabytes(server.peak_memory()?))))
+}
+
+async fn visibility(server: &Server, zone: &Zone, options: &Options) -> Outcome<()> {
+    chapter("From DELETE's answer until `revoked`")?;
+    let issuance = zone.issuance()?;
+    let before = api::metrics(server).await?;
+    let alone = revoke_some(server, zone, options.revocations).await?;
+    report("one after the other", alone)?;
+    let after = api::metrics(server).await?;
+    figure("a publication, on average", mean(&before, &after, PUBLISHED, ""))?;
+    for scope in ["complete", "delta", "shard"] {
+        if scope == "shard" && options.shards.is_none() {
+            continue;
+        }
+        let label = format!("{{scope=\"{scope}\"}}");
+        figure(&format!("of which signing, {scope}"), mean(&before, &after, SIGNED, &label))?;
+    }
+
+    let address = server.address;
+    let time = options.round * 5;
+    let beside = tokio::spawn(load::run(address, options.connections, time, load::any, move |buffer| {
+        buffer.clone_from(&issuance)
+    }));
+    let together = together(server, zone, options, time).await?;
+    let load = beside.await??;
+    report("eight at a time, with issuance beside", together)?;
+    figure("issued meanwhile", format!("{}/s", short(load.rate)))
+}
+
+/// How long DELETE took to answer, and from then until the status showed it.
+type Revoked = Vec<(Duration, Duration)>;
+
+async fn revoke_some(server: &Server, zone: &Zone, count: usize) -> Outcome<Revoked> {
+    let mut connection = server.connect().await?;
+    let issuance = zone.issuance()?;
+    let mut revoked = Vec::with_capacity(count);
+    for _ in 0..count {
+        let (certificate, _) = api::issue(&mut connection, &issuance).await?;
+        revoked.push(zone.revoke(&mut connection, &certificate).await?);
+    }
+    Ok(revoked)
+}
+
+async fn together(server: &Server, zone: &Zone, options: &Options, time: Duration) -> Outcome<Revoked> {
+    let end = Instant::now() + time.mul_f64(0.9);
+    let mut clients = JoinSet::new();
+    for _ in 0..8 {
+        let (mut connection, zone, issuance) = (server.connect().await?, zone.clone(), zone.issuance()?);
+        let most = options.revocations;
+        clients.spawn(async move {
+            let mut revoked = Revoked::new();
+            while Instant::now() < end && revoked.len() < most {
+                let (certificate, _) = api::issue(&mut connection, &issuance).await?;
+                revoked.push(zone.revoke(&mut connection, &certificate).await?);
+            }
+            Outcome::Ok(revoked)
+        });
+    }
+    let mut revoked = Vec::new();
+    while let Some(ended) = clients.join_next().await {
+        revoked.extend(ended??);
+    }
+    Ok(revoked)
+}
+
+fn report(name: &str, revoked: Revoked) -> Outcome<()> {
+    let (answers, waits): (Vec<_>, Vec<_>) = revoked.into_iter().unzip();
+    let count = answers.len();
+    let (answers, waits) = (Durations::of(answers), Durations::of(waits));
+    say(format_args!("  {name}: {count} revocations"))?;
+    say(format_args!("    DELETE answers:  {}", answers.summary()))?;
+    say(format_args!("    until `revoked`: {}", waits.summary()))?;
+    at_most("  p99 until `revoked`", waits.percentile(0.99), 1000.0, "ms")
+}
+
+/// Everything is signed anew, out of memory.
+async fn rebuild(server: &Server, zone: &Zone, options: &Options) -> Outcome<()> {
+    chapter("Signing everything anew, with the list in memory")?;
+    let mut database = Database::open(&server.database())?;
+    let before = api::metrics(server).await?;
+    const TIMES: usize = 5;
+    for _ in 0..TIMES {
+        let number = database.number(zone)?;
+        database.call_for_publication(zone)?;
+        while database.number(zone)? == number {
+            pause(Duration::from_millis(5)).await;
+        }
+    }
+    // The figures follow the commit.
+    pause(Duration::from_millis(100)).await;
+    let after = api::metrics(server).await?;
+    let whole = mean_of(&before, &after, PUBLISHED, "");
+    at_most("publication of everything", whole, 3.0, "s")?;
+    at_most("of which signing the complete CRL", mean_of(&before, &after, SIGNED, "{scope=\"complete\"}"), 3.0, "s")?;
+    if options.shards.is_some() {
+        let shard = mean_of(&before, &after, SIGNED, "{scope=\"shard\"}") * 1000.0;
+        at_most("signing one shard", shard, 100.0, "ms")?;
+    }
+    Ok(())
+}
+
+/// The average of what was recorded between two looks at the metrics, in seconds.
+fn mean_of(before: &str, after: &str, name: &str, labels: &str) -> f64 {
+    let grown = |part: &str| {
+        let name = format!("{name}_{part}{labels}");
+        api::metric(after, &name) - api::metric(before, &name)
+    };
+    grown("sum") / grown("count")
+}
+
+fn mean(before: &str, after: &str, name: &str, labels: &str) -> String {
+    format!("{} ms", short(mean_of(before, after, name, labels) * 1000.0))
+}
+
+/// Clients that fetch the CRL while it is published again and again: some that read as fast as they can, and some that asked
+/// and do not read.
+async fn memory_of_fetches(server: &Server, zone: &Zone) -> Outcome<()> {
+    chapter("Memory while clients fetch the complete CRL and it changes")?;
+    let fetch = request("GET", &format!("/pki/{}/crl", zone.authority), &[], &[]);
+    server.forget_peak()?;
+    let mut idle = Vec::new();
+    for _ in 0..32 {
+        let mut connection = server.connect().await?;
+        connection.send(&fetch).await?;
+        connection.receive().await?;
+        idle.push(connection);
+    }
+    let mut clients = JoinSet::new();
+    for _ in 0..8 {
+        let (address, fetch) = (server.address, fetch.clone());
+        clients.spawn(async move {
+            let mut connection = Connection::open(address).await?;
+            let mut durations = Vec::new();
+            for _ in 0..8 {
+                let asked = Instant::now();
+                let answer = connection.exchange(&fetch).await?;
+                durations.push(asked.elapsed());
+                if answer.status != 200 {
+                    return fault(answer.head);
+                }
+            }
+            Outcome::Ok(durations)
+        });
+    }
+    let revoked = revoke_some(server, zone, 40).await?;
+    let mut durations = Vec::new();
+    while let Some(ended) = clients.join_next().await {
+        durations.extend(ended??);
+    }
+    at_most("the most, with 8 clients that read and 32 that do not", megabytes(server.peak_memory()?), 300.0, "MB")?;
+    drop(idle);
+    say(format_args!("    a fetch beside seven others: {}", Durations::of(durations).summary()))?;
+    let (_, waits): (Vec<_>, Vec<_>) = revoked.into_iter().unzip();
+    say(format_args!("    until `revoked`, meanwhile:  {}", Durations::of(waits).summary()))?;
+    at_most("resident after it", megabytes(server.memory()?), 300.0, "MB")
+}
+
+/// The rate of issuance beside that of a server that has revoked nothing; in turns, since a machine is not equally fast at
+/// all times.
+async fn issuance(many: Server, zone: &Zone, options: &Options, temporary: &Path) -> Outcome<Server> {
+    chapter("Issuance, in turns with a store in which nothing is revoked")?;
+    let folder = temporary.join("none");
+    fs::create_dir_all(&folder)?;
+    let (none, _) = Server::start(&folder).await?;
+    let without = Zone::of(&mut none.connect().await?, ZONE, options.shards).await?;
+    let (mut rates, mut bars) = (Vec::new(), Vec::new());
+    for _ in 0..options.rounds {
+        bars.push(issue_for_a_round(&none, &without, options).await?);
+        rates.push(issue_for_a_round(&many, zone, options).await?);
+    }
+    none.stop().await?;
+    let bar = median(bars);
+    figure("with nothing revoked", format!("{}/s", short(bar)))?;
+    at_least("with so many revoked", median(rates), bar * 0.9, "/s")?;
+    Ok(many)
+}
+
+async fn issue_for_a_round(server: &Server, zone: &Zone, options: &Options) -> Outcome<f64> {
+    let issuance = zone.issuance()?;
+    let load = load::run(server.address, options.connections, options.round, load::any, move |buffer| {
+        buffer.clone_from(&issuance)
+    });
+    Ok(load.await?.rate)
+}
+
+fn now() -> i64 {
+    let now: chrono::DateTime<Utc> = Clock::system().now();
+    now.timestamp_millis()
+}
