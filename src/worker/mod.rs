@@ -1,6 +1,6 @@
-//! The asynchronous worker: carries out transitions by publishing CRLs, re-signs CRLs before they run out, renews managed
-//! identities, goes on with bulk jobs, runs checks, tells of what ends soon, and clears away what has aged. When and how often is decided here;
-//! what is done is the services' business.
+//! The asynchronous worker: carries out transitions by publishing CRLs, re-signs CRLs before they run out, goes on with bulk
+//! jobs, renews managed identities, runs checks, tells of what ends soon, and clears away what has aged. When and how often
+//! is decided here; what is done is the services' business.
 //!
 //! Any number of workers may run against one store: each authority has a lease, and a publication under a lease that
 //! somebody else has taken over is refused by the store.
