@@ -107,7 +107,15 @@ pub(super) fn next(
             let left = ids.iter().filter(|id| after.is_none_or(|after| **id > after));
             left.take(limit).map(|id| id.as_bytes().to_vec()).collect()
         }
-        Selector::Filter { .. } | Selector::Keys(_) => {
+        Selector::Keys(_) => {
+            // Few hold a key: found by it, and put in order here. Asked for in order, they would be sought in the whole zone.
+            let mut ids: Vec<Vec<u8>> = selected(zone, selector).select(certificates::id).load(connection)?;
+            ids.retain(|id| after.is_none_or(|after| id.as_slice() > after.as_bytes().as_slice()));
+            ids.sort_unstable();
+            ids.truncate(limit);
+            ids
+        }
+        Selector::Filter { .. } => {
             let mut left = selected(zone, selector).order(certificates::id);
             if let Some(after) = after {
                 left = left.filter(certificates::id.gt(after.as_bytes().to_vec()));
@@ -158,12 +166,12 @@ fn selected(zone: ZoneId, selector: &Selector) -> Selected {
         }
         Selector::Keys(keys) => of_zone.filter(certificates::spki_sha256.eq_any(keys.clone())),
         Selector::Filter { filter, up_to } => {
-            matching(of_zone.filter(certificates::id.le(up_to.as_bytes().to_vec())), filter)
+            matching(zone, of_zone.filter(certificates::id.le(up_to.as_bytes().to_vec())), filter)
         }
     }
 }
 
-fn matching(mut query: Selected, filter: &Filter) -> Selected {
+fn matching(zone: ZoneId, mut query: Selected, filter: &Filter) -> Selected {
     if let Some(prefix) = &filter.common_name {
         // A range, as lists have it: `%` and `_` in names stand for themselves.
         let end = format!("{prefix}{}", char::MAX);
@@ -180,7 +188,13 @@ fn matching(mut query: Selected, filter: &Filter) -> Selected {
         query = query.filter(certificates::authority_id.eq(authority.as_bytes().to_vec()));
     }
     if let Some(key) = &filter.spki_sha256 {
-        query = query.filter(certificates::spki_sha256.eq(key.clone()));
+        // Apart, so that it is found by its index and not by looking at every certificate of the zone.
+        let holders = certificates::table
+            .filter(certificates::zone_id.eq(zone.as_bytes().to_vec()))
+            .filter(certificates::spki_sha256.eq(key.clone()))
+            .into_boxed()
+            .select(certificates::id);
+        query = query.filter(certificates::id.eq_any(holders));
     }
     if let Some(status) = filter.status {
         query = query.filter(certificates::status.eq(Status::code(status)));
