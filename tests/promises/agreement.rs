@@ -7,6 +7,7 @@ use std::time::Duration;
 use countersign::domain::authority::CrlScope;
 use countersign::domain::certificate::Certificate;
 use countersign::domain::id::{AuthorityId, CertificateId, ZoneId};
+use countersign::domain::ocsp::CertStatus;
 use countersign::domain::reason::RevocationReason::{self, CertificateHold, KeyCompromise, Superseded};
 use countersign::domain::revocation::RevokedEntry;
 use countersign::domain::status::Status;
@@ -150,7 +151,7 @@ impl World {
 
         let mut in_shards = Vec::new();
         for shard in 0..SHARDS {
-            in_shards.extend(self.crl(shard as usize % 2, CrlScope::Shard(shard)).await.entries);
+            in_shards.extend(self.crl(usize::from(shard % 2 == 1), CrlScope::Shard(shard)).await.entries);
         }
         assert_eq!(sorted(in_shards), entries, "the shards after {step:?}");
         if self.complete.len() > 1 {
@@ -180,7 +181,23 @@ impl World {
             }
             Status::PendingRevocation | Status::PendingReactivation => {}
         }
-        // OCSP
+        for service in &self.services {
+            let said = self.installation.status_by(service, certificate).await;
+            let expected = match (listed, certificate.status) {
+                (Some(entry), _) => Some((entry.reason, entry.revoked_on)),
+                // Off the list because it has ended, and revoked all the same.
+                (None, Status::Revoked | Status::PendingRevocation | Status::PendingReactivation) if has_ended => {
+                    continue;
+                }
+                (None, _) => None,
+            };
+            let told = match &said {
+                CertStatus::Revoked(revocation) => Some((revocation.reason, revocation.revoked_on)),
+                CertStatus::Good => None,
+                CertStatus::Unknown => panic!("unknown after {step:?}"),
+            };
+            assert_eq!(told, expected, "OCSP after {step:?}");
+        }
     }
 
     /// In the end, everything that was asked for is carried out.

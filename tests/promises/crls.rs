@@ -87,7 +87,7 @@ async fn a_certificate_that_ended_leaves_the_delta_as_it_leaves_the_complete_crl
         installation.publish(short.authority).await.unwrap();
     }
     let delta = installation.scope(short.authority, CrlScope::Delta).await;
-    assert_eq!(delta.removed, [short.serial.clone()]);
+    assert_eq!(delta.removed, std::slice::from_ref(&short.serial));
     assert_eq!(applied(&listed, &delta), installation.crl(short.authority).await.entries);
     assert_eq!(installation.count("SELECT COUNT(*) FROM revocations"), 1, "what was revoked stays known");
 }

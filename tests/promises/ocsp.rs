@@ -27,18 +27,18 @@ use crate::harness::{DAY, Installation, OCSP_VALIDITY};
 async fn every_stage_of_a_life_has_its_status() {
     let installation = Installation::new().await;
     let certificate = installation.issue("device").await;
-    assert_eq!(installation.status(&certificate).await, CertStatus::Good);
+    assert_eq!(installation.ocsp_status(&certificate).await, CertStatus::Good);
     installation.revoke(certificate.id, None).await;
-    assert_eq!(installation.status(&certificate).await, CertStatus::Good, "nothing is published yet");
+    assert_eq!(installation.ocsp_status(&certificate).await, CertStatus::Good, "nothing is published yet");
     installation.publish(certificate.authority).await.unwrap();
-    let CertStatus::Revoked(held) = installation.status(&certificate).await else { panic!("it is revoked") };
+    let CertStatus::Revoked(held) = installation.ocsp_status(&certificate).await else { panic!("it is revoked") };
     assert_eq!((held.reason, held.invalidity_date), (CertificateHold, None));
     assert_eq!(Some(held.revoked_on), installation.show(certificate.id).await.revocation.unwrap().revoked_on);
 
     installation.reactivate(certificate.id).await.unwrap();
-    assert!(is_revoked(&installation.status(&certificate).await), "it is still listed");
+    assert!(is_revoked(&installation.ocsp_status(&certificate).await), "it is still listed");
     installation.publish(certificate.authority).await.unwrap();
-    assert_eq!(installation.status(&certificate).await, CertStatus::Good);
+    assert_eq!(installation.ocsp_status(&certificate).await, CertStatus::Good);
 
     installation.revoke(certificate.id, Some(KeyCompromise)).await;
     installation.publish(certificate.authority).await.unwrap();
@@ -46,7 +46,7 @@ async fn every_stage_of_a_life_has_its_status() {
     for _ in 0..3 {
         installation.publish(certificate.authority).await.unwrap();
     }
-    let CertStatus::Revoked(ended) = installation.status(&certificate).await else { panic!("also past its end") };
+    let CertStatus::Revoked(ended) = installation.ocsp_status(&certificate).await else { panic!("also past its end") };
     assert_eq!(ended.reason, KeyCompromise);
 }
 
@@ -60,7 +60,7 @@ async fn what_was_never_issued_is_unknown_and_what_is_issued_then_is_good() {
     assert_eq!(facts(&answer).answers[0].status, CertStatus::Unknown);
     for number in 0..5 {
         let certificate = installation.issue(&format!("device-{number}")).await;
-        assert_eq!(installation.status(&certificate).await, CertStatus::Good);
+        assert_eq!(installation.ocsp_status(&certificate).await, CertStatus::Good);
     }
 }
 
@@ -199,7 +199,7 @@ async fn an_answer_is_shared_until_half_of_its_validity() {
 async fn a_nonce_is_repeated_and_its_answer_is_fresh() {
     let installation = Installation::new().await;
     let certificate = installation.issue("device").await;
-    installation.status(&certificate).await;
+    installation.ocsp_status(&certificate).await;
     for nonce in [&[1_u8][..], &[2; 16], &[3; 32], &[4; 128]] {
         installation.clock.advance(std::time::Duration::from_secs(1));
         let answer = installation.ask_about(&installation.service, &certificate, Some(nonce)).await;
@@ -279,17 +279,17 @@ async fn retired_authorities_answer_and_disabled_or_ended_ones_do_not() {
 async fn a_store_that_is_away_makes_nobody_good() {
     let installation = Installation::new().await;
     let certificate = installation.issue("device").await;
-    assert_eq!(installation.status(&certificate).await, CertStatus::Good);
+    assert_eq!(installation.ocsp_status(&certificate).await, CertStatus::Good);
     installation.tamper("ALTER TABLE publications RENAME TO away");
     for nonce in [None, Some(&[1; 8][..])] {
         let answer = installation.ask_about(&installation.service, &certificate, nonce).await;
         assert_eq!(refusal(&answer), Some(Refusal::TryLater), "although it is remembered");
     }
     installation.tamper("ALTER TABLE away RENAME TO publications");
-    assert_eq!(installation.status(&certificate).await, CertStatus::Good);
+    assert_eq!(installation.ocsp_status(&certificate).await, CertStatus::Good);
     // A database that takes no writes answers all the same.
     let held = installation.hold_the_database();
-    assert_eq!(installation.status(&certificate).await, CertStatus::Good);
+    assert_eq!(installation.ocsp_status(&certificate).await, CertStatus::Good);
     drop(held);
 }
 
@@ -352,7 +352,7 @@ async fn a_responder_is_renewed_at_half_its_life_and_forgotten_after_its_end() {
 async fn a_responders_key_rests_sealed_and_bound_to_its_record() {
     let installation = Installation::new().await;
     let certificate = installation.issue("device").await;
-    installation.status(&certificate).await;
+    installation.ocsp_status(&certificate).await;
     let told = facts(&installation.ask_about(&installation.service, &certificate, Some(&[1; 8])).await);
     let first = certificate::read(&told.responder_certificate).unwrap();
     let (_, point) = public_key::identify(&first.spki).unwrap();
@@ -426,11 +426,11 @@ impl Installation {
         )
     }
 
-    async fn status(&self, certificate: &Certificate) -> CertStatus {
+    async fn ocsp_status(&self, certificate: &Certificate) -> CertStatus {
         self.status_by(&self.service, certificate).await
     }
 
-    async fn status_by(&self, service: &Service, certificate: &Certificate) -> CertStatus {
+    pub async fn status_by(&self, service: &Service, certificate: &Certificate) -> CertStatus {
         facts(&self.ask_about(service, certificate, None).await).answers.remove(0).status
     }
 

@@ -226,7 +226,11 @@ mod tests {
         RevokedEntry {
             serial: serial(number),
             revoked_on: testing::noon() - TimeDelta::seconds(age.into()),
-            reason: if age.is_multiple_of(2) { RevocationReason::CertificateHold } else { RevocationReason::Unspecified },
+            reason: if age.is_multiple_of(2) {
+                RevocationReason::CertificateHold
+            } else {
+                RevocationReason::Unspecified
+            },
             invalidity_date: None,
         }
     }
