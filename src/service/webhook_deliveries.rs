@@ -71,8 +71,11 @@ impl Service {
             return Ok(());
         }
         let delivery = self.deliver(&claimed.stored, &batch, webhook.attempts.saturating_add(1)).await?;
-        let standing =
-            if delivery.is_success() { Standing::CameTo(came_to) } else { self.standing_of_failure(webhook, &delivery) };
+        let standing = if delivery.is_success() {
+            Standing::CameTo(came_to)
+        } else {
+            self.standing_of_failure(webhook, &delivery)
+        };
         self.store.settle_webhook(claimed, Some(delivery), standing).await?;
         Ok(())
     }
@@ -142,8 +145,7 @@ impl Service {
     ) -> Result<OutgoingRequest, ServiceError> {
         let webhook = &stored.webhook;
         let internal = |why: String| ServiceError::Internal(format!("webhook {}: {why}", webhook.id));
-        let body =
-            Body { webhook_id: webhook.id.to_string(), delivery_id: id.to_string(), events: &batch.events };
+        let body = Body { webhook_id: webhook.id.to_string(), delivery_id: id.to_string(), events: &batch.events };
         let body = serde_json::to_vec(&body).map_err(|error| internal(error.to_string()))?;
         let secret = self.keyring.unseal(Record::Webhook(webhook.id), &stored.sealed_secret)?;
         let secret = std::str::from_utf8(&secret).map_err(|_| internal("its secret is no text".into()))?;
@@ -188,12 +190,7 @@ impl Service {
 
 fn wanted(webhook: &Webhook) -> EventChoice {
     let kinds: Kinds = webhook.definition.kinds.clone();
-    EventChoice {
-        account: webhook.account,
-        zone: webhook.zone,
-        with_account: webhook.definition.hears_account,
-        kinds,
-    }
+    EventChoice { account: webhook.account, zone: webhook.zone, with_account: webhook.definition.hears_account, kinds }
 }
 
 /// As many of the events as fit into one delivery, and how far the webhook has come with them.
@@ -218,7 +215,10 @@ fn judge(exchange: &Exchange) -> (Option<u16>, Option<String>) {
     match &exchange.outcome {
         Ok(answer) if (200..300).contains(&answer.status) => (Some(answer.status), None),
         Ok(answer) if (300..400).contains(&answer.status) => {
-            let why = format!("the receiver answered {}, and redirects are not followed: name the address itself", answer.status);
+            let why = format!(
+                "the receiver answered {}, and redirects are not followed: name the address itself",
+                answer.status
+            );
             (Some(answer.status), Some(why))
         }
         Ok(answer) => (Some(answer.status), Some(format!("the receiver answered {}", answer.status))),

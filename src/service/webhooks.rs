@@ -273,8 +273,7 @@ impl Service {
         webhook: &Webhook,
     ) -> crate::domain::audit::AuditEvent {
         let zone = Some(permit.zone());
-        let mut event =
-            self.event(permit.caller().actor(), permit.account(), zone, action, webhook.id.to_string());
+        let mut event = self.event(permit.caller().actor(), permit.account(), zone, action, webhook.id.to_string());
         let definition = &webhook.definition;
         let kinds: Vec<_> = definition.kinds.words().collect();
         event.detail = format!(

@@ -82,8 +82,11 @@ impl Store {
     /// Forgets events from before `oldest`, at most `limit`, but never the newest of all; how many there were.
     pub async fn forget_events(&self, oldest: DateTime<Utc>, limit: i64) -> Result<usize, StoreError> {
         self.write(move |connection| {
-            let first: Vec<(i64, i64)> =
-                events::table.order(events::number).limit(limit).select((events::number, events::at)).load(connection)?;
+            let first: Vec<(i64, i64)> = events::table
+                .order(events::number)
+                .limit(limit)
+                .select((events::number, events::at))
+                .load(connection)?;
             let newest = newest(connection)?;
             let old = first.iter().take_while(|(number, at)| *at < millis(oldest) && *number < newest);
             let Some((last, _)) = old.last() else { return Ok(0) };
@@ -123,12 +126,7 @@ fn newest(connection: &mut Connection) -> Result<i64, StoreError> {
     Ok(newest.unwrap_or_default())
 }
 
-fn batch(
-    connection: &mut Connection,
-    choice: &EventChoice,
-    after: i64,
-    limit: i64,
-) -> Result<EventBatch, StoreError> {
+fn batch(connection: &mut Connection, choice: &EventChoice, after: i64, limit: i64) -> Result<EventBatch, StoreError> {
     let newest = newest(connection)?;
     if after >= newest {
         return Ok(EventBatch { events: Vec::new(), looked_until: newest, is_end: true });
@@ -141,7 +139,8 @@ fn batch(
     }
     let mut rows: Vec<EventRow> = Vec::new();
     for place in &places {
-        let mut query = of_place(choice.account, *place).filter(events::number.gt(after)).filter(events::number.le(end));
+        let mut query =
+            of_place(choice.account, *place).filter(events::number.gt(after)).filter(events::number.le(end));
         if !choice.kinds.is_every_kind() {
             query = query.filter(events::kind.eq_any(choice.kinds.words().map(str::to_owned).collect::<Vec<_>>()));
         }

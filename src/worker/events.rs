@@ -30,7 +30,9 @@ impl EventKeeper {
         while !*stop.borrow() {
             match AssertUnwindSafe(self.round()).catch_unwind().await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!(%error, "events could not be looked after; the next round tries again"),
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "events could not be looked after; the next round tries again")
+                }
                 Err(_) => tracing::error!("a round over the events panicked; the next one tries again"),
             }
             tokio::select! {

@@ -9,6 +9,7 @@ mod server;
 
 mod audit;
 mod checks;
+mod events;
 mod faults;
 mod isolation;
 mod lists;
@@ -16,3 +17,4 @@ mod managed_identities;
 mod publication;
 mod requests;
 mod tokens;
+mod webhooks;
