@@ -6,6 +6,7 @@
 
 mod body;
 mod error;
+mod stream;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
