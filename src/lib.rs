@@ -19,9 +19,9 @@
 //! | [`x509`] | bytes in, bytes out: CSR checks, weak keys, TBS building, lint, certificate, CRL and OCSP encoding, others' certificates |
 //! | [`keys`] | private keys: generation, sealing, signing, reading what people upload |
 //! | [`store`] | the only SQL: one file for each noun, and the group-commit writer |
-//! | [`service`] | the use cases: issue, revoke, reactivate, publish, answer OCSP, manage zones, authorities, tokens; keep, choose and present identities |
+//! | [`service`] | the use cases: issue, revoke, reactivate, publish, answer OCSP, manage zones, authorities, tokens; keep, choose and present identities; tell what happened |
 //! | [`egress`] | the only calls to the outside: HTTPS with a client certificate, guarded and measured |
-//! | [`worker`] | when and how often transitions are carried out, CRLs re-signed, identities and responders renewed, checks run |
+//! | [`worker`] | when and how often transitions are carried out, CRLs re-signed, identities and responders renewed, bulk jobs worked through, checks run, webhooks told |
 //! | [`http`] | envelope, authentication, one file for each noun under `api/`, public PKI addresses |
 //! | [`cli`] | one file for each verb |
 //! | [`config`], [`clock`], [`telemetry`] | used by all; use nothing of ours but `domain` |
@@ -43,7 +43,7 @@
 //!   (`store::barrier`), so no process says `good` once another has shown the revocation.
 //! * No query about a zone's things without the zone's id in its WHERE; what goes by authority (CRLs, OCSP, the worker) names
 //!   the authority, which belongs to one zone. A query about one account's identities or checks names the account; only
-//!   the worker's look-out for what is due (runs, renewals, ends that are near) goes over all of them.
+//!   the worker's look-out for what is due (runs, renewals, webhooks, ends that are near) goes over all of them.
 //! * No private key that can be printed or serialised; at rest they are sealed under the master key, each bound to its
 //!   record. An identity's key is opened for a handshake and for nothing else.
 //! * No call to an address that `domain::egress` did not permit, judged at the moment of connecting: [`egress`] alone

@@ -7,6 +7,7 @@
 mod body;
 mod download;
 mod error;
+mod stream;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -15,10 +15,12 @@ mod doctor;
 mod envelope;
 mod error;
 mod escape;
+mod events;
 mod export_key;
 mod files;
 mod identity;
 mod in_account;
+mod in_zone;
 mod issue;
 mod list;
 mod migrate;
@@ -38,6 +40,7 @@ mod show;
 mod terminal;
 mod token;
 mod transition;
+mod webhook;
 mod zone;
 
 use std::ffi::OsString;
@@ -95,6 +98,9 @@ enum Command {
     Identity(identity::Command),
     #[command(subcommand)]
     Check(check::Command),
+    Events(events::Arguments),
+    #[command(subcommand)]
+    Webhook(webhook::Command),
     Migrate(Migrate),
     Doctor(doctor::Arguments),
     Openapi(openapi::Arguments),
@@ -182,6 +188,8 @@ async fn call(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Authority(command) => authority::run(command, context).await,
         Command::Identity(command) => identity::run(command, context).await,
         Command::Check(command) => check::run(command, context).await,
+        Command::Events(arguments) => events::run(arguments, context).await,
+        Command::Webhook(command) => webhook::run(command, context).await,
         Command::Doctor(arguments) => doctor::run(arguments, context).await,
         Command::Serve(_) | Command::Migrate(_) | Command::Openapi(_) => Ok(()),
     }

@@ -2,12 +2,14 @@
 
 mod call;
 mod identity;
+mod webhook;
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 pub use call::{Answer, Check, Outcome};
 pub use identity::{Association, Identity, Match, Ranked};
+pub use webhook::{Delivery, Webhook};
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]

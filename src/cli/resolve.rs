@@ -7,7 +7,7 @@ use super::envelope;
 use super::error::CliError;
 use super::escape::escape;
 use super::objects::{Certificate, NamedObject, Zone};
-use crate::domain::id::{AccountId, CertificateId, CheckId, IdentityId, ZoneId};
+use crate::domain::id::{AccountId, CertificateId, CheckId, IdentityId, WebhookId, ZoneId};
 use crate::domain::serial::SerialNumber;
 
 /// A zone by id or by name.
@@ -97,6 +97,16 @@ pub async fn check(client: &Client, account: AccountId, given: &str) -> Result<C
     CheckId::parse(&id).ok_or_else(|| CliError::failure("the server gave a check's id that is none"))
 }
 
+/// A webhook by id, or by the name that it alone has.
+pub async fn webhook(client: &Client, zone: ZoneId, given: &str) -> Result<WebhookId, CliError> {
+    if let Some(id) = WebhookId::parse(given) {
+        return Ok(id);
+    }
+    let all = client.items(&format!("/client/v4/zones/{zone}/webhooks")).await?;
+    let id = WEBHOOK.only(given, envelope::read(&Value::Array(all))?)?;
+    WebhookId::parse(&id).ok_or_else(|| CliError::failure("the server gave a webhook's id that is none"))
+}
+
 /// What is looked for by name, where names need not be unique.
 struct Noun {
     one: &'static str,
@@ -107,6 +117,7 @@ struct Noun {
 
 const IDENTITY: Noun = Noun { one: "identity", several: "identities", list: "countersign identity list" };
 const CA_BUNDLE: Noun = Noun { one: "CA bundle", several: "CA bundles", list: "countersign identity list --ca" };
+const WEBHOOK: Noun = Noun { one: "webhook", several: "webhooks", list: "countersign webhook list" };
 const CHECK: Noun = Noun { one: "check", several: "checks", list: "countersign check list" };
 
 impl Noun {

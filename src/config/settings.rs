@@ -113,7 +113,7 @@ pub const SETTINGS: [Setting; 25] = [
         Some("--egress-allow"),
         Kind::Text,
         "",
-        "addresses and networks that checks may call although they are not public, such as `10.1.0.0/16, 127.0.0.1`",
+        "addresses and networks that checks and webhooks may call although they are not public, such as `10.1.0.0/16, 127.0.0.1`",
     ),
     setting(
         "crl_validity",

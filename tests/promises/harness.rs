@@ -25,6 +25,7 @@ use countersign::store::Store;
 use countersign::x509::crl::CrlFacts;
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, RunQueryDsl, SqliteConnection};
+use secrecy::SecretString;
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -71,6 +72,11 @@ impl Installation {
 
     pub async fn caller(&self) -> Caller {
         self.service.authenticate(&self.token, "192.0.2.1".into()).await.unwrap().unwrap()
+    }
+
+    /// The administrator's token, as it is sent.
+    pub fn credential(&self) -> SecretString {
+        SecretString::from(self.token.as_str())
     }
 
     pub async fn permit<A: Act>(&self) -> ZonePermit<A> {

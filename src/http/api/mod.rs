@@ -13,15 +13,18 @@ pub mod certificates;
 mod check_body;
 pub mod checks;
 pub mod client_certificates_v1;
+pub mod events;
 pub mod hostname_associations;
 pub mod identities;
 mod identity_body;
 pub mod identity_calls;
 pub mod identity_uses;
 pub mod tokens;
+pub mod webhooks;
 pub mod wire_certificate;
 mod wire_check;
 mod wire_identity;
+mod wire_webhook;
 pub mod zones;
 
 /// Carries work through that must not be left half done, or unrecorded, because its caller hung up.
