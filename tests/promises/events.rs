@@ -56,11 +56,6 @@ impl Installation {
         (caller, value.to_string())
     }
 
-    async fn another_zone(&self) -> ZoneId {
-        let permit = self.service.permit_in_account(self.caller().await, self.caller().await.account()).await.unwrap();
-        self.service.create_zone(&permit, NewZone { name: "another".into(), key_type: None }).await.unwrap().id
-    }
-
     /// An event of the account as a whole.
     fn tell_the_account(&self, kind: &str) {
         self.tamper(&format!(
@@ -130,7 +125,7 @@ async fn numbers_grow_in_the_order_of_the_commits_and_what_is_refused_makes_none
 #[tokio::test]
 async fn a_zone_hears_only_its_own_and_the_account_only_whoever_may_read_its_identities() {
     let installation = Installation::new().await;
-    let other = installation.another_zone().await;
+    let other = installation.another_zone("another").await;
     let (reader, _) = installation.caller_with(&[Permission::ReadCertificates], None).await;
     let zone = installation.zone;
     let (both, _) =

@@ -253,7 +253,7 @@ async fn another_zones_webhook_is_unknown_and_only_the_last_deliveries_are_kept(
     let webhook = installation.define(definition(NOWHERE)).await.webhook;
     let account = installation.caller().await.account();
     let permit = installation.service.permit_in_account(installation.caller().await, account).await.unwrap();
-    let new = countersign::service::zones::NewZone { name: "another".into(), key_type: None };
+    let new = countersign::service::zones::NewZone { name: "another".into(), authority: Default::default() };
     let other = installation.service.create_zone(&permit, new).await.unwrap().id;
     let caller = installation.caller().await;
     let reading: ZonePermit<ReadWebhooks> = installation.service.permit_in_zone(caller.clone(), other).await.unwrap();
