@@ -170,13 +170,19 @@ impl Service {
         self.event(asked.actor.clone(), asked.account, Some(certificate.zone), asked.action(), subject)
     }
 
-    /// Refuses a date that nobody can know yet.
+    /// Refuses a date that nobody can know yet, and one that no CRL can carry: a single entry that cannot be encoded would
+    /// hold up every other revocation.
     pub(super) fn check_invalidity_date(&self, date: Option<DateTime<Utc>>, pointer: &str) -> Result<(), ServiceError> {
-        if date.is_some_and(|date| date > self.clock.now()) {
-            let message = "the invalidity date lies in the future; it says since when the key is believed to be in wrong hands (RFC 5280, 5.3.2)";
-            return Err(ServiceError::invalid(pointer, message));
-        }
-        Ok(())
+        let message = match date {
+            Some(date) if date > self.clock.now() => {
+                "the invalidity date lies in the future; it says since when the key is believed to be in wrong hands (RFC 5280, 5.3.2)"
+            }
+            Some(date) if date < DateTime::UNIX_EPOCH => {
+                "the invalidity date lies before 1970; it says since when the key is believed to be in wrong hands (RFC 5280, 5.3.2)"
+            }
+            _ => return Ok(()),
+        };
+        Err(ServiceError::invalid(pointer, message))
     }
 }
 

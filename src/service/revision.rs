@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::DateTime;
+
 use crate::domain::authority::Authority;
 use crate::domain::revocation::{Changes, RevokedEntry};
 use crate::domain::serial::SerialNumber;
@@ -68,17 +70,19 @@ impl Revision {
 fn revised(listed: Option<&RevokedEntry>, transition: &Transition) -> RevokedEntry {
     let revoked_on = listed.map_or_else(|| whole_seconds(transition.requested_on), |entry| entry.revoked_on);
     let known = listed.and_then(|entry| entry.invalidity_date);
+    // Checked when it was asked for, and once more where it would stop every publication.
+    let asked = transition.invalidity_date.map(whole_seconds).filter(|date| *date >= DateTime::UNIX_EPOCH);
     RevokedEntry {
         serial: transition.serial.clone(),
         revoked_on,
         reason: transition.reason,
-        invalidity_date: transition.invalidity_date.map(whole_seconds).or(known),
+        invalidity_date: asked.or(known),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use chrono::{DateTime, Utc};
+    use chrono::Utc;
     use uuid::Uuid;
 
     use super::*;

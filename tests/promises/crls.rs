@@ -1,6 +1,6 @@
 //! Deltas, shards and the chain: whichever CRL a relying party reads, it learns the same.
 
-use chrono::TimeDelta;
+use chrono::{TimeDelta, TimeZone, Utc};
 use countersign::domain::authority::CrlScope;
 use countersign::domain::id::AuthorityId;
 use countersign::domain::reason::RevocationReason::{self, CertificateHold, Superseded};
@@ -247,22 +247,36 @@ async fn a_new_authority_signs_and_the_one_before_goes_on_revoking() {
 }
 
 #[tokio::test]
-async fn an_invalidity_date_reaches_the_crl_and_may_not_lie_ahead() {
+async fn an_invalidity_date_reaches_the_crl_and_may_not_lie_ahead_or_before_all_time() {
     let installation = Installation::new().await;
     let certificate = installation.issue("device").await;
     let since = installation.now() - TimeDelta::days(3);
     let request =
         |date| RevocationRequest { reason: Some(RevocationReason::KeyCompromise), invalidity_date: Some(date) };
     let service = &installation.service;
-    let refused = service
-        .revoke(&installation.permit().await, Some(certificate.id), request(installation.now() + TimeDelta::days(1)))
-        .await;
-    assert!(matches!(refused, Err(ServiceError::Invalid(_))), "{refused:?}");
+    let year = |year| Utc.with_ymd_and_hms(year, 1, 1, 0, 0, 0).unwrap();
+    for wrong in [installation.now() + TimeDelta::seconds(1), year(1), year(1949), year(1969), year(9999)] {
+        let refused = service.revoke(&installation.permit().await, Some(certificate.id), request(wrong)).await;
+        assert!(matches!(refused, Err(ServiceError::Invalid(_))), "{wrong}: {refused:?}");
+    }
     service.revoke(&installation.permit().await, Some(certificate.id), request(since)).await.unwrap();
     installation.publish(certificate.authority).await.unwrap();
     let crl = installation.crl(certificate.authority).await;
     assert_eq!(crl.entries[0].invalidity_date, Some(since));
     assert_eq!(installation.show(certificate.id).await.revocation.unwrap().invalidity_date, Some(since));
+}
+
+#[tokio::test]
+async fn a_date_that_no_crl_can_carry_holds_up_nobody() {
+    let installation = Installation::new().await;
+    let (odd, other) = (installation.issue("odd").await, installation.issue("other").await);
+    for certificate in [&odd, &other] {
+        installation.revoke(certificate.id, None).await;
+    }
+    // The year 1900: nobody can ask for it, and still.
+    installation.tamper("UPDATE transitions SET invalidity_at = -2208988800000");
+    assert_eq!(installation.publish(odd.authority).await.unwrap(), Published::Crl { number: 2, finished: 2 });
+    assert_eq!(installation.crl(odd.authority).await.entries[0].invalidity_date, None);
 }
 
 /// RFC 5280, 6.3.3: what a relying party that holds `complete` knows after reading `delta`.

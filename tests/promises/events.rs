@@ -13,7 +13,6 @@ use countersign::domain::permission::Permission;
 use countersign::service::access::{Caller, ReadCertificates, ZonePermit};
 use countersign::service::event_streams::{EventStream, Listening, Tidings};
 use countersign::service::tokens::NewToken;
-use countersign::service::zones::NewZone;
 use countersign::service::{Service, ServiceError};
 use secrecy::SecretString;
 
