@@ -62,8 +62,10 @@ pub struct Show {
 
 /// Make another issuing authority for a zone, which signs from now on
 ///
-/// The one before is retired: it goes on to publish CRLs and to answer OCSP for its certificates, and stays in the bundle
-/// as long as they live. Give relying parties the new bundle first. Example, for a zone that has outgrown one CRL:
+/// The one before is retired: it goes on to publish CRLs and to answer OCSP for its certificates,
+/// and stays in the bundle as long as they live. Relying parties need the new bundle at once: until
+/// they have it, only those take the new certificates whose clients send the issuing one along.
+/// Example, for a zone that has outgrown one CRL:
 ///
 ///   countersign authority create --zone devices --crl-shards 64
 #[derive(Args, Debug)]

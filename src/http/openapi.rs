@@ -2,10 +2,12 @@
 
 use actix_web::{App, HttpResponse, web};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{Contact, InfoBuilder, License, OpenApi, OpenApiBuilder};
+use utoipa::openapi::{ComponentsBuilder, Contact, InfoBuilder, License, OpenApi, OpenApiBuilder};
 use utoipa_actix_web::AppExt;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+use super::bare::BareFailure;
+use super::envelope::Failure;
 use super::routes;
 
 const DESCRIPTION: &str = "A self-hosted certificate authority for client certificates, with the API that Cloudflare \
@@ -50,7 +52,9 @@ fn frame() -> OpenApi {
         .contact(None::<Contact>)
         .license(Some(license))
         .build();
-    let mut components = utoipa::openapi::Components::new();
+    // Every refusal refers to them, which by itself does not put them into the document.
+    let components = ComponentsBuilder::new().schema_from::<Failure>().schema_from::<BareFailure>();
+    let mut components = components.build();
     let header = |name: &str| SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new(name)));
     components.add_security_scheme("api_token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
     components.add_security_scheme("api_email", header("X-Auth-Email"));

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::domain::audit::{Action, Actor};
 use crate::domain::authority::{Authority, AuthorityState, Shards};
+use crate::domain::event::Event;
 use crate::domain::id::{AccountId, AuthorityId, ZoneId};
 use crate::domain::key::AuthorityKeyType;
 use crate::domain::name::{AttributeType, Name};
@@ -108,6 +109,7 @@ impl Service {
             subject,
         );
         event.detail = format!("takes the place of {}", permit.issuer().authority.id);
+        event.news = Some(first_crl_news(&new));
         self.store.replace_authority(zone.id, new, event).await?;
         self.issuers.clear();
         Ok(ShownAuthority { authority, publication: Some(publication) })
@@ -175,7 +177,12 @@ impl Service {
         options: AuthorityOptions,
         now: DateTime<Utc>,
     ) -> Result<NewAuthority, ServiceError> {
-        let name = format!("Managed CA for zone {}", zone.id);
+        // Each has a name of its own: a CRL speaks for the name of its issuer (RFC 5280, 5).
+        let generation = self.store.zone_authorities(zone.id).await?.len() + 1;
+        let name = match generation {
+            1 => format!("Managed CA for zone {}", zone.id),
+            _ => format!("Managed CA {generation} for zone {}", zone.id),
+        };
         let mut draft = self.draft(zone.account.id, Some(zone), name, options, now, ISSUING_LIFETIME).await?;
         draft.not_after = draft.not_after.min(root.not_after);
         let issuer = self.issuer(root)?;
@@ -262,6 +269,12 @@ impl Service {
         let (publication, first_crls) = self.first_crls(&authority, &draft.signer).await?;
         Ok((NewAuthority { authority, sealed_key: draft.sealed_key, publication, first_crls }, draft.signer))
     }
+}
+
+/// The file of the zone's chain gets another CRL with it.
+pub(super) fn first_crl_news(new: &NewAuthority) -> Event {
+    let Publication { authority, number, this_update, next_update, .. } = new.publication;
+    Event::CrlPublished { authority, number, this_update, next_update }
 }
 
 /// An authority that is being made.

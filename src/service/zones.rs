@@ -6,7 +6,7 @@ use crate::domain::permission::{Permission, Reach};
 use crate::domain::zone::{Zone, normalise_name};
 
 use super::access::{AccountPermit, Caller, CreateZone, ReadZones, ZonePermit};
-use super::authorities::AuthorityOptions;
+use super::authorities::{AuthorityOptions, first_crl_news};
 use super::{Service, ServiceError};
 
 /// A zone to be made.
@@ -53,17 +53,11 @@ impl Service {
         let zone = Zone { id: ZoneId::new(self.random.opaque_id()?), account, name, created_on: now };
         let root_signer = self.keyring.signer(&self.store, &root).await?;
         let authority = self.make_issuing_authority(&zone, &root, &root_signer, new.authority, now).await?;
-        let actor = || permit.caller().actor();
-        let events = vec![
-            self.event(actor(), zone.account.id, Some(zone.id), Action::CreateZone, zone.id.to_string()),
-            self.event(
-                actor(),
-                zone.account.id,
-                Some(zone.id),
-                Action::CreateAuthority,
-                authority.authority.id.to_string(),
-            ),
-        ];
+        let event =
+            |action, subject| self.event(permit.caller().actor(), zone.account.id, Some(zone.id), action, subject);
+        let mut made = event(Action::CreateAuthority, authority.authority.id.to_string());
+        made.news = Some(first_crl_news(&authority));
+        let events = vec![event(Action::CreateZone, zone.id.to_string()), made];
         if self.store.create_zone(zone.clone(), authority, events).await? {
             Ok(zone)
         } else {

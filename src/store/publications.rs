@@ -158,14 +158,7 @@ pub(super) fn insert(connection: &mut Connection, first: &Publication) -> Result
             publications::authority_id.eq(first.authority.as_bytes().as_slice()),
             publications::lease_until.eq(0),
             publications::fence.eq(0),
-            publications::number.eq(first.number),
-            publications::this_update.eq(millis(first.this_update)),
-            publications::next_update.eq(millis(first.next_update)),
-            publications::attempts.eq(first.attempts),
-            publications::retry_at.eq(millis(first.retry_at)),
-            publications::base_number.eq(first.base.number),
-            publications::base_at.eq(millis(first.base.this_update)),
-            publications::oldest_update.eq(millis(first.oldest_update)),
+            columns(first),
         ))
         .execute(connection)?;
     Ok(())
@@ -177,19 +170,25 @@ pub(super) fn advance(connection: &mut Connection, lease: &Lease, next: &Publica
         .find(lease.authority.as_bytes().as_slice())
         .filter(publications::fence.eq(lease.fence))
         .filter(publications::number.eq(next.number - 1));
-    let updated = diesel::update(still_ours)
-        .set((
-            publications::number.eq(next.number),
-            publications::this_update.eq(millis(next.this_update)),
-            publications::next_update.eq(millis(next.next_update)),
-            publications::attempts.eq(next.attempts),
-            publications::retry_at.eq(millis(next.retry_at)),
-            publications::base_number.eq(next.base.number),
-            publications::base_at.eq(millis(next.base.this_update)),
-            publications::oldest_update.eq(millis(next.oldest_update)),
-        ))
-        .execute(connection)?;
-    Ok(updated == 1)
+    Ok(diesel::update(still_ours).set(columns(next)).execute(connection)? == 1)
+}
+
+#[diesel::dsl::auto_type(no_type_alias)]
+fn columns(publication: &Publication) -> _ {
+    let (number, attempts, base): (i64, i32, i64) = (publication.number, publication.attempts, publication.base.number);
+    let (this_update, next_update): (i64, i64) = (millis(publication.this_update), millis(publication.next_update));
+    let (retry_at, base_at): (i64, i64) = (millis(publication.retry_at), millis(publication.base.this_update));
+    let oldest_update: i64 = millis(publication.oldest_update);
+    (
+        publications::number.eq(number),
+        publications::this_update.eq(this_update),
+        publications::next_update.eq(next_update),
+        publications::attempts.eq(attempts),
+        publications::retry_at.eq(retry_at),
+        publications::base_number.eq(base),
+        publications::base_at.eq(base_at),
+        publications::oldest_update.eq(oldest_update),
+    )
 }
 
 fn into_domain(row: PublicationRow) -> Result<Publication, StoreError> {

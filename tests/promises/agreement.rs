@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use countersign::domain::authority::CrlScope;
 use countersign::domain::certificate::Certificate;
 use countersign::domain::id::{AuthorityId, CertificateId, ZoneId};
@@ -12,6 +13,7 @@ use countersign::domain::reason::RevocationReason::{self, CertificateHold, KeyCo
 use countersign::domain::revocation::RevokedEntry;
 use countersign::domain::status::Status;
 use countersign::service::Service;
+use countersign::service::certificates::RevocationRequest;
 use countersign::x509::crl::{self, CrlFacts};
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -24,8 +26,8 @@ const CERTIFICATES: usize = 5;
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// DELETE, with a reason.
-    Revoke(usize, RevocationReason),
+    /// DELETE, with a reason or without, and since so many days.
+    Revoke(usize, Option<RevocationReason>, Option<i64>),
     /// PATCH.
     Reactivate(usize),
     /// A worker's round, in one of the two processes.
@@ -43,9 +45,10 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let which = 0..CERTIFICATES;
-    let reason = prop::sample::select(vec![CertificateHold, CertificateHold, KeyCompromise, Superseded]);
+    let reason = prop::sample::select(vec![None, Some(CertificateHold), Some(KeyCompromise), Some(Superseded)]);
+    let since = proptest::option::weighted(0.3, 0..1000_i64);
     prop_oneof![
-        6 => (which.clone(), reason).prop_map(|(index, reason)| Step::Revoke(index, reason)),
+        6 => (which.clone(), reason, since).prop_map(|(index, reason, since)| Step::Revoke(index, reason, since)),
         4 => which.prop_map(Step::Reactivate),
         6 => (0..2_usize).prop_map(Step::Publish),
         1 => (0..2_usize).prop_map(Step::FailToPublish),
@@ -95,14 +98,19 @@ impl World {
             certificates.push(installation.issue_in(zone, &format!("device-{index}"), days).await.id);
         }
         let services = [installation.service.clone(), installation.second_service().await];
-        Self { installation, services, zone, authority, certificates, complete: BTreeMap::new() }
+        let first = installation.crl(authority).await;
+        let complete = BTreeMap::from([(first.number, first)]);
+        Self { installation, services, zone, authority, certificates, complete }
     }
 
     async fn take(&mut self, step: &Step) {
         let installation = &self.installation;
         match step {
-            Step::Revoke(index, reason) => {
-                installation.revoke_in(self.zone, self.certificates[*index], Some(*reason)).await;
+            Step::Revoke(index, reason, since) => {
+                let invalidity_date = since.map(|days| installation.now() - TimeDelta::days(days));
+                let request = RevocationRequest { reason: *reason, invalidity_date };
+                let permit = installation.permit_for(self.zone).await;
+                installation.service.revoke(&permit, Some(self.certificates[*index]), request).await.unwrap();
             }
             // Refused where the revocation is final or the certificate has ended.
             Step::Reactivate(index) => drop(installation.reactivate_in(self.zone, self.certificates[*index]).await),
@@ -156,6 +164,7 @@ impl World {
         assert_eq!(sorted(in_shards), entries, "the shards after {step:?}");
         if self.complete.len() > 1 {
             let delta = self.crl(0, CrlScope::Delta).await;
+            assert!(self.complete.contains_key(&delta.base.unwrap()), "the base was published, after {step:?}");
             for (number, base) in self.complete.range(delta.base.unwrap()..) {
                 assert_eq!(applied(base, &delta), entries, "the delta over {number} after {step:?}");
             }
@@ -186,9 +195,9 @@ impl World {
             let expected = match (listed, certificate.status) {
                 (Some(entry), _) => Some((entry.reason, entry.revoked_on)),
                 // Off the list because it has ended, and revoked all the same.
-                (None, Status::Revoked | Status::PendingRevocation | Status::PendingReactivation) if has_ended => {
-                    continue;
-                }
+                (None, Status::Revoked) => revocation.map(|known| (known.reason, known.revoked_on.unwrap())),
+                // It depends on whether it was ever listed, which the API does not tell of these.
+                (None, Status::PendingRevocation | Status::PendingReactivation) if has_ended => continue,
                 (None, _) => None,
             };
             let told = match &said {
