@@ -156,8 +156,11 @@ fn published<B: actix_web::body::MessageBody + 'static>(
     crls: &[Arc<PublishedCrl>],
     body: impl FnOnce() -> B,
 ) -> HttpResponse {
-    let names: Vec<_> =
-        crls.iter().map(|crl| format!("{}-{}-{}", crl.authority, crl.scope.code(), crl.number)).collect();
+    // With the date: after a restore from a backup, a number may come again over other entries.
+    let name = |crl: &Arc<PublishedCrl>| {
+        format!("{}-{}-{}-{}", crl.authority, crl.scope.code(), crl.number, crl.this_update.timestamp())
+    };
+    let names: Vec<_> = crls.iter().map(name).collect();
     let tag = EntityTag::new_strong(format!("{}-{form}", names.join("-")));
     let now = service.clock().now();
     let left = crls.iter().map(|crl| (crl.next_update - now).num_seconds()).min().unwrap_or_default();

@@ -121,8 +121,11 @@ impl Service {
         }
         let transitions = self.store.transitions(lease.authority, MAX_TRANSITIONS).await?;
         let is_full = transitions.len() >= usize::try_from(MAX_TRANSITIONS).unwrap_or(usize::MAX);
-        // Both: after a clock that ran ahead is put right, what left the list too early comes back.
-        let ended_before = last.this_update.min(self.clock.now());
+        let shards = self.shard_updates(&authority).await?;
+        // An entry leaves after it was on a CRL past its end (RFC 5280, 3.3), also on that of its shard, which may be older
+        // than the complete one. And after a clock that ran ahead is put right, what left too early comes back.
+        let oldest_shard = shards.iter().map(|(_, updated_at)| *updated_at).min();
+        let ended_before = last.this_update.min(self.clock.now()).min(oldest_shard.unwrap_or(last.this_update));
         let misplaced = self.store.misplaced_revocations(authority.id, ended_before, MAX_MISPLACED).await?;
         let is_more_misplaced = misplaced.count() >= usize::try_from(MAX_MISPLACED).unwrap_or(usize::MAX);
         let revision = Revision::of(&authority, &before, &transitions, misplaced)?;
@@ -148,7 +151,7 @@ impl Service {
         };
         let mut crls = vec![complete, delta];
         let touched = revision.shards(&authority);
-        for (shard, updated_at) in self.shard_updates(&authority).await? {
+        for (shard, updated_at) in shards {
             if touched.contains(&shard) || self.is_due(updated_at) {
                 crls.push(signing.sign(CrlScope::Shard(shard), list.entries(CrlScope::Shard(shard))).await?);
             } else {

@@ -2,6 +2,7 @@
 
 use chrono::{TimeDelta, TimeZone, Utc};
 use countersign::domain::authority::CrlScope;
+use countersign::domain::certificate::Certificate;
 use countersign::domain::id::AuthorityId;
 use countersign::domain::reason::RevocationReason::{self, CertificateHold, Superseded};
 use countersign::domain::revocation::RevokedEntry;
@@ -145,6 +146,40 @@ async fn only_touched_shards_are_signed_again_and_all_in_time() {
     installation.publish(authority).await.unwrap();
     assert!(installation.shard_numbers(authority).await.iter().all(|number| *number == 4));
     assert!(!installation.service.authorities_to_refresh().await.unwrap().contains(&authority));
+}
+
+#[tokio::test]
+async fn an_entry_leaves_its_shard_only_after_it_was_on_that_shards_crl_past_its_end() {
+    let installation = Installation::new().await;
+    let (zone, authority) = installation.sharded_zone(2).await;
+    let ends = installation.issue_in(zone, "ends", 1).await;
+    installation.revoke_in(zone, ends.id, None).await;
+    installation.publish(authority).await.unwrap();
+    let shard = installation.shard_of(authority, &ends).await;
+    let other = loop {
+        let other = installation.issue_in(zone, "other", 365).await;
+        if installation.shard_of(authority, &other).await != shard {
+            break other;
+        }
+    };
+    // The end passes, and the other shard is signed again and again: this one was last signed before the end.
+    for _ in 0..3 {
+        installation.clock.advance(DAY);
+        installation.revoke_in(zone, other.id, None).await;
+        installation.publish(authority).await.unwrap();
+        installation.reactivate_in(zone, other.id).await.unwrap();
+        installation.publish(authority).await.unwrap();
+        assert!(is_listed(&installation.scope(authority, CrlScope::Shard(shard)).await, &ends));
+        assert!(is_listed(&installation.crl(authority).await, &ends));
+    }
+    // Half of its validity: now it is signed after the end, and the one after that is without the entry.
+    installation.clock.advance(DAY);
+    installation.publish(authority).await.unwrap();
+    assert!(is_listed(&installation.scope(authority, CrlScope::Shard(shard)).await, &ends));
+    installation.clock.advance(CRL_VALIDITY.to_std().unwrap() / 2);
+    installation.publish(authority).await.unwrap();
+    assert!(!is_listed(&installation.scope(authority, CrlScope::Shard(shard)).await, &ends));
+    assert!(!is_listed(&installation.crl(authority).await, &ends));
 }
 
 #[tokio::test]
@@ -296,6 +331,10 @@ impl Installation {
     pub async fn scope(&self, authority: AuthorityId, scope: CrlScope) -> CrlFacts {
         let crl = self.service.public_crl(Some(authority), scope).await.unwrap();
         countersign::x509::crl::read(&crl.der()).unwrap()
+    }
+
+    async fn shard_of(&self, authority: AuthorityId, certificate: &Certificate) -> i32 {
+        self.service.public_authority(Some(authority)).await.unwrap().shard_of(&certificate.serial)
     }
 
     async fn shard_numbers(&self, authority: AuthorityId) -> Vec<u64> {
