@@ -47,11 +47,11 @@ struct Once {
     #[arg(long, conflicts_with_all = ["authority", "delta", "shard"])]
     chain: bool,
 
-    /// Only what changed since an earlier CRL, where the zone has delta CRLs
+    /// Only what changed since an earlier CRL; there is such a delta from the second CRL on
     #[arg(long, conflicts_with = "shard")]
     delta: bool,
 
-    /// The CRL of one shard, where the zone has them
+    /// The CRL of one shard, of an authority that was made with `--crl-shards`
     #[arg(long, value_name = "NUMBER")]
     shard: Option<u32>,
 

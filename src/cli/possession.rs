@@ -31,7 +31,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Args, Debug)]
 pub struct Holding {
     /// Revoke the first certificate in this PEM file, by its key [its own CA is asked, unless --url names another address]
-    #[arg(long, help_heading = HEADING, value_name = "FILE", requires = "key")]
+    #[arg(long, help_heading = HEADING, value_name = "FILE", requires = "key", conflicts_with_all = ["conditions", "dry_run", "yes", "detach"])]
     certificate: Option<PathBuf>,
 
     /// PEM file with its private key, which is not sent

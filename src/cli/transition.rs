@@ -31,11 +31,11 @@ pub struct Selection {
     pub many: Many,
 
     /// Wait until the CRL that says so is published; with --where it is waited anyway
-    #[arg(long, conflicts_with = "conditions")]
+    #[arg(long)]
     pub wait: bool,
 
     /// How many seconds to wait at most
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "wait")]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "wait", conflicts_with = "conditions")]
     pub timeout: u64,
 
     #[command(flatten)]

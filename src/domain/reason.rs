@@ -30,6 +30,16 @@ const REASONS: [(RevocationReason, i16, &str); 9] = [
 ];
 
 impl RevocationReason {
+    /// What the holder of a certificate can know; the others are for those who run the authority to say.
+    pub const OF_HOLDERS: [Self; 6] = [
+        Self::Unspecified,
+        Self::KeyCompromise,
+        Self::AffiliationChanged,
+        Self::Superseded,
+        Self::CessationOfOperation,
+        Self::CertificateHold,
+    ];
+
     pub fn names() -> impl Iterator<Item = &'static str> {
         REASONS.iter().map(|entry| entry.2)
     }

@@ -89,6 +89,8 @@ impl Service {
         let unreadable = |why: String| ServiceError::invalid("", format!("the message cannot be read: {why}"));
         let message = SignedMessage::read(body).map_err(unreadable)?;
         let asked = Asked::read(message.payload()).map_err(|why| unreadable(format!("the payload: {why}")))?;
+        // Before the proof, so that one signature does not fill the audit log.
+        self.check_invalidity_date(asked.request.invalidity_date, "")?;
         let url = self.revocation_url(authority.id);
         if message.url() != url {
             return Err(ServiceError::invalid("", format!("url in the protected header must be {url}")));
@@ -119,7 +121,6 @@ impl Service {
         let subject = certificate.id.to_string();
         let RevocationRequest { reason, invalidity_date } = asked.request;
         let wish = Wish::Revoke { reason, invalidity_date };
-        self.recorded(&permit, &subject, self.check_invalidity_date(invalidity_date, "")).await?;
         match freshness {
             Freshness::Fresh => {
                 let outcome = self.change_as_read(&permit, certificate, wish).await;
@@ -178,8 +179,11 @@ impl Asked {
         let invalidity_date = members.optional_text("invalidity_date")?;
         members.finish()?;
         // A holder who names no reason will not come back: unlike with a token, it is no hold.
-        let reason = reason.map_or(Some(RevocationReason::Unspecified), |reason| RevocationReason::parse(&reason));
-        let names = || RevocationReason::names().collect::<Vec<_>>().join(", ");
+        let known = |reason: String| {
+            RevocationReason::parse(&reason).filter(|reason| RevocationReason::OF_HOLDERS.contains(reason))
+        };
+        let reason = reason.map_or(Some(RevocationReason::Unspecified), known);
+        let names = || RevocationReason::OF_HOLDERS.map(RevocationReason::as_str).join(", ");
         let date = invalidity_date.map(|date| parse_timestamp(&date).ok_or("invalidity_date must be an RFC 3339 time"));
         Ok(Self {
             serial: serial.ok_or("serial_number must be a serial number in decimal or hex")?,

@@ -235,6 +235,11 @@ def test_the_command_line_says_what_is_wrong(zone, tmp_path):
     (tmp_path / "device.key").write_text("no key")
     assert machine.call().returncode == 1
     assert machine.call("0d89c70d-ad9f-4843-b99f-6cc0252067e9").returncode == 2
+    # What only tells, asks or selects belongs to --where, and must not end in a revocation.
+    for beside in (["--where", "all"], ["--where", "all", "--dry-run"], ["--dry-run"], ["--yes"], ["--detach"]):
+        refused = machine.call(*beside)
+        assert refused.returncode == 2 and "--certificate" in refused.stderr, (beside, refused.stderr)
+    assert zone.get(machine.holder.made["id"])["status"] == "active"
     alone = subprocess.run([server_module.BINARY, "revoke", "--certificate", "device.pem"], cwd=tmp_path,
                            capture_output=True, text=True, timeout=30, env={"PATH": "/usr/bin:/bin"})
     assert alone.returncode == 2 and "--key" in alone.stderr
