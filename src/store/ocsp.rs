@@ -2,7 +2,7 @@
 //!
 //! These queries go by authority, which belongs to one zone: whoever asks names the authority, and nobody's zone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::Connection as _;
 use diesel::prelude::*;
@@ -46,8 +46,7 @@ impl Store {
         self.read(move |connection| {
             connection.transaction(|connection| {
                 let Some((number, _)) = publication(connection, authority.id)? else { return Ok(None) };
-                let statuses = serials.iter().map(|serial| status(connection, &authority, serial));
-                Ok(Some(Statuses { number, statuses: statuses.collect::<Result<_, _>>()? }))
+                Ok(Some(Statuses { number, statuses: statuses(connection, &authority, &serials)? }))
             })
         })
         .await
@@ -100,64 +99,99 @@ fn changed(
     rows.iter().map(|row| serial(row)).collect::<Result<_, _>>().map(Some)
 }
 
-/// Revocations first: whatever else is known of a serial number, its authority published this.
-fn status(connection: &mut Connection, authority: &Authority, serial: &SerialNumber) -> Result<CertStatus, StoreError> {
-    let found = revocations::table
-        .find((authority.id.as_bytes().as_slice(), authority.shard_of(serial), serial.as_bytes()))
-        .select((revocations::reason, revocations::revoked_at, revocations::invalidity_at))
-        .first::<(i16, i64, Option<i64>)>(connection)
-        .optional()?;
-    if let Some((code, revoked_at, invalidity_at)) = found {
-        return Ok(CertStatus::Revoked(Revocation {
-            revoked_on: time(revoked_at)?,
-            reason: reason(code)?,
-            invalidity_date: invalidity_at.map(time).transpose()?,
-        }));
-    }
-    let was_issued = is_certificate(connection, authority, serial)?
-        || is_authority_below(connection, authority, serial)?
-        || is_responder(connection, authority, serial)?;
-    Ok(if was_issued { CertStatus::Good } else { CertStatus::Unknown })
-}
-
-fn is_certificate(
+/// The status of each, by one query of each table. Revocations first: whatever else is known of a serial number, its
+/// authority published this.
+fn statuses(
     connection: &mut Connection,
     authority: &Authority,
-    serial: &SerialNumber,
-) -> Result<bool, StoreError> {
-    if authority.is_root() {
-        return Ok(false);
+    asked: &[SerialNumber],
+) -> Result<Vec<CertStatus>, StoreError> {
+    let revoked = revoked(connection, authority, asked)?;
+    // Each table is asked about what the ones before it did not know.
+    let mut open: BTreeSet<&SerialNumber> = asked.iter().filter(|serial| !revoked.contains_key(*serial)).collect();
+    for table in [certificates_among, authorities_among, responders_among] {
+        if open.is_empty() {
+            break;
+        }
+        for found in table(connection, authority, octets(open.iter().copied()))? {
+            open.remove(&serial(&found)?);
+        }
     }
-    let certificate = certificates::table
+    let status = |serial: &SerialNumber| match revoked.get(serial) {
+        Some(revocation) => CertStatus::Revoked(revocation.clone()),
+        None if open.contains(serial) => CertStatus::Unknown,
+        None => CertStatus::Good,
+    };
+    Ok(asked.iter().map(status).collect())
+}
+
+fn revoked(
+    connection: &mut Connection,
+    authority: &Authority,
+    asked: &[SerialNumber],
+) -> Result<BTreeMap<SerialNumber, Revocation>, StoreError> {
+    let shards: BTreeSet<i32> = asked.iter().map(|serial| authority.shard_of(serial)).collect();
+    let rows: Vec<(Vec<u8>, i16, i64, Option<i64>)> = revocations::table
+        .filter(revocations::authority_id.eq(authority.id.as_bytes().as_slice()))
+        .filter(revocations::shard.eq_any(shards))
+        .filter(revocations::serial.eq_any(octets(asked)))
+        .select((revocations::serial, revocations::reason, revocations::revoked_at, revocations::invalidity_at))
+        .load(connection)?;
+    let revocation = |(found, code, revoked_at, invalidity_at): (Vec<u8>, i16, i64, Option<i64>)| {
+        let (revoked_on, reason) = (time(revoked_at)?, reason(code)?);
+        let invalidity_date = invalidity_at.map(time).transpose()?;
+        Ok((serial(&found)?, Revocation { revoked_on, reason, invalidity_date }))
+    };
+    rows.into_iter().map(revocation).collect()
+}
+
+/// A root signs authorities alone.
+fn certificates_among(
+    connection: &mut Connection,
+    authority: &Authority,
+    asked: Vec<&[u8]>,
+) -> Result<Vec<Vec<u8>>, StoreError> {
+    if authority.is_root() {
+        return Ok(Vec::new());
+    }
+    let certificates = certificates::table
         .filter(certificates::authority_id.eq(authority.id.as_bytes().as_slice()))
-        .filter(certificates::serial.eq(serial.as_bytes()))
-        .select(certificates::serial)
-        .first::<Vec<u8>>(connection);
-    Ok(certificate.optional()?.is_some())
+        .filter(certificates::serial.eq_any(asked))
+        .select(certificates::serial);
+    Ok(certificates.load(connection)?)
 }
 
 /// Only a root has authorities below it.
-fn is_authority_below(
+fn authorities_among(
     connection: &mut Connection,
     authority: &Authority,
-    serial: &SerialNumber,
-) -> Result<bool, StoreError> {
+    asked: Vec<&[u8]>,
+) -> Result<Vec<Vec<u8>>, StoreError> {
     if !authority.is_root() {
-        return Ok(false);
+        return Ok(Vec::new());
     }
     let below = authorities::table
         .filter(authorities::parent_id.eq(authority.id.as_bytes().as_slice()))
-        .filter(authorities::serial.eq(serial.as_bytes()))
-        .select(authorities::state)
-        .first::<i16>(connection);
+        .filter(authorities::serial.eq_any(asked))
+        .select(authorities::serial);
+    let mut found: Vec<Vec<u8>> = below.load(connection)?;
     // Its own certificate is signed by itself, and as good as it is trusted.
-    Ok(below.optional()?.is_some() || authority.serial == *serial)
+    found.push(authority.serial.as_bytes().to_vec());
+    Ok(found)
 }
 
-fn is_responder(connection: &mut Connection, authority: &Authority, serial: &SerialNumber) -> Result<bool, StoreError> {
-    let responder = ocsp_responders::table
-        .find((authority.id.as_bytes().as_slice(), serial.as_bytes()))
-        .select(ocsp_responders::key_version)
-        .first::<i32>(connection);
-    Ok(responder.optional()?.is_some())
+fn responders_among(
+    connection: &mut Connection,
+    authority: &Authority,
+    asked: Vec<&[u8]>,
+) -> Result<Vec<Vec<u8>>, StoreError> {
+    let responders = ocsp_responders::table
+        .filter(ocsp_responders::authority_id.eq(authority.id.as_bytes().as_slice()))
+        .filter(ocsp_responders::serial.eq_any(asked))
+        .select(ocsp_responders::serial);
+    Ok(responders.load(connection)?)
+}
+
+fn octets<'a>(serials: impl IntoIterator<Item = &'a SerialNumber>) -> Vec<&'a [u8]> {
+    serials.into_iter().map(SerialNumber::as_bytes).collect()
 }

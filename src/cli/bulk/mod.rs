@@ -14,6 +14,7 @@ use super::error::CliError;
 use crate::domain::id::{JobId, ZoneId};
 use conditions::Condition;
 
+pub use job::Job;
 pub use start::run as start;
 
 const TOUR: &str = "\

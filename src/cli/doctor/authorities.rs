@@ -1,9 +1,10 @@
-//! Checks of the authorities and their CRLs as relying parties see them.
+//! Checks of the authorities, their CRLs and their responders as relying parties see them.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::finding::Report;
+use super::{deliveries, ocsp};
 use crate::cli::client::Client;
 use crate::cli::envelope::read;
 use crate::cli::error::CliError;
@@ -11,7 +12,7 @@ use crate::cli::objects::{Authority, Crl, Zone, time};
 use crate::cli::{Context, authority, resolve};
 use crate::domain::id::ZoneId;
 
-/// A CRL is signed anew at half of its validity; one that has less than this share left was not.
+/// CRLs and responders are replaced at half of their validity; one that has less than this share left was not.
 const FRESH_SHARE_PERCENT: i64 = 40;
 const EXPIRY_WARNING_DAYS: i64 = 365;
 
@@ -41,6 +42,7 @@ pub async fn check(report: &mut Report, client: &Client, zone: Option<&str>, con
                 seen.push(authority.id);
             }
         }
+        deliveries::check(report, client, zone, context.clock.now()).await;
     }
 }
 
@@ -58,19 +60,33 @@ fn unreadable(report: &mut Report, check: &str, error: &CliError) {
 }
 
 async fn check_one(report: &mut Report, client: &Client, authority: &Authority, context: &Context) {
-    let check = format!("{} authority {}", authority.kind, authority.name);
-    check_expiry(report, &check, authority, context.clock.now());
-    let signs_crls = authority.state != "disabled";
+    let (check, now) = (label(authority), context.clock.now());
+    check_expiry(report, &check, authority, now);
+    // Nobody relies any more on what a former authority signed once it has ended itself.
+    if authority.state == "disabled" || is_former(authority) && time(&authority.expires_on).is_some_and(|end| end < now)
+    {
+        return;
+    }
     match &authority.crl {
         Some(crl) => {
-            check_freshness(report, &check, crl, context.clock.now());
+            check_freshness(report, &check, crl, now);
             check_address(report, client, &check, crl).await;
+            ocsp::check(report, client, &check, authority, &crl.url, now).await;
         }
-        None if signs_crls => {
+        None => {
             report.fail(&check, "it has published no CRL", "is the worker running? see /readyz and the server's log")
         }
-        None => {}
     }
+}
+
+/// The id tells authorities apart whose names are alike.
+fn label(authority: &Authority) -> String {
+    let state = if is_former(authority) { format!(", {}", authority.state) } else { String::new() };
+    format!("{} authority {} ({}{state})", authority.kind, authority.name, authority.id)
+}
+
+fn is_former(authority: &Authority) -> bool {
+    matches!(authority.state.as_str(), "retired" | "disabled")
 }
 
 fn check_expiry(report: &mut Report, check: &str, authority: &Authority, now: DateTime<Utc>) {
@@ -79,6 +95,7 @@ fn check_expiry(report: &mut Report, check: &str, authority: &Authority, now: Da
     };
     let days = (end - now).num_days();
     match days {
+        _ if is_former(authority) => report.ok(check, format!("signs no more; its end is {}", authority.expires_on)),
         ..0 => report.fail(check, format!("it expired on {}", authority.expires_on), "make a new authority"),
         0..EXPIRY_WARNING_DAYS => {
             let message = format!("it expires in {days} days, and no certificate can outlive it");
@@ -97,16 +114,20 @@ fn check_freshness(report: &mut Report, check: &str, crl: &Crl, now: DateTime<Ut
         );
     };
     let way_out = "is the worker running? see /readyz and the server's log";
-    let validity = (next_update - this_update).num_milliseconds().max(1);
-    let left = (next_update - now).num_milliseconds();
     let message = format!("CRL {} is valid until {}", crl.number, crl.next_update);
-    if left <= 0 {
+    if next_update <= now {
         report.fail(check, format!("{message}, which is over: relying parties refuse every certificate"), way_out);
-    } else if left * 100 / validity < FRESH_SHARE_PERCENT {
+    } else if is_overdue(this_update, next_update, now) {
         report.warn(check, format!("{message}, and should have been signed anew by now"), way_out);
     } else {
         report.ok(check, message);
     }
+}
+
+/// Whether what is replaced at half of its validity should have been by now.
+pub(super) fn is_overdue(begin: DateTime<Utc>, end: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    let validity = (end - begin).num_milliseconds().max(1);
+    (end - now).num_milliseconds().saturating_mul(100) / validity < FRESH_SHARE_PERCENT
 }
 
 /// Fetches the CRL as a relying party does, without a token.
@@ -150,6 +171,17 @@ mod tests {
         ] {
             assert_eq!(worst(|report| check_freshness(report, "x", &crl, time(now).unwrap())), expected, "{now}");
         }
+    }
+
+    #[test]
+    fn authorities_of_one_name_are_told_apart_and_former_ones_may_end() {
+        let active = Authority { id: "1".into(), kind: "issuing".into(), name: "CA".into(), ..Authority::default() };
+        let expires_on = "2020-01-01T00:00:00Z".into();
+        let retired = Authority { id: "2".into(), state: "retired".into(), expires_on, ..active.clone() };
+        assert_eq!(label(&active), "issuing authority CA (1)");
+        assert_eq!(label(&retired), "issuing authority CA (2, retired)");
+        let now = time("2026-11-20T12:00:00Z").unwrap();
+        assert_eq!(worst(|report| check_expiry(report, "x", &retired, now)), Verdict::Ok);
     }
 
     #[test]

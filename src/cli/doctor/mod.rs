@@ -4,9 +4,11 @@
 //! as its clients and its relying parties see it. It changes nothing.
 
 mod authorities;
+mod deliveries;
 mod finding;
 mod identities;
 mod local;
+mod ocsp;
 mod server;
 
 use std::io::{self, IsTerminal};
@@ -21,7 +23,7 @@ use super::error::CliError;
 use super::output;
 use finding::{Report, Verdict};
 
-/// Check a deployment: configuration, files, server, token, authorities and their CRLs, identities, API checks
+/// Check a deployment: configuration, files, server, token, authorities with CRLs and OCSP, webhooks, bulk jobs, identities, checks
 ///
 /// Every check is one line, ok, warn or fail, with the way out; the exit code is 1 when one fails. Example:
 ///

@@ -8,12 +8,13 @@
 //! Faults of ours are answers too (RFC 6960, 2.3): `tryLater` when the store is away, `internalError` for the rest.
 
 mod memory;
+mod turns;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 
 use crate::domain::authority::{Authority, AuthorityState};
 use crate::domain::id::AuthorityId;
@@ -30,11 +31,10 @@ use super::secrets::sha256;
 use super::{Service, ServiceError};
 
 use memory::Memory;
+use turns::Turns;
 
 /// With more changes than this since it last looked, a process forgets all it remembers of the authority.
 const MAX_CHANGES: i64 = 10_000;
-/// How many look-ups may be at the store at once: others need readers too.
-const LOOK_UPS: usize = 3;
 
 /// What an authority's answers stand on.
 pub(super) struct Ocsp {
@@ -42,7 +42,7 @@ pub(super) struct Ocsp {
     memory: Memory,
     /// Whoever finds the memory behind brings it up to date; the others wait for that.
     catching_up: Mutex<()>,
-    look_ups: Semaphore,
+    turns: Turns,
 }
 
 /// An authority that is asked about.
@@ -81,12 +81,7 @@ impl SignedAnswer {
 
 impl Ocsp {
     pub(super) fn new() -> Self {
-        Self {
-            authorities: Cache::new(),
-            memory: Memory::new(),
-            catching_up: Mutex::new(()),
-            look_ups: Semaphore::new(LOOK_UPS),
-        }
+        Self { authorities: Cache::new(), memory: Memory::new(), catching_up: Mutex::new(()), turns: Turns::new() }
     }
 }
 
@@ -141,7 +136,10 @@ impl Service {
             count(known.0);
             return Ok(OcspAnswer::Shared(known.1));
         }
-        let statuses = self.statuses(&asked.authority, &questions, published).await?;
+        let Some(statuses) = self.statuses(&asked.authority, &questions, published).await? else {
+            tracing::debug!("an OCSP request is put off: too many are to be looked up");
+            return Ok(OcspAnswer::Refused(Refusal::TryLater));
+        };
         statuses.iter().for_each(|status| count(status.as_str()));
         let is_known = statuses.iter().all(|status| *status != CertStatus::Unknown);
         let status = statuses.first().cloned();
@@ -184,13 +182,13 @@ impl Service {
         Ok(published)
     }
 
-    /// The status of each certificate, remembered or looked up.
+    /// The status of each certificate, remembered or looked up; `None` when it is not its turn in time.
     async fn statuses(
         &self,
         authority: &Authority,
         questions: &[Question<'_>],
         published: i64,
-    ) -> Result<Vec<CertStatus>, ServiceError> {
+    ) -> Result<Option<Vec<CertStatus>>, ServiceError> {
         let of_memory = |question: &Question<'_>| match &question.cert_id.serial {
             Some(serial) => self.ocsp.memory.status(authority.id, serial),
             None => Some(CertStatus::Unknown),
@@ -202,12 +200,12 @@ impl Service {
         };
         let serials: Vec<SerialNumber> = questions.iter().zip(&statuses).filter_map(missing).collect();
         if !serials.is_empty() {
-            let found = self.look_up(authority, serials, published).await?;
-            let mut found = found.into_iter();
+            let Some(_turn) = self.ocsp.turns.take(serials.len()).await else { return Ok(None) };
+            let mut found = self.look_up(authority, serials, published).await?.into_iter();
             statuses.iter_mut().filter(|status| status.is_none()).for_each(|status| *status = found.next());
         }
         let complete: Option<Vec<CertStatus>> = statuses.into_iter().collect();
-        complete.ok_or_else(|| ServiceError::Internal("the store left out a status".into()))
+        complete.map(Some).ok_or_else(|| ServiceError::Internal("the store left out a status".into()))
     }
 
     async fn look_up(
@@ -216,8 +214,6 @@ impl Service {
         serials: Vec<SerialNumber>,
         published: i64,
     ) -> Result<Vec<CertStatus>, ServiceError> {
-        let turn = self.ocsp.look_ups.acquire().await;
-        let _turn = turn.map_err(|error| ServiceError::Internal(error.to_string()))?;
         let found = self.store.certificate_statuses(authority.clone(), serials.clone()).await?;
         let Statuses { number, statuses } = found.ok_or_else(|| never_published(authority.id))?;
         require(number, published)?;

@@ -2,9 +2,11 @@
 
 use aws_lc_rs::digest::{self, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 
-use super::super::certificate;
+use crate::domain::serial::SerialNumber;
+
+use super::super::der::{DerError, write};
 use super::super::error::X509Error;
-use super::super::public_key;
+use super::super::{certificate, oid, public_key};
 use super::request::{CertId, CertIdForm};
 
 /// Hashes of an authority's name and key, as its certificate has them.
@@ -30,6 +32,13 @@ impl IssuerHashes {
             Hashes { name: hash(facts.subject.der.as_slice()), key: hash(key) }
         };
         Ok(Self { sha1: hashes(&SHA1_FOR_LEGACY_USE_ONLY), sha256: hashes(&SHA256) })
+    }
+
+    /// The CertID in DER of one of this authority's certificates, with SHA-256.
+    pub fn cert_id(&self, serial: &SerialNumber) -> Result<Vec<u8>, DerError> {
+        let algorithm = write::sequence(&[&write::object_identifier(oid::SHA256)?]);
+        let (name, key) = (write::octet_string(&self.sha256.name), write::octet_string(&self.sha256.key));
+        Ok(write::sequence(&[&algorithm, &name, &key, &write::unsigned_integer(serial.as_bytes())]))
     }
 
     /// The form of the CertID, if it means a certificate of this authority in a hash algorithm that is known.

@@ -6,6 +6,7 @@
 //! Deliberately not here: which status a certificate has, how long an answer may be kept, signed requests (their
 //! signatures are passed over, since everybody may ask), and answers by name of the responder.
 
+pub mod asking;
 pub mod issuer;
 pub mod reading;
 pub mod request;

@@ -1,4 +1,5 @@
-//! Reads answers back, as a relying party does: for tests, which hold what was signed against what was meant.
+//! Reads answers back, as a relying party does: for `doctor`, and for tests, which hold what was signed against what was
+//! meant.
 
 use chrono::{DateTime, Utc};
 
@@ -6,15 +7,17 @@ use crate::domain::ocsp::{CertStatus, Revocation};
 use crate::domain::reason::RevocationReason;
 use crate::domain::serial::SerialNumber;
 
-use super::super::certificate;
+use super::super::certificate::{self, CertificateFacts};
 use super::super::der::{
     self, BIT_STRING, DerError, ENUMERATED, EXPLICIT_0, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, Tlv,
     context, context_constructed,
 };
 use super::super::error::X509Error;
 use super::super::extension::{self, Extension};
-use super::super::signature::{SignatureAlgorithm, verify};
+use super::super::parsed::ParsedTbs;
+use super::super::signature::{SignatureAlgorithm, Signed, verify, verify_document};
 use super::super::{oid, public_key, time};
+use super::response::Refusal;
 
 /// What stands in a successful answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,13 +39,36 @@ pub struct SingleFacts {
     pub next_update: DateTime<Utc>,
 }
 
+impl OcspFacts {
+    /// The responder, if the authority delegated the answer to it (RFC 6960, 4.2.2.2) and it is valid now.
+    pub fn responder(&self, authority: &[u8], now: DateTime<Utc>) -> Result<CertificateFacts, X509Error> {
+        let issuer = certificate::read(authority)?;
+        verify_document(&self.responder_certificate, &issuer.spki)?;
+        let signed = Signed::read(&self.responder_certificate)?;
+        let usages = ParsedTbs::read(signed.content.whole)?.extended_key_usage()?.unwrap_or_default();
+        if !usages.iter().any(|usage| usage == oid::OCSP_SIGNING) {
+            return Err(X509Error::Content("the certificate that signed the answer is none of a responder".into()));
+        }
+        let responder = certificate::read(&self.responder_certificate)?;
+        if responder.issuer != issuer.subject {
+            return Err(X509Error::Content("the responder is another authority's".into()));
+        }
+        if now < responder.not_before || responder.not_after < now {
+            return Err(X509Error::Content("the responder's certificate is not valid now".into()));
+        }
+        Ok(responder)
+    }
+}
+
 /// Reads an OCSPResponse and verifies it with the key of the certificate inside. The error is the code of one that was
 /// not successful, or what is wrong with it.
 pub fn read(der: &[u8]) -> Result<OcspFacts, X509Error> {
     let mut fields = der::single(der, SEQUENCE, "OCSPResponse")?.contents();
     let status = fields.expect(ENUMERATED, "responseStatus")?.value;
     if status != [0] {
-        return Err(X509Error::Content(format!("the responseStatus is {status:?}")));
+        let refusal = Refusal::ALL.iter().find(|refusal| refusal.der() == der);
+        let what = refusal.map_or_else(|| format!("{status:?}"), |refusal| refusal.as_str().to_owned());
+        return Err(X509Error::Content(format!("the responseStatus is {what}")));
     }
     let bytes = fields.expect(EXPLICIT_0, "responseBytes")?;
     fields.finish("responseBytes")?;

@@ -12,8 +12,8 @@ use super::super::oid;
 
 /// The longest request that is read, in octets.
 pub const MAX_REQUEST: usize = 64 * 1024;
-/// How many certificates one request may ask about.
-pub const MAX_CERTIFICATES: usize = 100;
+/// How many certificates one request may ask about. Clients ask about one (RFC 9919, 3.1.1), or about a chain.
+pub const MAX_CERTIFICATES: usize = 20;
 /// RFC 9654, 2.1
 const NONCE_OCTETS: std::ops::RangeInclusive<usize> = 1..=128;
 /// More than any client sends; each is compared with the others.

@@ -129,6 +129,8 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    pub const ALL: [Self; 4] = [Self::MalformedRequest, Self::InternalError, Self::TryLater, Self::Unauthorized];
+
     pub fn der(self) -> &'static [u8] {
         const fn refusal(code: u8) -> [u8; 5] {
             [SEQUENCE, 3, ENUMERATED, 1, code]
