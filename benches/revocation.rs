@@ -14,11 +14,10 @@ use common::figures::{Durations, at_least, at_most, chapter, figure, median, meg
 use common::http::{Connection, request};
 use common::load;
 use common::options::Options;
-use common::seed::Database;
+use common::seed::{Certificates, Database};
 use common::server::{self, Server, pause};
 use common::{Outcome, fault};
 use countersign::clock::Clock;
-use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 const ZONE: &str = "benchmark";
@@ -32,22 +31,25 @@ async fn main() -> Outcome<()> {
     let shards = options.shards.map_or_else(|| "no shards".to_owned(), |shards| format!("{shards} shards"));
     say(format_args!("Revocation: {} certificates revoked, {shards}", options.certificates))?;
 
-    let folder = prepare(&options, &temporary).await?;
+    let base = options.folder.clone().unwrap_or_else(|| temporary.path().to_owned());
+    let folder = prepare(&base.join("revoked"), &options, true).await?;
     let server = start(&folder, &options).await?;
     let zone = Zone::of(&mut server.connect().await?, ZONE, options.shards).await?;
     first_fetch(&server, &zone).await?;
     visibility(&server, &zone, &options).await?;
     rebuild(&server, &zone, &options).await?;
+    burst(&server, &zone, &options).await?;
     memory_of_fetches(&server, &zone).await?;
-    let server = issuance(server, &zone, &options, temporary.path()).await?;
+    let active = prepare(&base.join("active"), &options, false).await?;
+    let server = issuance(server, &zone, &options, &active, &temporary.path().join("empty")).await?;
     chapter("Memory")?;
     at_most("resident at the end", megabytes(server.memory()?), 300.0, "MB")?;
     server.stop().await
 }
 
 /// A folder with a seeded database.
-async fn prepare(options: &Options, temporary: &TempDir) -> Outcome<PathBuf> {
-    let folder = options.folder.clone().unwrap_or_else(|| temporary.path().join("many"));
+async fn prepare(folder: &Path, options: &Options, are_revoked: bool) -> Outcome<PathBuf> {
+    let folder = folder.to_owned();
     let is_seeded = folder.join("seeded");
     if is_seeded.exists() {
         return Ok(folder);
@@ -62,7 +64,8 @@ async fn prepare(options: &Options, temporary: &TempDir) -> Outcome<PathBuf> {
 
     let started = Instant::now();
     let mut database = Database::open(&server::database(&folder))?;
-    database.seed(&zone, options.certificates, options.shards, now())?;
+    let (count, shards) = (options.certificates, options.shards);
+    database.seed(&zone, Certificates { count, shards, are_revoked }, now())?;
     figure("seeded in", format!("{} s", short(started.elapsed().as_secs_f64())))?;
     fs::write(is_seeded, "")?;
     Ok(folder)
@@ -194,6 +197,47 @@ fn report(name: &str, revoked: Revoked) -> Outcome<()> {
     at_most("  p99 until `revoked`", waits.percentile(0.99), 1000.0, "ms")
 }
 
+/// Very many are revoked at once.
+async fn burst(server: &Server, zone: &Zone, options: &Options) -> Outcome<()> {
+    let count = options.revocations * 10;
+    chapter(format_args!("{count} revocations at once"))?;
+    let issuance = zone.issuance()?;
+    let mut connection = server.connect().await?;
+    let mut certificates = Vec::with_capacity(count);
+    for _ in 0..count {
+        certificates.push(api::issue(&mut connection, &issuance).await?.0);
+    }
+    let before = api::metrics(server).await?;
+    let asked = Instant::now();
+    let mut clients = JoinSet::new();
+    for some in certificates.chunks(count.div_ceil(options.connections)) {
+        let (mut connection, zone, some) = (server.connect().await?, zone.clone(), some.to_vec());
+        clients.spawn(async move {
+            let mut durations = Vec::with_capacity(some.len());
+            for certificate in &some {
+                let asked = Instant::now();
+                zone.ask_to_revoke(&mut connection, certificate).await?;
+                durations.push(asked.elapsed());
+            }
+            Outcome::Ok(durations)
+        });
+    }
+    let mut durations = Vec::new();
+    while let Some(ended) = clients.join_next().await {
+        durations.extend(ended??);
+    }
+    say(format_args!("    DELETE answers:  {}", Durations::of(durations).summary()))?;
+    let answered = Instant::now();
+    let mut database = Database::open(&server.database())?;
+    while database.waiting()? > 0 {
+        pause(Duration::from_millis(5)).await;
+    }
+    at_most("from the last answer until all are `revoked`", milliseconds(answered.elapsed()), 1000.0, "ms")?;
+    figure("revoked", format!("{}/s", short(count as f64 / asked.elapsed().as_secs_f64())))?;
+    pause(Duration::from_millis(100)).await;
+    figure("a publication, on average", mean(&before, &api::metrics(server).await?, PUBLISHED, ""))
+}
+
 /// Everything is signed anew, out of memory.
 async fn rebuild(server: &Server, zone: &Zone, options: &Options) -> Outcome<()> {
     chapter("Signing everything anew, with the list in memory")?;
@@ -276,24 +320,31 @@ async fn memory_of_fetches(server: &Server, zone: &Zone) -> Outcome<()> {
     at_most("resident after it", megabytes(server.memory()?), 300.0, "MB")
 }
 
-/// The rate of issuance beside that of a server that has revoked nothing; in turns, since a machine is not equally fast at
-/// all times.
-async fn issuance(many: Server, zone: &Zone, options: &Options, temporary: &Path) -> Outcome<Server> {
-    chapter("Issuance, in turns with a store in which nothing is revoked")?;
-    let folder = temporary.join("none");
-    fs::create_dir_all(&folder)?;
-    let (none, _) = Server::start(&folder).await?;
-    let without = Zone::of(&mut none.connect().await?, ZONE, options.shards).await?;
-    let (mut rates, mut bars) = (Vec::new(), Vec::new());
-    for _ in 0..options.rounds {
-        bars.push(issue_for_a_round(&none, &without, options).await?);
-        rates.push(issue_for_a_round(&many, zone, options).await?);
+/// The rate of issuance beside that of a server with as many certificates of which none is revoked, and of one that has
+/// none; in turns, since a machine is not equally fast at all times.
+async fn issuance(revoked: Server, zone: &Zone, options: &Options, active: &Path, empty: &Path) -> Outcome<Server> {
+    chapter("Issuance, in turns with stores in which nothing is revoked")?;
+    fs::create_dir_all(empty)?;
+    let mut others = Vec::new();
+    for folder in [active, empty] {
+        let (server, _) = Server::start(folder).await?;
+        let zone = Zone::of(&mut server.connect().await?, ZONE, options.shards).await?;
+        others.push((server, zone, Vec::new()));
     }
-    none.stop().await?;
-    let bar = median(bars);
-    figure("with nothing revoked", format!("{}/s", short(bar)))?;
-    at_least("with so many revoked", median(rates), bar * 0.9, "/s")?;
-    Ok(many)
+    let mut rates = Vec::new();
+    for _ in 0..options.rounds {
+        rates.push(issue_for_a_round(&revoked, zone, options).await?);
+        for (server, zone, rates) in &mut others {
+            rates.push(issue_for_a_round(server, zone, options).await?);
+        }
+    }
+    let rate = median(rates);
+    for (name, (server, _, rates)) in ["against as many, none revoked", "against an empty store"].iter().zip(others) {
+        server.stop().await?;
+        let bar = median(rates);
+        at_least(&format!("{name} ({}/s)", short(bar)), rate, bar * 0.9, "/s")?;
+    }
+    Ok(revoked)
 }
 
 async fn issue_for_a_round(server: &Server, zone: &Zone, options: &Options) -> Outcome<f64> {

@@ -46,13 +46,18 @@ impl Zone {
         Ok(authorised("POST", &self.certificates(), Some(&body)))
     }
 
+    /// Asks for a revocation, and waits for no more than the answer.
+    pub async fn ask_to_revoke(&self, connection: &mut Connection, certificate: &str) -> Outcome<()> {
+        let delete = authorised("DELETE", &format!("{}/{certificate}", self.certificates()), None);
+        read(&connection.exchange(&delete).await?).map(drop)
+    }
+
     /// Revokes a certificate and asks until that has been published: how long the answer took, and how long it took from
     /// the answer until the status was `revoked`.
     pub async fn revoke(&self, connection: &mut Connection, certificate: &str) -> Outcome<(Duration, Duration)> {
-        let path = format!("{}/{certificate}", self.certificates());
-        let (delete, show) = (authorised("DELETE", &path, None), authorised("GET", &path, None));
+        let show = authorised("GET", &format!("{}/{certificate}", self.certificates()), None);
         let asked = Instant::now();
-        read(&connection.exchange(&delete).await?)?;
+        self.ask_to_revoke(connection, certificate).await?;
         let answered = Instant::now();
         loop {
             let certificate = read(&connection.exchange(&show).await?)?;

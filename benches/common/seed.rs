@@ -27,18 +27,23 @@ const CERTIFICATES: &str = "
         receipt_status, receipt_crl_number, receipt_published_at)
     SELECT copies.id, zone_id, authority_id, copies.start || unhex(printf('%08x', copies.low)), der, csr, ski, randomblob(32),
         randomblob(32), signature, printf('device-%07d', n), subject, subject_alternative_names, profile, validity_days,
-        not_before, not_after, created_at, 2, 2, copies.reason, {now}, {now}, {number}, 2, {number}, {now}
+        not_before, not_after, created_at, {state}
     FROM copies CROSS JOIN (SELECT * FROM certificates WHERE zone_id = unhex('{zone}') ORDER BY id LIMIT 1);
 
+    INSERT INTO certificate_counters (zone_id, status, total) VALUES (unhex('{zone}'), {status}, {count})
+        ON CONFLICT DO UPDATE SET total = total + {count};";
+
+const REVOCATIONS: &str = "
     INSERT INTO revocations (authority_id, shard, serial, certificate_id, zone_id, reason, revoked_at, not_after, is_listed)
     SELECT authority_id, low % {shards} AS shard, start || unhex(printf('%08x', low)) AS serial, copies.id, zone_id, reason,
         {now} - n % 1000 * 1000, not_after, TRUE
     FROM copies CROSS JOIN
         (SELECT authority_id, zone_id, not_after FROM certificates WHERE zone_id = unhex('{zone}') ORDER BY id LIMIT 1)
-    ORDER BY shard, serial;
+    ORDER BY shard, serial;";
 
-    INSERT INTO certificate_counters (zone_id, status, total) VALUES (unhex('{zone}'), 2, {count})
-        ON CONFLICT DO UPDATE SET total = total + {count};";
+/// From the status to the receipt.
+const ACTIVE: &str = "0, 1, NULL, NULL, NULL, NULL, NULL, NULL, NULL";
+const REVOKED: &str = "2, 2, copies.reason, {now}, {now}, {number}, 2, {number}, {now}";
 
 /// Nothing of this survives a crash halfway, and nothing has to.
 const FAST: &str = "
@@ -47,6 +52,14 @@ const FAST: &str = "
 
 /// Every reason but a hold, in turn: one in five entries without the extension.
 const REASON: &str = "(n % 5 + 1) * (n % 5 < 4)";
+
+/// What is put into a zone.
+#[derive(Clone, Copy, Debug)]
+pub struct Certificates {
+    pub count: u32,
+    pub shards: Option<u32>,
+    pub are_revoked: bool,
+}
 
 /// How often publishing has come round.
 #[derive(QueryableByName)]
@@ -72,11 +85,16 @@ impl Database {
         Ok(Self(connection))
     }
 
-    /// Puts revoked certificates into a zone that has one certificate, and asks for a publication that carries them. The
-    /// server must be down.
-    pub fn seed(&mut self, zone: &Zone, count: u32, shards: Option<u32>, now: i64) -> Outcome<()> {
+    /// Puts certificates into a zone that has one. If they are revoked, the next publication carries them, and is asked
+    /// for. The server must be down.
+    pub fn seed(&mut self, zone: &Zone, certificates: Certificates, now: i64) -> Outcome<()> {
+        let Certificates { count, shards, are_revoked } = certificates;
         let number = self.number(zone)?;
-        let script = CERTIFICATES
+        let (status, state, more) = if are_revoked { ("2", REVOKED, REVOCATIONS) } else { ("0", ACTIVE, "") };
+        let script = [CERTIFICATES, more]
+            .concat()
+            .replace("{state}", state)
+            .replace("{status}", status)
             .replace("{count}", &count.to_string())
             .replace("{now}", &(now / 1000 * 1000).to_string())
             .replace("{reason}", REASON)
@@ -100,6 +118,11 @@ impl Database {
         let authority = zone.authority.replace('-', "");
         let query = format!("SELECT number FROM publications WHERE authority_id = unhex('{authority}')");
         Ok(sql_query(query).get_result::<Number>(&mut self.0)?.number)
+    }
+
+    /// How many changes wait to be published.
+    pub fn waiting(&mut self) -> Outcome<i64> {
+        Ok(sql_query("SELECT COUNT(*) AS number FROM transitions").get_result::<Number>(&mut self.0)?.number)
     }
 
     /// How many revocations the zone's authority lists.

@@ -7,6 +7,7 @@
 pub mod access;
 pub mod accounts;
 pub mod authorities;
+mod authority_locks;
 mod blocked_keys;
 pub mod bulk;
 pub mod bulk_work;

@@ -12,6 +12,7 @@ use crate::x509;
 use crate::x509::crl::EntryList;
 use crate::x509::{pem, pkcs7};
 
+use super::authority_locks::AuthorityLocks;
 use super::error::Noun;
 use super::revocation_lists::{RevocationList, off_thread};
 use super::{Service, ServiceError};
@@ -73,6 +74,11 @@ impl Service {
         if let Some(known) = self.crls.find(id, scope, number) {
             return Ok(known);
         }
+        // Putting a long one together and verifying it takes a while: whoever else wants it meanwhile waits for the same one.
+        let _turn = self.crls.reading.lock(id).await;
+        if let Some(known) = self.crls.find(id, scope, number) {
+            return Ok(known);
+        }
         let authority = self.public_authority(Some(id)).await?;
         // The list in memory runs on while publications follow each other: both must be of the same one.
         for _ in 0..MAX_READINGS {
@@ -87,7 +93,7 @@ impl Service {
                     list.entries(scope)
                 }
             };
-            let published = PublishedCrl::of(crl, entries);
+            let published = Arc::new(PublishedCrl::of(crl, entries));
             self.require_signature(&authority, &published).await?;
             return Ok(self.crls.keep(published));
         }
@@ -119,11 +125,15 @@ impl Service {
 
     /// A CRL that is put together from its parts leaves only if its signature verifies: a fault of ours in between must not
     /// make every relying party refuse everybody. One that does not is signed anew.
-    async fn require_signature(&self, authority: &Authority, published: &PublishedCrl) -> Result<(), ServiceError> {
+    async fn require_signature(
+        &self,
+        authority: &Authority,
+        published: &Arc<PublishedCrl>,
+    ) -> Result<(), ServiceError> {
         let issuer_spki = x509::certificate::read(&authority.certificate)?.spki;
-        let pieces: Vec<Bytes> = published.pieces().collect();
+        let crl = Arc::clone(published);
         let verified = off_thread(move || {
-            x509::signature::verify_document(&pieces.concat(), &issuer_spki).map_err(ServiceError::from)
+            x509::crl::verify(&crl.head, &crl.entries, &crl.tail, &issuer_spki).map_err(ServiceError::from)
         });
         if let Err(error) = verified.await {
             tracing::error!(%error, authority = %authority.id, number = published.number, "a CRL does not verify; it will be signed anew");
@@ -185,13 +195,16 @@ impl PublishedCrl {
 
 /// The last CRL of each scope that somebody asked for or that was signed here.
 #[derive(Default)]
-pub(super) struct Crls(Mutex<HashMap<(AuthorityId, CrlScope), Arc<PublishedCrl>>>);
+pub(super) struct Crls {
+    known: Mutex<HashMap<(AuthorityId, CrlScope), Arc<PublishedCrl>>>,
+    reading: AuthorityLocks,
+}
 
 impl Crls {
     const CAPACITY: usize = 5000;
 
     fn find(&self, authority: AuthorityId, scope: CrlScope, number: i64) -> Option<Arc<PublishedCrl>> {
-        let crls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let crls = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         crls.get(&(authority, scope)).filter(|crl| crl.number == number).cloned()
     }
 
@@ -199,14 +212,13 @@ impl Crls {
     pub(super) fn keep_signed(&self, crls: Vec<Crl>, list: &RevocationList) {
         for crl in crls {
             let entries = list.entries(crl.scope);
-            self.keep(PublishedCrl::of(crl, entries));
+            self.keep(Arc::new(PublishedCrl::of(crl, entries)));
         }
     }
 
-    fn keep(&self, published: PublishedCrl) -> Arc<PublishedCrl> {
-        let published = Arc::new(published);
+    fn keep(&self, published: Arc<PublishedCrl>) -> Arc<PublishedCrl> {
         let key = (published.authority, published.scope);
-        let mut crls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut crls = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if crls.len() >= Self::CAPACITY && !crls.contains_key(&key) {
             crls.clear();
         }

@@ -128,13 +128,17 @@ impl Service {
         let ended_before = last.this_update.min(self.clock.now()).min(oldest_shard.unwrap_or(last.this_update));
         let misplaced = self.store.misplaced_revocations(authority.id, ended_before, MAX_MISPLACED).await?;
         let is_more_misplaced = misplaced.count() >= usize::try_from(MAX_MISPLACED).unwrap_or(usize::MAX);
-        let revision = Revision::of(&authority, &before, &transitions, misplaced)?;
 
         let number = last.number + 1;
         let signer = self.keyring.signer(&self.store, &authority).await?;
         let signing = self.crl_signing(&authority, &signer, number, self.next_date(&authority, &last))?;
-        let (of, changes) = (authority.clone(), revision.changes.clone());
-        let list = off_thread(move || before.changed(&of, number, &changes)).await?;
+        let of = authority.clone();
+        let (revision, list, transitions) = off_thread(move || {
+            let revision = Revision::of(&of, &before, &transitions, misplaced)?;
+            let list = before.changed(&of, number, &revision.changes)?;
+            Ok((revision, list, transitions))
+        })
+        .await?;
 
         let complete = signing.sign(CrlScope::Complete, list.entries(CrlScope::Complete)).await?;
         let (base, since_base) = self.delta_base(&last, since_base, &revision.changes);

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::Semaphore;
+
 use crate::domain::authority::{Authority, CrlScope};
 use crate::domain::id::AuthorityId;
 use crate::domain::revocation::{Changes, RevokedEntry};
@@ -11,7 +13,13 @@ use crate::domain::serial::SerialNumber;
 use crate::store::StoreError;
 use crate::x509::crl::{EntryList, EntryListBuilder};
 
+use super::authority_locks::AuthorityLocks;
 use super::{Service, ServiceError};
+
+/// From this length on, in octets, it takes tens of milliseconds to read a list.
+const LONG: i64 = 1 << 20;
+/// How many lists are read whole at once.
+const READINGS: usize = 2;
 
 /// The entries of an authority's CRLs as they stand with one CRL number.
 #[derive(Clone, Debug)]
@@ -21,17 +29,24 @@ pub(super) struct RevocationList {
     shards: Vec<EntryList>,
 }
 
-#[derive(Default)]
 pub(super) struct RevocationLists {
     known: Mutex<HashMap<AuthorityId, Arc<RevocationList>>>,
     /// Reading a long list takes a second: whoever else needs it meanwhile waits for the same one.
-    reading: tokio::sync::Mutex<()>,
+    reading: AuthorityLocks,
+    /// How many may be read whole at once: others need the store's readers too.
+    readings: Semaphore,
+}
+
+impl Default for RevocationLists {
+    fn default() -> Self {
+        Self { known: Mutex::default(), reading: AuthorityLocks::default(), readings: Semaphore::new(READINGS) }
+    }
 }
 
 impl Service {
     /// The list as the store has it now. No older one is ever returned.
     pub(super) async fn revocation_list(&self, authority: &Authority) -> Result<Arc<RevocationList>, ServiceError> {
-        let _turn = self.revocation_lists.reading.lock().await;
+        let _turn = self.revocation_lists.reading.lock(authority.id).await;
         if let Some(known) = self.revocation_lists.find(authority.id) {
             let (number, changes) = self.store.crl_changes(authority.id, known.number).await?;
             if number == known.number {
@@ -47,7 +62,19 @@ impl Service {
         Ok(self.revocation_lists.keep(authority.id, list))
     }
 
+    /// Reads the long lists, before somebody has to wait for them.
+    pub async fn prepare_revocation_lists(&self) -> Result<(), ServiceError> {
+        for id in self.store.authorities_with_long_crls(LONG).await? {
+            if let Some(authority) = self.store.authority(id).await? {
+                self.revocation_list(&authority).await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn read_revocation_list(&self, authority: &Authority) -> Result<RevocationList, ServiceError> {
+        let turn = self.revocation_lists.readings.acquire().await;
+        let _turn = turn.map_err(|error| ServiceError::Internal(error.to_string()))?;
         let count = usize::try_from(authority.shard_count()).unwrap_or(1);
         let builders: Vec<EntryListBuilder> = (0..count).map(|_| EntryListBuilder::default()).collect();
         let push = |builders: &mut Vec<EntryListBuilder>, shard: i32, entry: RevokedEntry| {

@@ -13,7 +13,7 @@ use crate::domain::status::settled;
 use crate::domain::transition::Transition;
 
 use super::connection::Connection;
-use super::convert::{damaged, millis, time};
+use super::convert::{authority_id, damaged, millis, time};
 use super::error::StoreError;
 use super::publications::{Lease, Publication};
 use super::schema::{certificates, crls, publications, transitions};
@@ -96,6 +96,19 @@ impl Store {
                     .first(connection)?;
                 Ok(Some((into_domain(authority, row)?, number)))
             })
+        })
+        .await
+    }
+
+    /// Authorities whose complete CRL has entries of at least so many octets.
+    pub async fn authorities_with_long_crls(&self, octets: i64) -> Result<Vec<AuthorityId>, StoreError> {
+        self.read(move |connection| {
+            let ids: Vec<Vec<u8>> = crls::table
+                .filter(crls::scope.eq(CrlScope::Complete.code()))
+                .filter(crls::entries_length.ge(octets))
+                .select(crls::authority_id)
+                .load(connection)?;
+            ids.iter().map(|id| authority_id(id)).collect()
         })
         .await
     }

@@ -78,8 +78,20 @@ impl Store {
     /// Authorities that have transitions waiting.
     pub async fn authorities_with_transitions(&self) -> Result<Vec<AuthorityId>, StoreError> {
         self.read(|connection| {
-            let ids: Vec<Vec<u8>> = transitions::table.select(transitions::authority_id).distinct().load(connection)?;
-            ids.iter().map(|id| authority_id(id)).collect()
+            // From one to the next in the index: there may be very many transitions, and few authorities that have them.
+            let mut found = Vec::new();
+            let mut last = Vec::new();
+            loop {
+                let next: Option<Vec<u8>> = transitions::table
+                    .filter(transitions::authority_id.gt(&last))
+                    .order(transitions::authority_id)
+                    .select(transitions::authority_id)
+                    .first(connection)
+                    .optional()?;
+                let Some(next) = next else { return Ok(found) };
+                found.push(authority_id(&next)?);
+                last = next;
+            }
         })
         .await
     }

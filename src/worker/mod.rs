@@ -47,6 +47,7 @@ pub fn start(service: Arc<Service>, stop: watch::Receiver<bool>) -> JoinHandle<(
     let bulk = BulkWorker::new(Arc::clone(&service)).run(stop.clone());
     let events = EventKeeper::new(Arc::clone(&service)).run(stop.clone());
     let webhooks = WebhookTeller::new(Arc::clone(&service)).run(stop.clone());
+    tokio::spawn(prepare(Arc::clone(&service)));
     let worker = Worker { service, owner: Uuid::new_v4(), leases: HashMap::new(), housekeeping_at: None }.run(stop);
     tokio::spawn(async move {
         let beside = [
@@ -65,6 +66,13 @@ pub fn start(service: Arc<Service>, stop: watch::Receiver<bool>) -> JoinHandle<(
     })
 }
 
+/// Done once and beside everything else: without it, only the first to need a long list would wait.
+async fn prepare(service: Arc<Service>) {
+    if let Err(error) = service.prepare_revocation_lists().await {
+        tracing::warn!(%error, "the long revocation lists could not be read beforehand; they will be when they are needed");
+    }
+}
+
 struct Worker {
     service: Arc<Service>,
     /// Who we are in leases: new with every start.
@@ -76,6 +84,8 @@ struct Worker {
 impl Worker {
     async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let work = self.service.work();
+        // Not only after the first round, which may have long lists to read.
+        self.service.worker_is_alive();
         while !*stop.borrow() {
             // A panic fails one round, never the worker.
             match AssertUnwindSafe(self.round()).catch_unwind().await {
@@ -99,6 +109,7 @@ impl Worker {
         for authority in due {
             // One authority that fails must not hold up the others; the service has noted and logged it.
             let _ = self.publish(authority).await;
+            self.service.worker_is_alive();
         }
         self.service.measure_transitions().await?;
         self.keep_house().await

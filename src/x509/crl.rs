@@ -5,6 +5,7 @@ mod extensions;
 mod list;
 #[cfg(test)]
 mod tests;
+mod verification;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -23,6 +24,7 @@ use super::{algorithm, oid, parsed, time};
 
 pub use crate::domain::revocation::RevokedEntry;
 pub use list::{EntryList, EntryListBuilder};
+pub use verification::verify;
 
 /// All that a CRL shall say beside its entries. Times are cut to whole seconds.
 #[derive(Clone, Debug)]

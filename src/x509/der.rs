@@ -120,6 +120,15 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Reads the head of an element whose contents need not be here: the length that it announces, and what follows the head.
+pub fn header<'a>(bytes: &'a [u8], tag: u8, what: &'static str) -> Result<(usize, &'a [u8]), DerError> {
+    let (&found, after_tag) = bytes.split_first().ok_or(DerError::Missing { what })?;
+    if found != tag {
+        return Err(DerError::UnexpectedTag { what, found });
+    }
+    read_length(after_tag)
+}
+
 /// X.690, 10.1: the definite form with the fewest octets. Four length octets are more than any bound of ours lets in.
 fn read_length(bytes: &[u8]) -> Result<(usize, &[u8]), DerError> {
     let (&first, rest) = bytes.split_first().ok_or(DerError::Truncated)?;

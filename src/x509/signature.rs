@@ -2,7 +2,10 @@
 //!
 //! The curve always comes from the key, never from the signature algorithm: a P-256 key may sign with SHA-384.
 
+use aws_lc_rs::digest;
 use aws_lc_rs::signature::{self as aws, ParsedPublicKey, VerificationAlgorithm};
+
+use bytes::Bytes;
 
 use crate::domain::key::PublicKeyType;
 
@@ -49,6 +52,18 @@ impl SignatureAlgorithm {
         }
     }
 
+    /// What it signs a digest by; Ed25519 signs the message itself (RFC 8032).
+    fn digest(self) -> Option<&'static digest::Algorithm> {
+        match self {
+            Self::RsaPkcs1(digest) | Self::RsaPss(digest) | Self::Ecdsa(digest) => Some(match digest {
+                Digest::Sha256 => &digest::SHA256,
+                Digest::Sha384 => &digest::SHA384,
+                Digest::Sha512 => &digest::SHA512,
+            }),
+            Self::Ed25519 => None,
+        }
+    }
+
     /// How to verify it with a key of this type; the error says that the two do not belong together.
     fn verifier(self, key_type: PublicKeyType) -> Result<&'static dyn VerificationAlgorithm, String> {
         use Digest::{Sha256, Sha384, Sha512};
@@ -86,6 +101,24 @@ pub fn verify(
     let wrong = "the signature does not verify with the public key";
     let key = ParsedPublicKey::new(verifier, key).map_err(|_| wrong)?;
     key.verify_sig(message, signature).map_err(|_| wrong.to_owned())
+}
+
+/// Verifies a signature over a message in pieces, without copying it together where the algorithm signs a digest.
+pub fn verify_pieces(
+    algorithm: SignatureAlgorithm,
+    key_type: PublicKeyType,
+    key: &[u8],
+    pieces: impl Iterator<Item = Bytes>,
+    signature: &[u8],
+) -> Result<(), String> {
+    let Some(digest) = algorithm.digest() else {
+        return verify(algorithm, key_type, key, &pieces.collect::<Vec<_>>().concat(), signature);
+    };
+    let wrong = "the signature does not verify with the public key";
+    let key = ParsedPublicKey::new(algorithm.verifier(key_type)?, key).map_err(|_| wrong)?;
+    let mut context = digest::Context::new(digest);
+    pieces.for_each(|piece| context.update(&piece));
+    key.verify_digest_sig(&context.finish(), signature).map_err(|_| wrong.to_owned())
 }
 
 /// Verifies a certificate or a CRL against the issuer's SubjectPublicKeyInfo.
