@@ -285,7 +285,7 @@ async fn a_message_that_says_it_wrongly_is_told_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn a_refused_wish_of_a_true_holder_is_recorded() {
+async fn a_wish_that_nobody_may_have_is_refused_before_the_proof_and_fills_no_log() {
     let installation = Installation::new().await;
     let holder = installation.holder(ClientKeyKind::P256).await;
     let given = installation.challenge(&holder.certificate).await;
@@ -294,7 +294,11 @@ async fn a_refused_wish_of_a_true_holder_is_recorded() {
     let refused = installation.send(holder.certificate.authority, &holder.answer(&given, &payload)).await;
     assert!(matches!(refused, Err(ServiceError::Invalid(_))), "{refused:?}");
     let sql = "SELECT COUNT(*) FROM audit_events WHERE result = 1 AND actor_name LIKE 'holder of %'";
-    assert_eq!(installation.count(sql), 1);
+    assert_eq!(installation.count(sql), 0);
+    let of_the_authority = holder.payload(Some(RevocationReason::CaCompromise));
+    let refused = installation.send(holder.certificate.authority, &holder.answer(&given, &of_the_authority)).await;
+    assert!(matches!(refused, Err(ServiceError::Invalid(_))), "{refused:?}");
+    assert_eq!(installation.count(sql), 0);
 }
 
 #[tokio::test]
