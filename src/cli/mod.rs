@@ -255,6 +255,18 @@ mod tests {
         assert_eq!(completed(&["countersign", "--help"]), ["countersign", "--help"]);
     }
 
+    /// What is shown as it is written is broken at 100 columns, in the middle of a sentence.
+    #[test]
+    fn what_is_not_wrapped_fits_a_terminal() {
+        for (path, command) in all_commands() {
+            let texts = [command.get_about(), command.get_long_about(), command.get_after_help()];
+            for text in texts.into_iter().flatten().map(ToString::to_string) {
+                let long = text.lines().find(|line| line.chars().count() > 100);
+                assert_eq!(long, None, "`{path} --help`");
+            }
+        }
+    }
+
     #[test]
     fn every_command_explains_itself_with_an_example() {
         for (path, command) in all_commands() {

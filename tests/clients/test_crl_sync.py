@@ -324,6 +324,15 @@ def test_what_is_kept_is_what_openssl_reads(zone, tmp_path):
     assert named.returncode == 0 and re.search(r"wrote .*by-name\.pem: CRL \d+, \d+", named.stderr), named.stderr
 
 
+def test_a_zone_that_is_none_is_told(zone, tmp_path):
+    unknown = "0123456789abcdef0123456789abcdef"
+    done = subprocess.run(
+        [server_module.BINARY, "crl", "sync", "--zone", unknown, "--out", "crl.pem", "--once"], cwd=tmp_path,
+        capture_output=True, text=True, timeout=60, env=zone.server.environment(COUNTERSIGN_URL=zone.server.url))
+    assert done.returncode == 1 and f"the server has no zone {unknown}" in done.stderr, done.stderr
+    assert not (tmp_path / "crl.pem").exists()
+
+
 def test_deltas_and_shards_are_fetched_or_said_to_be_missing(zone, tmp_path):
     def call(*options):
         return subprocess.run(

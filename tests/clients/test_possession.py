@@ -210,7 +210,16 @@ def test_the_command_line_revokes_with_the_key_alone(zone, tmp_path, kind):
     assert (result["status"], result["revocation"]["reason"]) == ("revoked", "cessationOfOperation")
     assert zone.get(machine.holder.made["id"])["status"] == "revoked"
     again = machine.call()
-    assert again.returncode == 0 and "revoked  cessationOfOperation by CRL" in again.stdout, again.stderr
+    assert again.returncode == 0 and re.search(r"  revoked  by CRL \d+, with the reason cessationOfOperation$", again.stdout, re.M)
+
+def test_a_compromise_after_another_reason_is_told(zone, tmp_path):
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    machine = CommandLine(tmp_path, zone, key=pem)
+    (tmp_path / "device.pem").write_text(Holder(zone, key=key).made["certificate"])
+    assert machine.call("--reason", "superseded").stderr == ""
+    later = machine.call("--reason", "keyCompromise")
+    assert later.returncode == 0 and "as superseded, which stays; the key is blocked" in later.stderr, later.stderr
 
 
 def test_the_command_line_takes_encrypted_keys_and_other_addresses(zone, tmp_path):

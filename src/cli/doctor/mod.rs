@@ -23,9 +23,10 @@ use super::error::CliError;
 use super::output;
 use finding::{Report, Verdict};
 
-/// Check a deployment: configuration, files, server, token, authorities with CRLs and OCSP, webhooks, bulk jobs, identities, checks
+/// Check a deployment, from its configuration to its CRLs, OCSP answers, webhooks and identities
 ///
-/// Every check is one line, ok, warn or fail, with the way out; the exit code is 1 when one fails. Example:
+/// Every check is one line, ok, warn or fail, with the way out; the exit code is 1 when one fails.
+/// Example:
 ///
 ///   countersign doctor --data-dir /var/lib/countersign
 #[derive(Args, Debug)]

@@ -22,8 +22,9 @@ use crate::http::parameters::{PageRequest, Parameters};
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "read field by field; this is its description")]
 pub struct DefineWebhook {
+    /// Which no other webhook of the zone has.
     name: String,
-    /// An https address.
+    /// An https address, not one that leads inside unless the operator permits it.
     #[schema(example = "https://hooks.partner.example/countersign")]
     url: String,
     /// Which kinds of events it hears of; every kind if left out or empty.
