@@ -88,15 +88,17 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn surveys_are_made_by_one_of_an_account_and_two_in_all() {
         let turns = Turns::for_surveys();
         let [one, two, three] = [1, 2, 3].map(|number| AccountId::new(Uuid::from_u128(number)));
+        let waits = async |account| timeout(Duration::from_millis(20), turns.take(account)).await.is_err();
         let first = turns.take(one).await.unwrap();
-        let refused = turns.take(one).await.err().unwrap();
-        assert!(matches!(refused, ServiceError::Unavailable(why) if why.contains("selections")));
+        assert!(waits(one).await);
         let _second = turns.take(two).await.unwrap();
-        assert!(turns.take(three).await.is_err());
+        assert!(waits(three).await);
+        let refused = turns.take(three).await.err().unwrap();
+        assert!(matches!(refused, ServiceError::Unavailable(why) if why.contains("selections")));
         drop(first);
         turns.take(three).await.unwrap();
     }

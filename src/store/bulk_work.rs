@@ -35,6 +35,9 @@ pub struct DueJob {
     pub claims: i64,
 }
 
+/// Account, zone, id, whether it is about compromised keys, and its fence.
+type DueRow = (Vec<u8>, Vec<u8>, Vec<u8>, bool, i64);
+
 /// A job that we alone work on until the lease is over.
 #[derive(Clone)]
 pub struct ClaimedJob {
@@ -91,7 +94,7 @@ impl Store {
             // The reason is looked at first: what others select may be a long text.
             let compromise = bulk_jobs::reason.eq(RevocationReason::KeyCompromise.code());
             let is_about_keys = case_when(compromise, bulk_jobs::selector.like(ABOUT_KEYS)).otherwise(false);
-            let rows: Vec<(Vec<u8>, Vec<u8>, Vec<u8>, bool, i64)> = bulk_jobs::table
+            let rows: Vec<DueRow> = bulk_jobs::table
                 .filter(bulk_jobs::state.eq_any(UNFINISHED.map(JobState::code)))
                 .filter(bulk_jobs::zone_id.ne_all(behind))
                 .filter(lease_is_over)
