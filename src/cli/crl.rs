@@ -19,7 +19,7 @@ use crate::x509::pem;
 
 /// Get the certificate revocation list of the zone; `crl sync` keeps a file of them current
 ///
-/// Examples; the second is for nginx (`ssl_crl`), which wants the CRL of every CA of the chain in one file:
+/// Examples; the second is for nginx (`ssl_crl`), which wants the CRLs of the whole chain in one file:
 ///
 ///   countersign crl --format der --out zone.crl
 ///   countersign crl --chain --out /etc/nginx/clients-crl.pem && nginx -s reload
@@ -129,9 +129,9 @@ fn explain(error: ClientError, arguments: &Once) -> CliError {
     match error {
         ClientError::Refused { status: 404, .. } | ClientError::Foreign { status: 404, .. } => {
             CliError::failure(if arguments.delta {
-                "the authority publishes no delta CRL"
+                "the authority publishes no delta CRL yet: there is one from its second CRL on"
             } else if arguments.shard.is_some() {
-                "the authority has no such shard"
+                "the authority has no such shard; one has shards if it was made with `authority create --crl-shards`"
             } else {
                 "there is no such CRL; `countersign authority list` shows the authorities that publish one"
             })

@@ -36,7 +36,7 @@ pub struct Arguments {
     since: Option<i64>,
 
     /// Only these kinds, with commas between them, such as crl.published [default: every kind]
-    #[arg(long, value_name = "KINDS", value_parser = kinds)]
+    #[arg(long, alias = "kind", value_name = "KINDS", value_parser = kinds)]
     kinds: Option<Kinds>,
 
     #[command(flatten)]
@@ -169,6 +169,8 @@ fn line(event: &Value) -> String {
     let mut line = format!("{}  {}  {}", text("number"), text("at"), text("event"));
     let said = event.as_object().into_iter().flatten();
     for (key, content) in said.filter(|(key, content)| !FRAME.contains(&key.as_str()) && !content.is_null()) {
+        // A receipt is the CRL that the change is on.
+        let key = if key == "receipt" { "crl" } else { key };
         line.push_str(&format!("  {}={}", escape(key), value(content)));
     }
     line
@@ -205,7 +207,7 @@ mod tests {
         });
         assert_eq!(
             line(&event),
-            "12  2027-01-15T08:00:00.000Z  certificate.revoked  certificate=c1  reason=superseded  receipt=5  \
+            "12  2027-01-15T08:00:00.000Z  certificate.revoked  certificate=c1  reason=superseded  crl=5  \
              common_name=a\\u{a}b"
         );
     }

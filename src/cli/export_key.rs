@@ -19,7 +19,8 @@ use crate::store::Store;
 ///
 /// Works on the database itself, with its master key, on the machine that holds both. Example:
 ///
-///   countersign authority export-key 568b6b74-7b0c-4755-8840-4e3b8c24adeb --out ca.key --passphrase-file passphrase
+///   countersign authority export-key 568b6b74-7b0c-4755-8840-4e3b8c24adeb \
+///     --out ca.key --passphrase-file passphrase
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {

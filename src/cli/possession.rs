@@ -124,7 +124,23 @@ pub async fn run(
     if options.wait {
         result = wait(&client, &call, result, Duration::from_secs(options.timeout), context).await?;
     }
-    print(&result, options.connection.json)
+    print(&result, options.connection.json)?;
+    if let Some(note) = later_compromise(&envelope::read(&result)?, reason) {
+        output::note(note);
+    }
+    Ok(())
+}
+
+/// A reported compromise that changes nothing on the CRL is no failure, and yet not what was asked for.
+fn later_compromise(answered: &Answered, asked: Option<RevocationReason>) -> Option<String> {
+    let recorded = answered.revocation.as_ref().map(|revocation| revocation.reason.as_str())?;
+    let compromise = RevocationReason::KeyCompromise;
+    (asked == Some(compromise) && recorded != compromise.as_str()).then(|| {
+        format!(
+            "it was revoked before, as {}, which stays; the key is blocked, and what else holds it is revoked",
+            escape(recorded)
+        )
+    })
 }
 
 fn read_certificate(path: &Path) -> Result<CertificateFacts, CliError> {
@@ -191,8 +207,8 @@ fn print(result: &Value, as_json: bool) -> Result<(), CliError> {
     }
     let answered: Answered = envelope::read(result)?;
     let revocation = answered.revocation.map(|revocation| match revocation.crl_number {
-        Some(number) => format!("{} by CRL {number}", escape(&revocation.reason)),
-        None => format!("{} until the next CRL is published", escape(&revocation.reason)),
+        Some(number) => format!("by CRL {number}, with the reason {}", escape(&revocation.reason)),
+        None => format!("until the next CRL is published, with the reason {}", escape(&revocation.reason)),
     });
     let line = format!(
         "{}  {}  {}",
@@ -229,6 +245,19 @@ impl Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_compromise_that_comes_after_another_reason_is_told() {
+        let answered = |reason: &str| Answered {
+            serial_number: "1".into(),
+            status: "revoked".into(),
+            revocation: Some(AnsweredRevocation { reason: reason.into(), crl_number: None }),
+        };
+        let compromise = Some(RevocationReason::KeyCompromise);
+        assert!(later_compromise(&answered("superseded"), compromise).unwrap().contains("as superseded, which stays"));
+        assert_eq!(later_compromise(&answered("keyCompromise"), compromise), None);
+        assert_eq!(later_compromise(&answered("superseded"), Some(RevocationReason::Superseded)), None);
+    }
 
     #[test]
     fn the_server_and_the_authority_are_read_from_the_addresses_in_the_certificate() {

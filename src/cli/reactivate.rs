@@ -11,8 +11,9 @@ use crate::domain::status::Status;
 
 /// Lift the hold from revoked certificates, so that they are valid again
 ///
-/// Only certificates that were revoked without a final reason can come back. With --where every certificate that matches
-/// is asked, by a job of the server that goes on when this command ends. Examples:
+/// Only certificates that were revoked without a final reason can come back. With --where every
+/// certificate that matches is asked, by a job of the server that goes on when this command ends.
+/// Examples:
 ///
 ///   countersign reactivate 0d89c70d-ad9f-4843-b99f-6cc0252067e9 --wait
 ///   countersign reactivate --where common-name=device- --where status=revoked

@@ -13,18 +13,21 @@ use crate::domain::status::Status;
 
 /// Revoke certificates
 ///
-/// Without a reason a certificate is put on hold, which `countersign reactivate` can lift; every other reason is final.
-/// With --wait the command ends when relying parties can see it on the CRL, and fails if that takes too long. Examples:
+/// Without a reason a certificate is put on hold, which `countersign reactivate` can lift; every
+/// other reason is final. With --wait the command ends when relying parties can see it on the CRL,
+/// and fails if that takes too long. Examples:
 ///
 ///   countersign revoke 0d89c70d-ad9f-4843-b99f-6cc0252067e9 --wait
 ///   countersign revoke "$(openssl x509 -in device-1.pem -noout -serial)" --reason keyCompromise
 ///
-/// Whoever holds a certificate's private key needs no token to revoke it, and no id; without a reason this is final:
+/// Whoever holds a certificate's private key needs no token to revoke it, and no id; without a
+/// reason this is final:
 ///
 ///   countersign revoke --certificate device-1.pem --key device-1.key --reason keyCompromise --wait
 ///
-/// With --where every certificate that matches is revoked, by a job of the server that goes on when this command ends.
-/// keyCompromise blocks the keys, and revokes what else holds them in every zone of the account. Examples:
+/// With --where every certificate that matches is revoked, by a job of the server that goes on when
+/// this command ends. keyCompromise blocks the keys, and revokes what else holds them in every zone
+/// of the account. Examples:
 ///
 ///   countersign revoke --where common-name=device- --where issued-before=2026-01-01 --dry-run
 ///   countersign revoke --where all --reason cessationOfOperation --yes

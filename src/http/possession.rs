@@ -45,7 +45,8 @@ struct PossessionProof {
     /// `{"alg", "nonce", "url"}`. alg is that of the certificate's key: ES256 for P-256, ES384 for P-384, ES512 for P-521,
     /// RS256 or PS256 for RSA, EdDSA for Ed25519.
     protected: String,
-    /// `{"serial_number", "reason", "invalidity_date"}`, the latter two at will; the reason is `unspecified` without.
+    /// `{"serial_number", "reason", "invalidity_date"}`, the latter two at will. The reason is `unspecified` without, which
+    /// is final; else `keyCompromise`, `affiliationChanged`, `superseded`, `cessationOfOperation` or `certificateHold`.
     payload: String,
     signature: String,
 }

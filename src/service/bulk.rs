@@ -4,7 +4,7 @@
 use crate::domain::audit::Action;
 use crate::domain::bulk::{Filter, Job, JobState, MAX_IDS, Progress, Selector, Wish};
 use crate::domain::certificate::Certificate;
-use crate::domain::id::{CertificateId, JobId};
+use crate::domain::id::{CertificateId, JobId, ZoneId};
 use crate::domain::permission::Permission;
 use crate::store::{NewJob, Page, ShownJob, Window};
 
@@ -173,6 +173,7 @@ impl Service {
         if let Wish::Revoke { invalidity_date, .. } = input.wish {
             self.check_invalidity_date(invalidity_date, "/invalidity_date")?;
         }
+        self.check_authority(permit.zone(), &input.selection).await?;
         match &input.selection {
             Selection::Filter(filter) => {
                 if let Some(fault) = filter.fault() {
@@ -196,6 +197,15 @@ impl Service {
                 let unknown = Unknown { count: unknown.len(), samples: unknown.into_iter().take(SAMPLES).collect() };
                 Ok(Fixed { selector: Selector::Ids(known), unknown, turn })
             }
+        }
+    }
+
+    /// A mistyped id must not look like a selection that is empty.
+    async fn check_authority(&self, zone: ZoneId, selection: &Selection) -> Result<(), ServiceError> {
+        let Selection::Filter(Filter { authority: Some(id), .. }) = selection else { return Ok(()) };
+        match self.store.authority(*id).await? {
+            Some(authority) if authority.zone == Some(zone) => Ok(()),
+            _ => Err(ServiceError::invalid("/filter/authority", "the zone has no such authority")),
         }
     }
 }

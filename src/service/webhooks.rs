@@ -1,7 +1,7 @@
 //! Webhooks: defining, editing, deleting and showing them. The secret is handed out when it is made, and never again.
 
 use secrecy::SecretString;
-use url::Url;
+use url::{Host, Url};
 
 use crate::domain::audit::Action;
 use crate::domain::egress::check_url;
@@ -12,7 +12,7 @@ use crate::domain::text::label;
 use crate::domain::violation::Violation;
 use crate::domain::webhook::{Definition, Delivery, MAX_NAME_LENGTH, MAX_WEBHOOKS, Webhook};
 use crate::keys::upload;
-use crate::store::{Page, SealedKey, StoredWebhook, Window};
+use crate::store::{Page, SealedKey, StoredWebhook, WebhookStored, Window};
 
 use super::access::{ReadWebhooks, WriteWebhooks, ZonePermit};
 use super::error::Noun;
@@ -131,10 +131,16 @@ impl Service {
         let (secret, sealed_secret) = self.make_secret(webhook.id)?;
         let event = self.event_of_webhook(permit, Action::CreateWebhook, &webhook);
         let new = StoredWebhook { webhook, sealed_secret, fence: 0 };
-        let Some(webhook) = self.store.create_webhook(new, MAX_WEBHOOKS, event).await? else {
-            return Err(ServiceError::invalid("", format!("a zone can have at most {MAX_WEBHOOKS} webhooks")));
-        };
-        Ok(DefinedWebhook { webhook, last_delivery: None, secret: Some(secret), messages })
+        match self.store.create_webhook(new, MAX_WEBHOOKS, event).await? {
+            WebhookStored::Stored(webhook) => {
+                Ok(DefinedWebhook { webhook: *webhook, last_delivery: None, secret: Some(secret), messages })
+            }
+            WebhookStored::NameIsTaken => Err(ServiceError::invalid("/name", NAME_IS_TAKEN)),
+            WebhookStored::Full => {
+                Err(ServiceError::invalid("", format!("a zone can have at most {MAX_WEBHOOKS} webhooks")))
+            }
+            WebhookStored::Overtaken => Err(changed_by_many()),
+        }
     }
 
     async fn edit_webhook_or_refuse(
@@ -171,13 +177,17 @@ impl Service {
                 webhook.retry_on = chrono::DateTime::UNIX_EPOCH;
             }
             let event = self.event_of_webhook(permit, Action::EditWebhook, &webhook);
-            let edited = StoredWebhook { webhook: webhook.clone(), sealed_secret, fence };
-            if self.store.edit_webhook(edited, begins_anew, event).await? {
-                let last_delivery = self.store.last_delivery(permit.zone(), webhook.id).await?;
-                return Ok(DefinedWebhook { webhook, last_delivery, secret, messages });
+            let edited = StoredWebhook { webhook, sealed_secret, fence };
+            match self.store.edit_webhook(edited, begins_anew, event).await? {
+                WebhookStored::Stored(webhook) => {
+                    let last_delivery = self.store.last_delivery(permit.zone(), webhook.id).await?;
+                    return Ok(DefinedWebhook { webhook: *webhook, last_delivery, secret, messages });
+                }
+                WebhookStored::NameIsTaken => return Err(ServiceError::invalid("/name", NAME_IS_TAKEN)),
+                WebhookStored::Full | WebhookStored::Overtaken => {}
             }
         }
-        Err(ServiceError::Unavailable("the webhook is being changed or told by many at once".into()))
+        Err(changed_by_many())
     }
 
     async fn delete_webhook_or_refuse(
@@ -226,9 +236,16 @@ impl Service {
             Err(why) => refuse("/name", why),
         }
         definition.is_enabled = input.is_enabled.unwrap_or(definition.is_enabled);
+        // What the operator permits may have changed since; only a new address is judged by it.
+        let is_new = input.url.is_some();
         definition.url = input.url.unwrap_or(definition.url);
         match check_url(&definition.url) {
-            Ok(url) => definition.url = url.to_string(),
+            Ok(url) => {
+                if is_new && let Err(why) = self.check_address(&url) {
+                    refuse("/url", why);
+                }
+                definition.url = url.to_string();
+            }
             Err(_) if definition.url.is_empty() => refuse("/url", "url is required: an https address".into()),
             Err(why) => refuse("/url", why),
         }
@@ -257,6 +274,15 @@ impl Service {
             }
         }
         if faults.is_empty() { Ok((definition, messages)) } else { Err(ServiceError::Invalid(faults)) }
+    }
+
+    /// Refuses an address that deliveries could never go to. What a name stands for is judged at each delivery.
+    fn check_address(&self, url: &Url) -> Result<(), String> {
+        match url.host() {
+            Some(Host::Ipv4(address)) => self.options.egress.check(address.into()),
+            Some(Host::Ipv6(address)) => self.options.egress.check(address.into()),
+            Some(Host::Domain(_)) | None => Ok(()),
+        }
     }
 
     fn make_secret(&self, id: WebhookId) -> Result<(SecretString, SealedKey), ServiceError> {
@@ -293,6 +319,12 @@ const UNHEARD: &str = "identity.expiring and check.state belong to the account a
                        by a token with identities:read in the account hears of them";
 const ELSEWHERE: &str = "the webhook goes to another server: send \"rotate_secret\": true with the new address, so that \
                          nothing that was signed for the one can be passed off on the other";
+
+const NAME_IS_TAKEN: &str = "the zone has a webhook of this name already; choose another name";
+
+fn changed_by_many() -> ServiceError {
+    ServiceError::Unavailable("the webhook is being changed or told by many at once".into())
+}
 
 /// Whether the caller may hear of what belongs to the account as a whole.
 fn may_hear_account(permit: &ZonePermit<WriteWebhooks>) -> bool {

@@ -77,7 +77,7 @@ pub use setup::FirstStart;
 pub use tokens::NewToken;
 pub use transitions::{ChangeOutcome, RequestedChange};
 pub use webhook_deliveries::{ClaimedWebhook, DueWebhook, Standing};
-pub use webhooks::StoredWebhook;
+pub use webhooks::{StoredWebhook, WebhookStored};
 
 use barrier::Barrier;
 use connection::{Connection, Readers};

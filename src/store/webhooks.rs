@@ -1,5 +1,6 @@
 //! Webhooks: who is told of a zone's events. Their secrets are sealed by the service before they come here.
 
+use diesel::dsl::{exists, select};
 use diesel::prelude::*;
 
 use crate::domain::audit::AuditEvent;
@@ -22,6 +23,18 @@ pub struct StoredWebhook {
     pub sealed_secret: SealedKey,
     /// Counts claims and edits: what was decided of an older one is not stored.
     pub fence: i64,
+}
+
+/// What came of storing a webhook. Unless it was stored, nothing was written.
+#[derive(Clone, Debug)]
+pub enum WebhookStored {
+    Stored(Box<Webhook>),
+    /// The zone has another one of this name.
+    NameIsTaken,
+    /// The zone has as many as it may have.
+    Full,
+    /// It does not stand any more as it was read.
+    Overtaken,
 }
 
 #[derive(Queryable, Selectable, Insertable)]
@@ -80,40 +93,48 @@ impl Store {
         self.read(move |connection| find(connection, zone, id)).await
     }
 
-    /// Stores a webhook, which hears of what happens from now on; `None` when the zone has as many as `limit` already.
+    /// Stores a webhook, which hears of what happens from now on, if the zone has fewer than `limit`.
     pub async fn create_webhook(
         &self,
         new: StoredWebhook,
         limit: i64,
         event: AuditEvent,
-    ) -> Result<Option<Webhook>, StoreError> {
+    ) -> Result<WebhookStored, StoreError> {
         self.write(move |connection| {
             let of_zone = webhooks::table.filter(webhooks::zone_id.eq(new.webhook.zone.as_bytes().as_slice()));
             let count: i64 = of_zone.count().get_result(connection)?;
             if count >= limit {
-                return Ok(None);
+                return Ok(WebhookStored::Full);
+            }
+            if is_name_taken(connection, &new.webhook)? {
+                return Ok(WebhookStored::NameIsTaken);
             }
             let newest: Option<i64> = events::table.select(diesel::dsl::max(events::number)).first(connection)?;
             let webhook = Webhook { last_event: newest.unwrap_or_default(), ..new.webhook.clone() };
             let row = WebhookRow::of(&StoredWebhook { webhook: webhook.clone(), ..new.clone() })?;
             diesel::insert_into(webhooks::table).values(row).execute(connection)?;
             audit::insert(connection, &event)?;
-            Ok(Some(webhook))
+            Ok(WebhookStored::Stored(Box::new(webhook)))
         })
         .await
     }
 
     /// Replaces a webhook's definition and secret if it still stands as it was read; with `begins_anew`, failures are
-    /// forgotten. A delivery that is under way is made again. `false` when it does not stand so.
+    /// forgotten. A delivery that is under way is made again.
     pub async fn edit_webhook(
         &self,
         edited: StoredWebhook,
         begins_anew: bool,
         event: AuditEvent,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<WebhookStored, StoreError> {
         self.write(move |connection| {
             let webhook = &edited.webhook;
             let ours = || own(webhook.zone, webhook.id);
+            // Those that had one name before names were unique keep it until they get another.
+            let name: Option<String> = ours().select(webhooks::name).first(connection).optional()?;
+            if name.as_ref() != Some(&webhook.definition.name) && is_name_taken(connection, webhook)? {
+                return Ok(WebhookStored::NameIsTaken);
+            }
             let updated = diesel::update(ours().filter(webhooks::fence.eq(edited.fence)))
                 .set((
                     DefinitionRow::of(&edited)?,
@@ -122,7 +143,7 @@ impl Store {
                 ))
                 .execute(connection)?;
             if updated == 0 {
-                return Ok(false);
+                return Ok(WebhookStored::Overtaken);
             }
             if begins_anew {
                 let fresh =
@@ -130,7 +151,7 @@ impl Store {
                 diesel::update(ours()).set(fresh).execute(connection)?;
             }
             audit::insert(connection, &event)?;
-            Ok(true)
+            Ok(WebhookStored::Stored(Box::new(webhook.clone())))
         })
         .await
     }
@@ -157,6 +178,15 @@ pub(super) fn own(zone: ZoneId, id: WebhookId) -> _ {
     let id: Vec<u8> = id.as_bytes().to_vec();
     let zone: Vec<u8> = zone.as_bytes().to_vec();
     webhooks::table.filter(webhooks::zone_id.eq(zone)).filter(webhooks::id.eq(id))
+}
+
+/// Whether another webhook of the zone has its name.
+fn is_name_taken(connection: &mut Connection, webhook: &Webhook) -> Result<bool, StoreError> {
+    let others = webhooks::table
+        .filter(webhooks::zone_id.eq(webhook.zone.as_bytes().as_slice()))
+        .filter(webhooks::id.ne(webhook.id.as_bytes().as_slice()))
+        .filter(webhooks::name.eq(&webhook.definition.name));
+    Ok(select(exists(others)).get_result(connection)?)
 }
 
 pub(super) fn find(

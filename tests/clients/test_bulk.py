@@ -1,5 +1,6 @@
 """Bulk jobs over HTTP and the command line: many certificates at once, through kills, beside single requests."""
 
+import re
 import time
 import uuid
 
@@ -202,9 +203,15 @@ def test_the_command_line_lists_shows_and_cancels_jobs(cli, request_pem):
     shown = cli.json("bulk", "show", made["id"], "--wait")
     assert shown["state"] == "completed"
     assert [listed["id"] for listed in cli.json("bulk", "list")] == [made["id"]]
-    assert "completed" in cli.run("bulk", "list") and '{"all":true}' in cli.run("bulk", "show", made["id"])
+    assert "completed" in cli.run("bulk", "list")
+    assert re.search("^certificates +all$", cli.run("bulk", "show", made["id"]), re.M)
     assert "nothing left to cancel" in cli.fails("bulk", "cancel", made["id"])
-    assert cli.call("bulk", "cancel", "nothing").returncode == 2
+    nothing = cli.call("bulk", "cancel", "nothing")
+    assert nothing.returncode == 2 and "UUID" in nothing.stderr
+    nobody = ["revoke", "--where", f"authority={uuid.uuid4()}"]
+    assert "the zone has no such authority" in cli.fails(*nobody, "--yes") + cli.fails(*nobody, "--dry-run")
+    missed = cli.call("revoke", "--where", "common-name=nobody", "--yes", "--wait")
+    assert missed.returncode == 0 and "no certificate of this zone matches" in missed.stderr
     for wrong in (["revoke"], ["revoke", "--where", "name=x", "--yes"], ["revoke", "--where", "all", made["id"]],
                   ["revoke", "--where", "status=active", "--where", "status=revoked", "--yes"], ["revoke", "x", "--yes"],
                   ["revoke", made["id"], "--dry-run"], ["revoke", made["id"], "--detach"]):

@@ -71,7 +71,7 @@ def path(api, webhook="", rest=""):
 
 
 def define(api, receiver, **body):
-    body = {"name": "receiver", "url": receiver.url, "trusted_ca": pki.root().certificate, **body}
+    body = {"name": f"receiver-{secrets.token_hex(4)}", "url": receiver.url, "trusted_ca": pki.root().certificate, **body}
     return api.result("POST", path(api), json=body)
 
 
@@ -195,7 +195,11 @@ def test_redirects_are_refused(hooked):
 
 def test_addresses_inside_are_refused_by_default(zone):
     with Listener() as listener:
-        webhook = zone.result("POST", path(zone), json={"name": "x", "url": f"https://127.0.0.1:{listener.port}/"})
+        refused = zone.call("POST", path(zone), json={"name": "x", "url": f"https://127.0.0.1:{listener.port}/"})
+        assert refused.status_code == 400 and pointers(refused) == {"/url"}
+        assert "127.0.0.1 is a loopback address" in refused.text and "COUNTERSIGN_EGRESS_ALLOW" in refused.text
+        # What a name stands for is judged when it is called.
+        webhook = zone.result("POST", path(zone), json={"name": "x", "url": f"https://localhost:{listener.port}/"})
         outcome = zone.result("POST", path(zone, webhook["id"], "/test"))
         assert outcome["success"] is False and outcome["status"] is None
         assert outcome["failure"].startswith("address: ") and "COUNTERSIGN_EGRESS_ALLOW" in outcome["failure"]
@@ -345,6 +349,10 @@ def test_the_command_line(hooked, tmp_path):
         assert "whsec_" in run("edit", "partner", "--rotate-secret", "--every-kind", "--disable")
         assert "disabled" in run("show", "partner")
         assert "no webhook is named" in run("show", "nobody", code=1)
+        assert "already" in run("create", "partner", receiver.url, code=1)
+        assert "--rotate-secret" in run("edit", "partner", code=2), "nothing to change"
+        run("edit", "partner", "--kinds", "crl.published,certificate.issued")
+        assert "certificate.issued,crl.published" in run("show", "partner")
         assert "deleted partner" in run("delete", "partner")
     with Listener() as silent:
         silent.serve = lambda connection: connection.close()

@@ -137,7 +137,9 @@ async fn each_condition_selects_what_it_says() {
     let root = installation.text("SELECT hex(id) FROM authorities WHERE zone_id IS NULL").to_lowercase();
     let root = uuid::Uuid::parse_str(&root).unwrap();
     let root = countersign::domain::id::AuthorityId::new(root);
-    assert_eq!(total(Filter { authority: Some(root), ..none() }).await, "");
+    let of_root = Selection::Filter(Filter { authority: Some(root), ..none() });
+    let refused = installation.try_job(revoke(None), of_root).await.err().unwrap();
+    assert!(refused.to_string().contains("the zone has no such authority"), "an id of nobody selects nothing in silence");
     assert_eq!(total(Filter { spki_sha256: Some(made[2].spki_sha256.clone()), ..none() }).await, "devise");
 }
 

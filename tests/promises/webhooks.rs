@@ -1,6 +1,7 @@
 //! Promises about webhooks: what they may carry away, secrets that stay sealed, claims with a fence, and an end to trying.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use countersign::domain::permission::Permission;
@@ -18,8 +19,11 @@ use crate::harness::Installation;
 /// Nobody listens there.
 const NOWHERE: &str = "https://127.0.0.1:1/hook?key=in-the-address";
 
+/// Of a name that no other has.
 fn definition(url: &str) -> WebhookInput {
-    WebhookInput { name: Some("partner".into()), url: Some(url.into()), ..WebhookInput::default() }
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let name = format!("partner-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+    WebhookInput { name: Some(name), url: Some(url.into()), ..WebhookInput::default() }
 }
 
 impl Installation {
@@ -161,6 +165,46 @@ async fn what_is_no_webhook_is_refused_with_every_fault() {
     }
     let refused = installation.service.create_webhook(&installation.permit().await, definition(NOWHERE)).await;
     assert!(matches!(refused, Err(ServiceError::Invalid(_))), "twenty are enough");
+}
+
+#[tokio::test]
+async fn a_name_belongs_to_one_webhook_of_a_zone() {
+    let installation = Installation::new().await;
+    let named = |name: &str| WebhookInput { name: Some(name.into()), ..definition(NOWHERE) };
+    let rename = |name: &str| WebhookInput { name: Some(name.into()), ..WebhookInput::default() };
+    let first = installation.define(named("first")).await.webhook;
+    let refused = installation.service.create_webhook(&installation.permit().await, named(" first ")).await;
+    assert!(matches!(refused, Err(ServiceError::Invalid(faults)) if faults[0].pointer == "/name"));
+    let second = installation.define(named("second")).await.webhook;
+    assert_eq!(installation.edit_webhook(&second, rename("first")).await.err().unwrap(), ["/name"]);
+    installation.edit_webhook(&first, rename("first")).await.unwrap();
+    // As it may be in an older database.
+    installation.tamper("UPDATE webhooks SET name = 'first'");
+    let off = WebhookInput { is_enabled: Some(false), ..rename("first") };
+    installation.edit_webhook(&second, off).await.unwrap();
+    installation.edit_webhook(&second, rename("second")).await.unwrap();
+    // Another zone's names are its own.
+    let other = installation.another_zone("other").await;
+    let permit = installation.service.permit_in_zone(installation.caller().await, other).await.unwrap();
+    installation.service.create_webhook(&permit, named("first")).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_address_that_nothing_could_be_sent_to_is_refused_when_it_is_given() {
+    let installation = Installation::new().await;
+    let webhook = installation.define(definition(NOWHERE)).await.webhook;
+    for inside in ["https://10.0.0.7/", "https://[::1]:8443/", "https://[::ffff:192.168.0.1]/", "https://0x7f.2/"] {
+        let refused = installation.service.create_webhook(&installation.permit().await, definition(inside)).await;
+        let Err(ServiceError::Invalid(faults)) = refused else { panic!("{inside}") };
+        assert!(faults.len() == 1 && faults[0].pointer == "/url", "{faults:?}");
+        assert!(faults[0].message.contains("COUNTERSIGN_EGRESS_ALLOW"), "{}", faults[0].message);
+        let moved = WebhookInput { rotates_secret: true, url: Some(inside.into()), ..WebhookInput::default() };
+        assert_eq!(installation.edit_webhook(&webhook, moved).await.err().unwrap(), ["/url"]);
+    }
+    // What was permitted before is no reason to refuse another change.
+    installation.tamper("UPDATE webhooks SET url = 'https://10.0.0.7/'");
+    let renamed = WebhookInput { name: Some("x".into()), ..WebhookInput::default() };
+    installation.edit_webhook(&webhook, renamed).await.unwrap();
 }
 
 #[tokio::test]

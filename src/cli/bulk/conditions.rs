@@ -56,11 +56,25 @@ pub fn filter(conditions: &[Condition]) -> Result<Value, String> {
     let mut filter = Map::new();
     for condition in conditions {
         if filter.insert(condition.name.to_owned(), condition.value.clone()).is_some() {
-            let name = condition.name.replace('_', "-").replace("spki-sha256", "key");
+            let name = as_written(condition.name);
             return Err(format!("--where {name} is given twice; certificates meet all conditions together"));
         }
     }
     Ok(Value::Object(filter))
+}
+
+/// The API's filter as `--where` writes it.
+pub fn in_words(filter: &Value) -> String {
+    let written = filter.as_object().into_iter().flatten().map(|(name, value)| match value {
+        Value::Bool(true) => name.clone(),
+        Value::String(text) => format!("{}={text}", as_written(name)),
+        other => format!("{}={other}", as_written(name)),
+    });
+    written.collect::<Vec<_>>().join(", ")
+}
+
+fn as_written(name: &str) -> String {
+    name.replace('_', "-").replace("spki-sha256", "key")
 }
 
 #[cfg(test)]
@@ -77,7 +91,14 @@ mod tests {
         let conditions: Vec<_> = written.iter().map(|text| Condition::parse(text).unwrap()).collect();
         let expected = json!({"common_name": "a=b", "issued_before": "2027-01-31T00:00:00Z", "status": "active",
             "spki_sha256": key.to_lowercase()});
-        assert_eq!(filter(&conditions), Ok(expected));
+        assert_eq!(filter(&conditions), Ok(expected.clone()));
+        let words = in_words(&expected);
+        let words: Vec<_> = words.split(", ").collect();
+        assert_eq!(words.len(), 4, "{words:?}");
+        for written in ["common-name=a=b", "issued-before=2027-01-31T00:00:00Z", "status=active"] {
+            assert!(words.contains(&written), "{words:?}");
+        }
+        assert_eq!(in_words(&json!({"all": true})), "all");
         assert_eq!(filter(&[Condition::parse("all").unwrap()]), Ok(json!({"all": true})));
     }
 

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::conditions;
 use crate::cli::error::CliError;
 use crate::cli::{envelope, output};
 
@@ -76,7 +77,7 @@ pub fn print(job: &Value, as_json: bool) -> Result<(), CliError> {
         Requester { id: Some(id), name } => format!("{name} ({id})"),
         Requester { id: None, name } => name.clone(),
     };
-    let filter = if job.filter.is_null() { "named one by one".to_owned() } else { job.filter.to_string() };
+    let filter = if job.filter.is_null() { "named one by one".to_owned() } else { conditions::in_words(&job.filter) };
     output::fields(&[
         ("id", job.id.clone()),
         ("action", job.action.clone()),

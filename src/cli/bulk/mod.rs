@@ -37,10 +37,10 @@ pub enum Command {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Many at once")]
 pub struct Many {
-    /// Every certificate that matches, instead of IDs; repeated, all conditions hold together:
-    /// common-name=PREFIX, issued-before=TIME, issued-after=TIME, authority=ID, key=SHA-256 of the
-    /// SubjectPublicKeyInfo in hex, status=STATUS; or all
-    #[arg(long = "where", value_name = "KEY=VALUE", value_parser = Condition::parse, verbatim_doc_comment)]
+    /// Every certificate that matches, instead of IDs; repeated, all conditions hold together: common-name=PREFIX,
+    /// issued-before=TIME, issued-after=TIME, authority=ID, key=SHA-256 of the SubjectPublicKeyInfo in hex,
+    /// status=STATUS; or all
+    #[arg(long = "where", value_name = "KEY=VALUE", value_parser = Condition::parse)]
     pub conditions: Vec<Condition>,
 
     /// Only tell what would be done
@@ -62,6 +62,10 @@ pub async fn run(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Show(arguments) => show::show(arguments, context).await,
         Command::Cancel(arguments) => show::cancel(arguments, context).await,
     }
+}
+
+fn certificates(count: u64) -> String {
+    format!("{count} {}", if count == 1 { "certificate" } else { "certificates" })
 }
 
 fn jobs(zone: ZoneId) -> String {

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::job::{self, Job, Preview};
-use super::{Many, conditions, jobs, watch};
+use super::{Many, certificates, conditions, jobs, watch};
 use crate::cli::client::{Call, Client};
 use crate::cli::connection::{Connection, ZoneChoice};
 use crate::cli::error::CliError;
@@ -43,6 +43,9 @@ pub async fn run(
     }
     let answer = client.call(Call::post(jobs(zone), Value::Object(asked))).await?;
     let made: Job = answer.read()?;
+    if made.total == 0 {
+        output::note("no certificate of this zone matches");
+    }
     if many.detach {
         return job::print(&answer.result, connection.json);
     }
@@ -90,10 +93,9 @@ fn question(looked_at: &Preview, asked: &Map<String, Value>) -> String {
         ("revoke", _) => ", so that they can be reactivated where their profile allows a hold".to_owned(),
         _ => String::new(),
     };
-    format!(
-        "{action} {} certificates{names}{manner}? {} are so already, {} would be refused.",
-        looked_at.would_change, looked_at.would_stay, looked_at.would_be_refused
-    )
+    let (changed, stay) = (certificates(looked_at.would_change), looked_at.would_stay);
+    let are = if stay == 1 { "is" } else { "are" };
+    format!("{action} {changed}{names}{manner}? {stay} {are} so already, {} would be refused.", looked_at.would_be_refused)
 }
 
 #[cfg(test)]
@@ -117,9 +119,11 @@ mod tests {
         let told = ask(json!({"action": "revoke", "reason": "superseded"}));
         assert_eq!(
             told,
-            "revoke 2 certificates (a\\u{7}, b, …), for good: superseded? 1 are so already, 0 would be refused."
+            "revoke 2 certificates (a\\u{7}, b, …), for good: superseded? 1 is so already, 0 would be refused."
         );
         assert!(ask(json!({"action": "revoke"})).contains("can be reactivated"));
+        let one = Preview { total: 3, would_change: 1, would_stay: 2, ..Preview::default() };
+        assert!(question(&one, &Map::new()).ends_with(" 1 certificate? 2 are so already, 0 would be refused."));
         assert!(ask(json!({"action": "reactivate"})).starts_with("reactivate 2 certificates (a\\u{7}, b, …)?"));
     }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::signal;
 
 use super::job::{self, Job};
-use super::jobs;
+use super::{certificates, jobs};
 use crate::cli::client::{Call, Client};
 use crate::cli::error::CliError;
 use crate::cli::escape::escape;
@@ -43,7 +43,9 @@ pub async fn until_over(
     }
     match over.refused {
         0 => Ok(()),
-        refused => Err(CliError::failure(format_args!("{refused} certificates could not be changed; all others were"))),
+        refused => {
+            Err(CliError::failure(format_args!("{} could not be changed; all others were", certificates(refused))))
+        }
     }
 }
 

@@ -12,13 +12,14 @@ use serde_json::json;
 
 use super::exec;
 use super::kept_file::KeptFile;
-use crate::cli::client::Client;
+use crate::cli::client::{Client, ClientError};
 use crate::cli::connection::{Connection, ZoneChoice};
 use crate::cli::error::CliError;
 use crate::cli::escape::escape_lines;
 use crate::cli::in_account::fine_duration;
 use crate::cli::{Context, output, serve};
 use crate::clock::Clock;
+use crate::domain::id::ZoneId;
 use crate::domain::text::timestamp;
 
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
@@ -83,6 +84,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<(), CliError
     let zone = arguments.zone.resolve(&client, context).await?;
     let mut sync = Sync {
         path: format!("/pki/{zone}/crl-chain.pem"),
+        zone,
         client: client.into_stranger(),
         file,
         tag: None,
@@ -102,6 +104,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<(), CliError
 
 struct Sync {
     client: Client,
+    zone: ZoneId,
     path: String,
     file: KeptFile,
     /// Of the answer that is in the file.
@@ -162,7 +165,7 @@ impl Sync {
             self.tag = None;
         }
         let answer = self.client.download(&self.path, self.tag.as_ref()).await;
-        let Some(mut download) = answer.map_err(|error| error.to_string())? else { return Ok(()) };
+        let Some(mut download) = answer.map_err(|error| self.explain(&error))? else { return Ok(()) };
         let unwritten = |error| format!("{} cannot be written: {error}", self.file.path().display());
         let mut new = self.file.begin().map_err(unwritten)?;
         let refused = |why: String| format!("the server's answer is not taken: {why}");
@@ -172,6 +175,15 @@ impl Sync {
         let is_changed = self.file.take(new, self.first_only, self.command.is_some()).map_err(refused)?;
         self.tag = download.tag();
         if is_changed { self.report() } else { Ok(()) }
+    }
+
+    fn explain(&self, error: &ClientError) -> String {
+        match error {
+            ClientError::Refused { status: 404, .. } => {
+                format!("the server has no zone {}, or none with CRLs; `countersign zone list` shows those it has", self.zone)
+            }
+            other => other.to_string(),
+        }
     }
 
     fn report(&self) -> Result<(), String> {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde::Serialize;
 use serde_json::json;
 
@@ -30,8 +30,8 @@ pub struct Create {
     /// The https address to tell
     address: String,
 
-    /// Tell it of this kind; repeat for more [default: every kind]
-    #[arg(long = "kind", value_name = "KIND", value_parser = kind)]
+    /// Tell it of this kind; repeat for more, or put commas between them [default: every kind]
+    #[arg(long = "kind", alias = "kinds", value_name = "KIND", value_delimiter = ',', value_parser = kind)]
     kinds: Vec<String>,
 
     /// PEM file with the CAs that the receiver is verified by [default: what the system that Countersign runs on trusts]
@@ -53,7 +53,9 @@ pub struct Create {
 ///   countersign webhook edit partner --address https://new.partner.example/ --rotate-secret
 ///   countersign webhook edit partner --enable
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, group(ArgGroup::new("change").required(true).multiple(true).args([
+    "name", "address", "kinds", "every_kind", "trusted_ca", "system_ca", "rotate_secret", "enable", "disable",
+])))]
 pub struct Edit {
     /// The webhook, by name or id
     #[arg(value_name = "NAME|ID")]
@@ -67,8 +69,11 @@ pub struct Edit {
     #[arg(long, value_name = "ADDRESS")]
     address: Option<String>,
 
-    /// Tell it of this kind, instead of those before; repeat for more
-    #[arg(long = "kind", value_name = "KIND", value_parser = kind, conflicts_with = "every_kind")]
+    /// Tell it of this kind, instead of those before; repeat for more, or put commas between them
+    #[arg(
+        long = "kind", alias = "kinds", value_name = "KIND", value_delimiter = ',', value_parser = kind,
+        conflicts_with = "every_kind"
+    )]
     kinds: Vec<String>,
 
     /// Tell it of every kind

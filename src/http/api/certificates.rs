@@ -15,7 +15,7 @@ use crate::service::access::{IssueCertificate, ReactivateCertificate, ReadCertif
 use crate::service::certificates::RevocationRequest;
 use crate::service::issuance::{Idempotency, IssueInput};
 
-use super::wire_certificate::ClientCertificate;
+use super::wire_certificate::{ClientCertificate, ReasonWord};
 use crate::http::authentication::InZone;
 use crate::http::body::{self, Fields, integer, string};
 use crate::http::envelope::{self, Note, Refusals, Success, SuccessPage};
@@ -184,7 +184,7 @@ pub async fn edit(
     params(
         ("zone_id" = String, Path, max_length = 32),
         ("client_certificate_id" = String, Path),
-        ("reason" = Option<String>, Query, description = "CRLReason of RFC 5280, 5.3.1; certificateHold by default, the only one that can be lifted"),
+        ("reason" = inline(Option<ReasonWord>), Query, description = "CRLReason of RFC 5280, 5.3.1. By default certificateHold, the only one that can be lifted; unspecified where the certificate's profile allows no hold"),
         ("invalidity_date" = Option<String>, Query, description = "since when the key is believed to be in wrong hands, RFC 3339 (RFC 5280, 5.3.2)"),
     ),
     responses(

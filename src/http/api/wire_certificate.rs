@@ -68,10 +68,27 @@ pub enum StatusWord {
     Revoked,
 }
 
+/// CRLReason of RFC 5280, 5.3.1; requests may write it in any case.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "requests are read by hand; this is their description")]
+pub enum ReasonWord {
+    Unspecified,
+    KeyCompromise,
+    #[serde(rename = "cACompromise")]
+    CaCompromise,
+    AffiliationChanged,
+    Superseded,
+    CessationOfOperation,
+    CertificateHold,
+    PrivilegeWithdrawn,
+    #[serde(rename = "aACompromise")]
+    AaCompromise,
+}
+
 #[derive(Serialize, ToSchema)]
 pub struct WireRevocation {
-    /// CRLReason of RFC 5280, 5.3.1.
-    #[schema(example = "certificateHold")]
+    #[schema(value_type = ReasonWord, example = "certificateHold")]
     reason: &'static str,
     requested_on: String,
     /// Since when the key is believed to be in wrong hands; null where that was not said.
@@ -170,5 +187,20 @@ impl From<Receipt> for WireReceipt {
 impl From<&SubjectAlternativeName> for WireName {
     fn from(name: &SubjectAlternativeName) -> Self {
         Self { kind: name.kind().as_str(), value: name.value() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use utoipa::PartialSchema;
+
+    use super::*;
+    use crate::domain::reason::RevocationReason;
+
+    #[test]
+    fn the_reasons_of_the_description_are_those_that_there_are() {
+        let described = serde_json::to_value(ReasonWord::schema()).unwrap();
+        let names: Vec<_> = RevocationReason::names().collect();
+        assert_eq!(described["enum"], serde_json::json!(names));
     }
 }
