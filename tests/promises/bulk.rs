@@ -139,7 +139,10 @@ async fn each_condition_selects_what_it_says() {
     let root = countersign::domain::id::AuthorityId::new(root);
     let of_root = Selection::Filter(Filter { authority: Some(root), ..none() });
     let refused = installation.try_job(revoke(None), of_root).await.err().unwrap();
-    assert!(refused.to_string().contains("the zone has no such authority"), "an id of nobody selects nothing in silence");
+    assert!(
+        refused.to_string().contains("the zone has no such authority"),
+        "an id of nobody selects nothing in silence"
+    );
     assert_eq!(total(Filter { spki_sha256: Some(made[2].spki_sha256.clone()), ..none() }).await, "devise");
 }
 

@@ -95,7 +95,10 @@ fn question(looked_at: &Preview, asked: &Map<String, Value>) -> String {
     };
     let (changed, stay) = (certificates(looked_at.would_change), looked_at.would_stay);
     let are = if stay == 1 { "is" } else { "are" };
-    format!("{action} {changed}{names}{manner}? {stay} {are} so already, {} would be refused.", looked_at.would_be_refused)
+    format!(
+        "{action} {changed}{names}{manner}? {stay} {are} so already, {} would be refused.",
+        looked_at.would_be_refused
+    )
 }
 
 #[cfg(test)]

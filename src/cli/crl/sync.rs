@@ -180,7 +180,10 @@ impl Sync {
     fn explain(&self, error: &ClientError) -> String {
         match error {
             ClientError::Refused { status: 404, .. } => {
-                format!("the server has no zone {}, or none with CRLs; `countersign zone list` shows those it has", self.zone)
+                format!(
+                    "the server has no zone {}, or none with CRLs; `countersign zone list` shows those it has",
+                    self.zone
+                )
             }
             other => other.to_string(),
         }
