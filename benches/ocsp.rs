@@ -77,7 +77,7 @@ impl Asked {
             let (id, pem) = api::issue(&mut connection, &issuance).await?;
             let serial = ocsp::serial(&pem)?;
             if number % 2 == 1 {
-                zone.revoke(&mut connection, &id).await?;
+                zone.revoke(&mut connection, &id, Duration::from_millis(1)).await?;
             }
             let der = issuer.request(&serial, None)?;
             gets.push(ocsp::get(&zone.authority, &der));

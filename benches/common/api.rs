@@ -53,8 +53,13 @@ impl Zone {
     }
 
     /// Revokes a certificate and asks until that has been published: how long the answer took, and how long it took from
-    /// the answer until the status was `revoked`.
-    pub async fn revoke(&self, connection: &mut Connection, certificate: &str) -> Outcome<(Duration, Duration)> {
+    /// the answer until the status was `revoked`, looking every `look`.
+    pub async fn revoke(
+        &self,
+        connection: &mut Connection,
+        certificate: &str,
+        look: Duration,
+    ) -> Outcome<(Duration, Duration)> {
         let show = authorised("GET", &format!("{}/{certificate}", self.certificates()), None);
         let asked = Instant::now();
         self.ask_to_revoke(connection, certificate).await?;
@@ -64,7 +69,7 @@ impl Zone {
             if certificate.pointer("/result/status").and_then(Value::as_str) == Some("revoked") {
                 return Ok((answered - asked, answered.elapsed()));
             }
-            pause(Duration::from_millis(1)).await;
+            pause(look).await;
         }
     }
 }

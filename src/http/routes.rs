@@ -13,9 +13,12 @@ pub fn configure(config: &mut web::ServiceConfig) {
     register(&mut ServiceConfig::new(config));
 }
 
-/// Fixed paths stand before those with a parameter in the same place.
+/// Fixed paths stand before those with a parameter in the same place. Otherwise what is asked most often comes first:
+/// routes are tried one after the other.
 pub fn register(config: &mut ServiceConfig<'_>) {
     config
+        .service(ocsp::ask)
+        .service(ocsp::ask_in_address)
         .service(api::bulk::create)
         .service(api::bulk::list)
         .service(api::bulk::show)
@@ -82,8 +85,6 @@ pub fn register(config: &mut ServiceConfig<'_>) {
         .service(crls::delta)
         .service(crls::shard)
         .service(crls::chain)
-        .service(ocsp::ask)
-        .service(ocsp::ask_in_address)
         .service(possession::challenge)
         .service(possession::revoke)
         .service(operations::health)

@@ -10,6 +10,7 @@ use crate::store::{NewJob, Page, ShownJob, Window};
 
 use super::access::{CancelJob, CreateJob, ReadJobs, ZonePermit};
 use super::error::Noun;
+use super::turns::Turn;
 use super::{Service, ServiceError};
 
 /// How many certificates, and how many unknown ids, an answer shows.
@@ -49,17 +50,18 @@ pub struct Preview {
 
 struct Fixed {
     selector: Selector,
-    total: i64,
     unknown: Unknown,
+    /// Ends with the survey.
+    turn: Turn,
 }
 
 impl Service {
     /// Tells what a job would do, and does nothing.
     pub async fn preview_job(&self, permit: &ZonePermit<CreateJob>, input: BulkInput) -> Result<Preview, ServiceError> {
         let outcome = self.fix_selection(permit, &input).await;
-        let fixed = self.recorded(permit, "", outcome).await?;
+        let Fixed { selector, unknown, turn } = self.recorded(permit, "", outcome).await?;
         let samples = i64::try_from(SAMPLES).unwrap_or_default();
-        let survey = self.store.survey(permit.zone(), fixed.selector, samples, self.clock.now()).await?;
+        let survey = self.store.survey(permit.zone(), selector, samples, self.clock.now(), turn).await?;
         let mut expected = Progress::default();
         for tally in survey.tallies {
             let part = self.foresee_change(input.wish, tally.standing, &tally.profile, tally.count);
@@ -71,7 +73,7 @@ impl Service {
         let grants = &permit.caller().token().grants;
         let may_read = grants.allow_in_zone(Permission::ReadCertificates, permit.account(), permit.zone());
         let samples = if may_read { survey.samples } else { Vec::new() };
-        Ok(Preview { expected, unknown: fixed.unknown, samples })
+        Ok(Preview { expected, unknown, samples })
     }
 
     /// Makes a job. Its selection is what there is now: certificates issued later are not touched.
@@ -109,7 +111,12 @@ impl Service {
         permit: &ZonePermit<CreateJob>,
         input: BulkInput,
     ) -> Result<(ShownJob, Unknown), ServiceError> {
-        let Fixed { selector, total, unknown } = self.fix_selection(permit, &input).await?;
+        // Before anything is counted; what is made meanwhile is counted again when the job is stored.
+        if self.store.unfinished_jobs(permit.zone()).await? >= MAX_UNFINISHED {
+            return Err(too_many_unfinished());
+        }
+        let Fixed { selector, unknown, turn } = self.fix_selection(permit, &input).await?;
+        let total = self.store.count_selected(permit.zone(), selector.clone(), turn).await?;
         let now = self.clock.now();
         let job = Job {
             id: JobId::new(self.random.ordered_id(now)),
@@ -132,10 +139,7 @@ impl Service {
         event.detail = format!("{} {total} certificates: {selected}", input.wish.as_str());
         let shown = ShownJob { job: job.clone(), filter: selector.filter(), waiting: 0 };
         if !self.store.create_job(NewJob { job, selector, event }, MAX_UNFINISHED).await? {
-            let message = format!(
-                "the zone has {MAX_UNFINISHED} unfinished bulk jobs already; wait until some are done, or cancel some"
-            );
-            return Err(ServiceError::invalid("", message));
+            return Err(too_many_unfinished());
         }
         Ok((shown, unknown))
     }
@@ -148,6 +152,11 @@ impl Service {
         let missing = || ServiceError::NotFound(Noun::Job);
         let id = id.ok_or_else(missing)?;
         let (zone, now) = (permit.zone(), self.clock.now());
+        if self.store.is_spreading_compromise(zone, id).await? {
+            let message = "the job revokes whatever holds a key that was reported compromised, for the whole account; it \
+                           ends by itself and cannot be cancelled";
+            return Err(ServiceError::invalid("", message));
+        }
         let event =
             self.event(permit.caller().actor(), permit.account(), Some(zone), Action::CancelJob, id.to_string());
         let is_cancelled = self.store.cancel_job(zone, id, now, event).await?;
@@ -159,7 +168,7 @@ impl Service {
         Err(ServiceError::invalid("", message))
     }
 
-    /// Fixes what is selected now, or says what is wrong with the request.
+    /// Fixes what is selected now, or says what is wrong with the request. It comes with the turn to look through that.
     async fn fix_selection(&self, permit: &ZonePermit<CreateJob>, input: &BulkInput) -> Result<Fixed, ServiceError> {
         if let Wish::Revoke { invalidity_date, .. } = input.wish {
             self.check_invalidity_date(invalidity_date, "/invalidity_date")?;
@@ -170,22 +179,23 @@ impl Service {
                 if let Some(fault) = filter.fault() {
                     return Err(ServiceError::invalid("/filter", fault));
                 }
-                let (selector, total) = self.store.fix_selection(permit.zone(), filter.clone()).await?;
-                Ok(Fixed { selector, total, unknown: Unknown::default() })
+                let turn = self.surveys.take(permit.account()).await?;
+                let selector = self.store.fix_selection(permit.zone(), filter.clone()).await?;
+                Ok(Fixed { selector, unknown: Unknown::default(), turn })
             }
             Selection::Ids(ids) => {
                 if !(1..=MAX_IDS).contains(&ids.len()) {
                     let message = format!("ids must name 1 to {MAX_IDS} certificates; a filter selects more at once");
                     return Err(ServiceError::invalid("/ids", message));
                 }
+                let turn = self.surveys.take(permit.account()).await?;
                 let mut ids = ids.clone();
                 ids.sort_unstable();
                 ids.dedup();
                 let known = self.store.known_certificates(permit.zone(), ids.clone()).await?;
                 let unknown: Vec<_> = ids.into_iter().filter(|id| known.binary_search(id).is_err()).collect();
                 let unknown = Unknown { count: unknown.len(), samples: unknown.into_iter().take(SAMPLES).collect() };
-                let total = i64::try_from(known.len()).unwrap_or(i64::MAX);
-                Ok(Fixed { selector: Selector::Ids(known), total, unknown })
+                Ok(Fixed { selector: Selector::Ids(known), unknown, turn })
             }
         }
     }
@@ -198,4 +208,10 @@ impl Service {
             _ => Err(ServiceError::invalid("/filter/authority", "the zone has no such authority")),
         }
     }
+}
+
+fn too_many_unfinished() -> ServiceError {
+    let message =
+        format!("the zone has {MAX_UNFINISHED} unfinished bulk jobs already; wait until some are done, or cancel some");
+    ServiceError::invalid("", message)
 }

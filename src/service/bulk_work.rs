@@ -3,12 +3,15 @@
 //!
 //! A job goes on when the token that asked for it is gone: it was permitted when it was asked for.
 
+use std::collections::HashMap;
+use std::hash::Hash;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::bulk::{Progress, Selector};
 use crate::domain::certificate::Certificate;
 use crate::domain::id::{JobId, ZoneId};
-use crate::store::{Batch, ClaimedJob, Step};
+use crate::store::{Batch, ClaimedJob, DueJob, Step};
 
 use super::changes::{Asked, Decision};
 use super::{Service, ServiceError};
@@ -25,8 +28,10 @@ const LONGEST_RETRY: TimeDelta = TimeDelta::minutes(1);
 const MAX_ATTEMPTS: i32 = 36;
 /// How often a batch is read anew at once because somebody changed one of its certificates.
 const MAX_DECISIONS: usize = 16;
-/// How many jobs are looked at in one round.
-const LOOK_AHEAD: i64 = 256;
+/// How many jobs of a zone, and of an account, are gone on with between two looks: a round stays short, and what is asked
+/// for meanwhile gets its turn in the next.
+const IN_ROUND_OF_ZONE: usize = 4;
+const IN_ROUND_OF_ACCOUNT: usize = 16;
 const KEPT: TimeDelta = TimeDelta::days(90);
 
 /// What a turn of a job came to.
@@ -41,10 +46,11 @@ pub enum Turn {
 }
 
 impl Service {
-    /// Jobs that may be gone on with, oldest first.
+    /// The next jobs that may be gone on with, in turns: however many one account or one zone has, the others' come too.
     pub async fn jobs_due(&self) -> Result<Vec<(ZoneId, JobId)>, ServiceError> {
         let now = self.clock.now();
-        Ok(self.store.jobs_due(now, now + LONGEST_RETRY, LOOK_AHEAD).await?)
+        let due = self.store.jobs_due(now, now + LONGEST_RETRY, MAX_WAITING).await?;
+        Ok(in_turns(due).into_iter().map(|due| (due.zone, due.id)).collect())
     }
 
     /// Goes on with a job by one batch.
@@ -141,10 +147,8 @@ impl Service {
             }
             Decision::Unchanged { note, .. } => {
                 *unchanged += 1;
-                if let Some(note) = note {
-                    keys.push(certificate.spki_sha256);
-                    batch.events.push(*note);
-                }
+                keys.push(certificate.spki_sha256);
+                batch.events.extend(note.map(|note| *note));
             }
             Decision::Refused(why) => {
                 *refused += 1;
@@ -167,6 +171,32 @@ impl Service {
         let retry_on = now + retry_delay(claimed.attempts);
         Ok(self.store.postpone_job(claimed, retry_on, failure).await?)
     }
+}
+
+/// The first job of each account, then the second of each, and so on. Within an account it goes by zones in the same way,
+/// and there the one that was taken up least comes first; within a zone, the oldest. What spreads a compromise comes before
+/// the others in each.
+fn in_turns(mut due: Vec<DueJob>) -> Vec<DueJob> {
+    due.sort_by_key(|job| (!job.spreads_compromise, job.id));
+    let mut placed = with_places(due, |job| job.zone);
+    placed.retain(|(place, _)| *place < IN_ROUND_OF_ZONE);
+    placed.sort_by_key(|(place, job)| (*place, !job.spreads_compromise, job.claims, job.id));
+    let mut placed = with_places(placed.into_iter().map(|(_, job)| job).collect(), |job| job.account);
+    placed.retain(|(place, _)| *place < IN_ROUND_OF_ACCOUNT);
+    placed.sort_by_key(|(place, job)| (*place, !job.spreads_compromise, job.claims, job.id));
+    placed.into_iter().map(|(_, job)| job).collect()
+}
+
+/// Each with how many of the same kind come before it.
+fn with_places<K: Eq + Hash>(due: Vec<DueJob>, kind: impl Fn(&DueJob) -> K) -> Vec<(usize, DueJob)> {
+    let mut places: HashMap<K, usize> = HashMap::new();
+    let placed = due.into_iter().map(|job| {
+        let next = places.entry(kind(&job)).or_default();
+        let place = *next;
+        *next += 1;
+        (place, job)
+    });
+    placed.collect()
 }
 
 /// Half a second, doubled with every attempt, at most a minute.

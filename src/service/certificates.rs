@@ -115,12 +115,11 @@ impl Service {
         let key = certificate.spki_sha256.clone();
         match self.decide_change(&asked, certificate, now) {
             Decision::Refused(why) => Err(ServiceError::invalid("", why)),
-            Decision::Unchanged { certificate, note: None } => Ok(Some(*certificate)),
-            Decision::Unchanged { certificate, note: Some(note) } => {
+            Decision::Unchanged { certificate, note } => {
                 let Some(compromise) = self.compromise(&asked, vec![key], now).await? else {
                     return Ok(Some(*certificate));
                 };
-                Ok(self.store.note_compromise(compromise, *note).await?.then_some(*certificate))
+                Ok(self.store.note_compromise(compromise, note.map(|note| *note)).await?.then_some(*certificate))
             }
             Decision::Changes(change) => {
                 let compromise = self.compromise(&asked, vec![key], now).await?;

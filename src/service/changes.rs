@@ -28,7 +28,8 @@ pub(super) struct Asked {
 
 pub(super) enum Decision {
     Changes(Box<RequestedChange>),
-    /// It is as was asked already. A compromise that was not known before is noted all the same.
+    /// It is as was asked already. A compromise that was not known before is noted all the same, and one that was is
+    /// spread again to what still holds the key.
     Unchanged {
         certificate: Box<Certificate>,
         note: Option<Box<AuditEvent>>,

@@ -108,6 +108,8 @@ pub struct Service {
     matching: Arc<Semaphore>,
     egress: Egress,
     turns: Turns,
+    /// Counting what is selected of a zone, likewise by turns.
+    surveys: Turns,
     candidates: Cache<AccountId, choices::Candidates>,
     /// Wakes the worker: a transition waits.
     work: Arc<Notify>,

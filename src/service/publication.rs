@@ -27,9 +27,9 @@ use super::{Service, ServiceError};
 /// How long a lease lasts; it is prolonged while its holder works.
 pub const LEASE: TimeDelta = TimeDelta::seconds(10);
 /// The most transitions that one CRL carries out, so that its transaction holds nobody up for long.
-const MAX_TRANSITIONS: i64 = 1000;
+const MAX_TRANSITIONS: i64 = 500;
 /// The most entries that leave the list because their certificates have ended, for the same reason.
-const MAX_MISPLACED: i64 = 2000;
+const MAX_MISPLACED: i64 = 1000;
 /// The longest delta, in entries: about 250 kB.
 const MAX_DELTA: usize = 5000;
 /// How far ahead of the clock a CRL may be dated: what clocks are corrected by in ordinary operation.

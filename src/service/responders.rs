@@ -81,8 +81,7 @@ impl Responder {
 
     /// Whether nothing newer is to be expected: the first half of its life, or it lasts as long as the authority.
     fn is_fresh(&self, authority: &Authority, now: DateTime<Utc>) -> bool {
-        let half = self.not_before + (self.not_after - self.not_before) / 2;
-        now < half || self.not_after >= authority.not_after
+        is_fresh((self.not_before, self.not_after), authority, now)
     }
 
     /// Whether it is time to look for a newer one; whoever is told so does it.
@@ -159,6 +158,10 @@ impl Service {
     async fn renew_responder(&self, id: AuthorityId, now: DateTime<Utc>) -> Result<(), ServiceError> {
         let Some(authority) = self.store.authority(id).await? else { return Ok(()) };
         let last = self.store.responder(id, now).await?;
+        if last.as_ref().is_some_and(|last| is_fresh((last.not_before, last.not_after), &authority, now)) {
+            // Another process was faster.
+            return Ok(());
+        }
         let made = self.make_responder(&authority, last.map(|last| last.serial), now).await?;
         self.responders.keep(id, made);
         Ok(())
@@ -250,6 +253,10 @@ impl Service {
         let opened = self.open_responder(stored);
         opened.map_err(|error| tracing::error!(%authority, %error, "an OCSP responder's key cannot be opened")).ok()
     }
+}
+
+fn is_fresh((begin, end): (DateTime<Utc>, DateTime<Utc>), authority: &Authority, now: DateTime<Utc>) -> bool {
+    now < begin + (end - begin) / 2 || end >= authority.not_after
 }
 
 fn responder(stored: StoredResponder, signer: Signer) -> Responder {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use diesel::dsl::{count_star, sql};
+use diesel::dsl::{count_star, exists, select, sql};
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 use serde_json::Value;
@@ -79,6 +79,21 @@ impl Store {
         .await
     }
 
+    /// How many jobs of a zone have certificates left to look at.
+    pub async fn unfinished_jobs(&self, zone: ZoneId) -> Result<i64, StoreError> {
+        self.read(move |connection| Ok(unfinished(zone).count().get_result(connection)?)).await
+    }
+
+    /// Whether an unfinished job is about compromised keys.
+    pub async fn is_spreading_compromise(&self, zone: ZoneId, id: JobId) -> Result<bool, StoreError> {
+        self.read(move |connection| {
+            let job = unfinished(zone).filter(bulk_jobs::id.eq(id.as_bytes().as_slice()));
+            let about_keys = job.filter(bulk_jobs::selector.like(ABOUT_KEYS));
+            Ok(select(exists(about_keys)).get_result(connection)?)
+        })
+        .await
+    }
+
     /// Jobs of a zone, newest first.
     pub async fn jobs(&self, zone: ZoneId, window: Window) -> Result<Page<ShownJob>, StoreError> {
         self.read(move |connection| {
@@ -140,6 +155,8 @@ impl Store {
     }
 }
 
+/// How what a job for compromised keys selects is written.
+pub(super) const ABOUT_KEYS: &str = "{\"keys\":%";
 pub(super) const UNFINISHED: [JobState; 2] = [JobState::Queued, JobState::Running];
 
 pub(super) fn insert(connection: &mut Connection, new: &NewJob) -> Result<(), StoreError> {
@@ -187,10 +204,8 @@ pub(super) fn insert(connection: &mut Connection, new: &NewJob) -> Result<(), St
 
 /// The compromised keys of a zone that unfinished jobs are about.
 pub(super) fn unfinished_keys(connection: &mut Connection, zone: ZoneId) -> Result<Vec<Vec<u8>>, StoreError> {
-    let texts: Vec<String> = unfinished(zone)
-        .filter(bulk_jobs::selector.like("{\"keys\":%"))
-        .select(bulk_jobs::selector)
-        .load(connection)?;
+    let texts: Vec<String> =
+        unfinished(zone).filter(bulk_jobs::selector.like(ABOUT_KEYS)).select(bulk_jobs::selector).load(connection)?;
     let mut known = Vec::new();
     for text in &texts {
         if let Selector::Keys(keys) = selector(text)? {

@@ -2,8 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use diesel::Connection as _;
-use diesel::dsl::count_star;
+use diesel::dsl::{self, count_star};
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 
 use crate::domain::bulk::{Filter, Selector, first_id_of};
 use crate::domain::certificate::Certificate;
@@ -50,35 +51,47 @@ impl Store {
         .await
     }
 
-    /// A filter as it selects now, with how many certificates that are: none that is issued later is among them.
-    pub async fn fix_selection(&self, zone: ZoneId, filter: Filter) -> Result<(Selector, i64), StoreError> {
+    /// A filter as it selects now: none that is issued later is among them.
+    pub async fn fix_selection(&self, zone: ZoneId, filter: Filter) -> Result<Selector, StoreError> {
         self.read(move |connection| {
-            connection.transaction(|connection| {
-                let last: Option<Vec<u8>> = certificates::table
-                    .filter(certificates::zone_id.eq(zone.as_bytes().as_slice()))
-                    .order(certificates::id.desc())
-                    .select(certificates::id)
-                    .first(connection)
-                    .optional()?;
-                let nothing = || Ok(CertificateId::new(uuid::Uuid::nil()));
-                let up_to = last.as_deref().map_or_else(nothing, certificate_id)?;
-                let selector = Selector::Filter { filter: filter.clone(), up_to };
-                let total = count(connection, zone, &selector)?;
-                Ok((selector, total))
-            })
+            let last: Option<Vec<u8>> = certificates::table
+                .filter(certificates::zone_id.eq(zone.as_bytes().as_slice()))
+                .order(certificates::id.desc())
+                .select(certificates::id)
+                .first(connection)
+                .optional()?;
+            let nothing = || Ok(CertificateId::new(uuid::Uuid::nil()));
+            let up_to = last.as_deref().map_or_else(nothing, certificate_id)?;
+            Ok(Selector::Filter { filter, up_to })
         })
         .await
     }
 
-    /// How the selected certificates stand.
-    pub async fn survey(
+    /// How many certificates are selected. `turn` is held until they are counted, also when nobody waits for it any more.
+    pub async fn count_selected<T: Send + 'static>(
+        &self,
+        zone: ZoneId,
+        selector: Selector,
+        turn: T,
+    ) -> Result<i64, StoreError> {
+        self.read(move |connection| {
+            let _turn = turn;
+            count(connection, zone, &selector)
+        })
+        .await
+    }
+
+    /// How the selected certificates stand. `turn` is held as in [`Store::count_selected`].
+    pub async fn survey<T: Send + 'static>(
         &self,
         zone: ZoneId,
         selector: Selector,
         samples: i64,
         now: DateTime<Utc>,
+        turn: T,
     ) -> Result<Survey, StoreError> {
         self.read(move |connection| {
+            let _turn = turn;
             connection.transaction(|connection| {
                 let ids = selected(zone, &selector).order(certificates::id).limit(samples);
                 let ids: Vec<Vec<u8>> = ids.select(certificates::id).load(connection)?;
@@ -133,59 +146,67 @@ fn tally(
     selector: &Selector,
     now: DateTime<Utc>,
 ) -> Result<Vec<Tally>, StoreError> {
+    // One pass, however many there are.
+    let rows: Vec<(i16, Option<i16>, String, i64, i64)> = certificates::table
+        .filter(is_selected(zone, selector))
+        .group_by((certificates::status, certificates::revocation_reason, certificates::profile))
+        .select((
+            certificates::status,
+            certificates::revocation_reason,
+            certificates::profile,
+            count_star(),
+            dsl::count(certificates::id).aggregate_filter(certificates::not_after.lt(millis(now))),
+        ))
+        .load(connection)?;
     let mut tallies = Vec::new();
-    for is_expired in [false, true] {
-        let selected = selected(zone, selector);
-        let selected = match is_expired {
-            false => selected.filter(certificates::not_after.ge(millis(now))),
-            true => selected.filter(certificates::not_after.lt(millis(now))),
-        };
-        let rows: Vec<(i16, Option<i16>, String, i64)> = certificates::table
-            .filter(certificates::zone_id.eq(zone.as_bytes().as_slice()))
-            .filter(certificates::id.eq_any(selected.select(certificates::id)))
-            .group_by((certificates::status, certificates::revocation_reason, certificates::profile))
-            .select((certificates::status, certificates::revocation_reason, certificates::profile, count_star()))
-            .load(connection)?;
-        for (code, recorded, profile, count) in rows {
-            let recorded: Option<RevocationReason> = recorded.map(reason).transpose()?;
+    for (code, recorded, profile, all, expired) in rows {
+        let recorded: Option<RevocationReason> = recorded.map(reason).transpose()?;
+        for (is_expired, count) in [(false, all - expired), (true, expired)] {
             let standing = Standing { status: status(code)?, reason: recorded, is_expired };
-            tallies.push(Tally { standing, profile, count });
+            tallies.push(Tally { standing, profile: profile.clone(), count });
         }
     }
+    tallies.retain(|tally| tally.count > 0);
     Ok(tallies)
 }
 
+type Condition = Box<dyn BoxableExpression<certificates::table, diesel::sqlite::Sqlite, SqlType = Bool>>;
 type Selected = certificates::BoxedQuery<'static, diesel::sqlite::Sqlite>;
 
 fn selected(zone: ZoneId, selector: &Selector) -> Selected {
-    let of_zone = certificates::table.filter(certificates::zone_id.eq(zone.as_bytes().to_vec())).into_boxed();
+    certificates::table.filter(is_selected(zone, selector)).into_boxed()
+}
+
+fn is_selected(zone: ZoneId, selector: &Selector) -> Condition {
+    let of_zone = certificates::zone_id.eq(zone.as_bytes().to_vec());
     match selector {
         Selector::Ids(ids) => {
             let ids: Vec<Vec<u8>> = ids.iter().map(|id| id.as_bytes().to_vec()).collect();
-            of_zone.filter(certificates::id.eq_any(ids))
+            Box::new(of_zone.and(certificates::id.eq_any(ids)))
         }
-        Selector::Keys(keys) => of_zone.filter(certificates::spki_sha256.eq_any(keys.clone())),
+        Selector::Keys(keys) => Box::new(of_zone.and(certificates::spki_sha256.eq_any(keys.clone()))),
         Selector::Filter { filter, up_to } => {
-            matching(zone, of_zone.filter(certificates::id.le(up_to.as_bytes().to_vec())), filter)
+            matching(zone, Box::new(of_zone.and(certificates::id.le(up_to.as_bytes().to_vec()))), filter)
         }
     }
 }
 
-fn matching(zone: ZoneId, mut query: Selected, filter: &Filter) -> Selected {
+fn matching(zone: ZoneId, mut condition: Condition, filter: &Filter) -> Condition {
     if let Some(prefix) = &filter.common_name {
         // A range, as lists have it: `%` and `_` in names stand for themselves.
         let end = format!("{prefix}{}", char::MAX);
-        query = query.filter(certificates::common_name.ge(prefix.clone())).filter(certificates::common_name.lt(end));
+        let in_range = certificates::common_name.ge(prefix.clone()).and(certificates::common_name.lt(end));
+        condition = Box::new(condition.and(in_range));
     }
     if let Some(end) = filter.issued_before {
-        query = query.filter(certificates::id.lt(first_id_of(end).as_bytes().to_vec()));
+        condition = Box::new(condition.and(certificates::id.lt(first_id_of(end).as_bytes().to_vec())));
     }
     if let Some(start) = filter.issued_after {
         let next_moment = start + chrono::TimeDelta::milliseconds(1);
-        query = query.filter(certificates::id.ge(first_id_of(next_moment).as_bytes().to_vec()));
+        condition = Box::new(condition.and(certificates::id.ge(first_id_of(next_moment).as_bytes().to_vec())));
     }
     if let Some(authority) = filter.authority {
-        query = query.filter(certificates::authority_id.eq(authority.as_bytes().to_vec()));
+        condition = Box::new(condition.and(certificates::authority_id.eq(authority.as_bytes().to_vec())));
     }
     if let Some(key) = &filter.spki_sha256 {
         // Apart, so that it is found by its index and not by looking at every certificate of the zone.
@@ -194,10 +215,10 @@ fn matching(zone: ZoneId, mut query: Selected, filter: &Filter) -> Selected {
             .filter(certificates::spki_sha256.eq(key.clone()))
             .into_boxed()
             .select(certificates::id);
-        query = query.filter(certificates::id.eq_any(holders));
+        condition = Box::new(condition.and(certificates::id.eq_any(holders)));
     }
     if let Some(status) = filter.status {
-        query = query.filter(certificates::status.eq(Status::code(status)));
+        condition = Box::new(condition.and(certificates::status.eq(Status::code(status))));
     }
-    query
+    condition
 }

@@ -4,23 +4,39 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use diesel::dsl::{count_star, exists, select};
+use diesel::dsl::{case_when, count_star, exists, select};
 use diesel::prelude::*;
 
 use crate::domain::audit::AuditEvent;
 use crate::domain::bulk::{Job, JobState, Progress, Selector};
 use crate::domain::certificate::Certificate;
-use crate::domain::id::{CertificateId, JobId, ZoneId};
+use crate::domain::id::{AccountId, CertificateId, JobId, ZoneId};
+use crate::domain::reason::RevocationReason;
 use crate::domain::status::Status;
 
-use super::bulk_jobs::{JobRow, UNFINISHED, own, selector};
+use super::bulk_jobs::{ABOUT_KEYS, JobRow, UNFINISHED, own, selector};
 use super::compromises::{self, Compromise};
 use super::connection::Connection;
-use super::convert::{certificate_id, job_id, millis, status, zone_id};
+use super::convert::{account_id, certificate_id, job_id, millis, status, zone_id};
 use super::error::StoreError;
 use super::schema::{authorities, bulk_jobs, certificates, transitions};
 use super::transitions::{self as requests, RequestedChange};
 use super::{Store, audit, bulk_selection, counters};
+
+/// A job that may be gone on with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DueJob {
+    pub account: AccountId,
+    pub zone: ZoneId,
+    pub id: JobId,
+    /// Whether it is about compromised keys.
+    pub spreads_compromise: bool,
+    /// How often it was taken up until now.
+    pub claims: i64,
+}
+
+/// Account, zone, id, whether it is about compromised keys, and its fence.
+type DueRow = (Vec<u8>, Vec<u8>, Vec<u8>, bool, i64);
 
 /// A job that we alone work on until the lease is over.
 #[derive(Clone)]
@@ -57,26 +73,45 @@ pub enum Step {
 }
 
 impl Store {
-    /// Unfinished jobs of all zones that may be gone on with and that nobody is at, oldest first. No lease and no pause
-    /// reaches beyond `latest`: what does was set by a clock that ran ahead.
+    /// Unfinished jobs of all zones that may be gone on with and that nobody is at, oldest first. Zones where more than
+    /// `most_waiting` transitions of jobs wait for their CRLs are passed over. No lease and no pause reaches beyond
+    /// `latest`: what does was set by a clock that ran ahead.
     pub async fn jobs_due(
         &self,
         now: DateTime<Utc>,
         latest: DateTime<Utc>,
-        limit: i64,
-    ) -> Result<Vec<(ZoneId, JobId)>, StoreError> {
+        most_waiting: i64,
+    ) -> Result<Vec<DueJob>, StoreError> {
         self.read(move |connection| {
+            let behind: Vec<Vec<u8>> = transitions::table
+                .filter(transitions::job_id.is_not_null())
+                .group_by(transitions::zone_id)
+                .having(count_star().gt(most_waiting))
+                .select(transitions::zone_id)
+                .load(connection)?;
             let lease_is_over = bulk_jobs::lease_until.le(millis(now)).or(bulk_jobs::lease_until.gt(millis(latest)));
             let pause_is_over = bulk_jobs::retry_at.le(millis(now)).or(bulk_jobs::retry_at.gt(millis(latest)));
-            let rows: Vec<(Vec<u8>, Vec<u8>)> = bulk_jobs::table
+            // The reason is looked at first: what others select may be a long text.
+            let compromise = bulk_jobs::reason.eq(RevocationReason::KeyCompromise.code());
+            let is_about_keys = case_when(compromise, bulk_jobs::selector.like(ABOUT_KEYS)).otherwise(false);
+            let rows: Vec<DueRow> = bulk_jobs::table
                 .filter(bulk_jobs::state.eq_any(UNFINISHED.map(JobState::code)))
+                .filter(bulk_jobs::zone_id.ne_all(behind))
                 .filter(lease_is_over)
                 .filter(pause_is_over)
                 .order(bulk_jobs::id)
-                .limit(limit)
-                .select((bulk_jobs::zone_id, bulk_jobs::id))
+                .select((bulk_jobs::account_id, bulk_jobs::zone_id, bulk_jobs::id, is_about_keys, bulk_jobs::fence))
                 .load(connection)?;
-            rows.iter().map(|(zone, id)| Ok((zone_id(zone)?, job_id(id)?))).collect()
+            let due = rows.iter().map(|(account, zone, id, spreads_compromise, claims)| {
+                Ok(DueJob {
+                    account: account_id(account)?,
+                    zone: zone_id(zone)?,
+                    id: job_id(id)?,
+                    spreads_compromise: *spreads_compromise,
+                    claims: *claims,
+                })
+            });
+            due.collect()
         })
         .await
     }

@@ -35,15 +35,15 @@ pub struct KeyJob {
 }
 
 impl Store {
-    /// Records a compromise that changes no certificate's status; `false`, and nothing written, when the account has got
-    /// another zone since the jobs were made.
-    pub async fn note_compromise(&self, compromise: Compromise, event: AuditEvent) -> Result<bool, StoreError> {
+    /// Records a compromise that changes no certificate's status, without an event where it was known before; `false`, and
+    /// nothing written, when the account has got another zone since the jobs were made.
+    pub async fn note_compromise(&self, compromise: Compromise, event: Option<AuditEvent>) -> Result<bool, StoreError> {
         self.write(move |connection| {
             if !reach_all_zones(connection, &compromise)? {
                 return Ok(false);
             }
             insert(connection, &compromise)?;
-            audit::insert(connection, &event)?;
+            event.iter().try_for_each(|event| audit::insert(connection, event))?;
             Ok(true)
         })
         .await

@@ -34,7 +34,7 @@ const WRITER_PRAGMAS: &str = "
 const READER_PRAGMAS: &str = "
     PRAGMA busy_timeout = 10000;
     PRAGMA query_only = ON;
-    PRAGMA cache_size = -16384;
+    PRAGMA cache_size = -8192;
     PRAGMA temp_store = MEMORY;
 ";
 

@@ -55,7 +55,7 @@ pub use authorities::{NewAuthority, SealedKey};
 pub use blocked_keys::BlockedKey;
 pub use bulk_jobs::{NewJob, ShownJob};
 pub use bulk_selection::{Survey, Tally};
-pub use bulk_work::{Batch, ClaimedJob, Step};
+pub use bulk_work::{Batch, ClaimedJob, DueJob, Step};
 pub use certificates::{NewCertificate, Page, Window};
 pub use check_runs::ClaimedCheck;
 pub use checks::StoredCheck;

@@ -355,6 +355,47 @@ async fn jobs_wait_while_their_crls_are_behind() {
 }
 
 #[tokio::test]
+async fn a_small_job_gets_its_turn_however_many_jobs_others_have() {
+    let installation = Installation::new().await;
+    let device = installation.issue("device").await;
+    installation.copy(&device, 2999);
+    installation.clock.advance(MILLISECOND);
+    let [second, third] = [installation.another_zone("second").await, installation.another_zone("third").await];
+    let job_in = async |zone| {
+        let permit = installation.service.permit_in_zone::<CreateJob>(installation.caller().await, zone).await.unwrap();
+        let input = BulkInput { wish: revoke(None), selection: Selection::Filter(all()) };
+        installation.service.create_job(&permit, input).await.unwrap().0.job.id
+    };
+    for zone in [installation.zone, second] {
+        for _ in 0..100 {
+            job_in(zone).await;
+        }
+    }
+    let small = job_in(third).await;
+    let due = installation.service.jobs_due().await.unwrap();
+    assert!(due[..3].contains(&(third, small)), "{due:?}");
+    assert_eq!(due.len(), 4 + 4 + 1, "a round is short, and what is asked for meanwhile is in the next");
+    // What is taken up often gives way to what was not.
+    let first = due.iter().find(|(zone, _)| *zone == installation.zone).unwrap().1;
+    installation.service.advance_job(installation.zone, first).await.unwrap();
+    assert_ne!(installation.service.jobs_due().await.unwrap()[0].0, installation.zone);
+    // A zone whose CRLs are behind takes nobody's place.
+    while installation.service.advance_job(installation.zone, first).await.unwrap() == Turn::Batch {}
+    let due = installation.service.jobs_due().await.unwrap();
+    assert!(due.iter().all(|(zone, _)| *zone != installation.zone) && due.len() == 5, "{due:?}");
+}
+
+#[tokio::test]
+async fn many_dry_runs_at_once_are_counted_in_turns() {
+    let installation = Installation::new().await;
+    installation.issue("device").await;
+    let preview = || installation.preview(revoke(None), Selection::Filter(all()));
+    for preview in futures_util::future::join_all((0..40).map(|_| preview())).await {
+        assert_eq!(preview.expected, Progress { processed: 1, changed: 1, ..Progress::default() });
+    }
+}
+
+#[tokio::test]
 async fn a_job_goes_on_without_the_token_that_asked_and_is_kept_for_90_days() {
     let installation = Installation::new().await;
     let certificate = installation.issue("device").await;
@@ -415,5 +456,8 @@ async fn a_request_without_sense_is_refused_and_recorded() {
         installation.job(revoke(None), all()).await;
     }
     let refused = installation.try_job(revoke(None), Selection::Filter(all())).await.err().unwrap();
+    assert!(refused.to_string().contains("100 unfinished"), "{refused}");
+    // Before anything else is looked at.
+    let refused = installation.try_job(revoke(None), Selection::Filter(Filter::default())).await.err().unwrap();
     assert!(refused.to_string().contains("100 unfinished"), "{refused}");
 }

@@ -9,7 +9,7 @@ use countersign::domain::reason::RevocationReason::{self, KeyCompromise, Superse
 use countersign::domain::status::Status;
 use countersign::keys::client_key::{ClientKey, ClientKeyKind};
 use countersign::service::ServiceError;
-use countersign::service::access::{Caller, CreateJob};
+use countersign::service::access::{Caller, CancelJob, CreateJob};
 use countersign::service::bulk::{BulkInput, Selection};
 use countersign::service::certificates::RevocationRequest;
 use countersign::service::issuance::IssueInput;
@@ -118,6 +118,64 @@ async fn a_second_report_queues_no_second_job() {
     installation.work_on_jobs(&installation.service).await;
     assert_eq!(installation.reason_of(&made[3]), COMPROMISED);
     assert_eq!(installation.events("certificate.revoke"), 4);
+}
+
+#[tokio::test]
+async fn what_spreads_a_compromise_comes_first_and_cannot_be_cancelled() {
+    let installation = Installation::new().await;
+    let key = Key::new();
+    let second = installation.another_zone("second").await;
+    let reported = installation.certify_own(installation.zone, &key).await;
+    let elsewhere = installation.certify_own(second, &key).await;
+    for _ in 0..6 {
+        let filter = Filter { status: Some(Status::Revoked), ..Filter::default() };
+        let input = BulkInput { wish: revoke(None), selection: Selection::Filter(filter) };
+        let permit = installation.service.permit_in_zone::<CreateJob>(installation.caller().await, second).await;
+        installation.service.create_job(&permit.unwrap(), input).await.unwrap();
+    }
+    installation.revoke(reported.id, Some(KeyCompromise)).await;
+    let first = installation.service.jobs_due().await.unwrap()[0];
+    let spreading = "SELECT hex(id) FROM bulk_jobs WHERE selector LIKE '{\"keys\"%'";
+    assert_eq!(hex::encode_upper(first.1.as_bytes()), installation.text(spreading));
+
+    let cancel = async || {
+        let permit = installation.service.permit_in_zone::<CancelJob>(installation.caller().await, second).await;
+        installation.service.cancel_job(&permit.unwrap(), Some(first.1)).await
+    };
+    let refused = cancel().await;
+    assert!(matches!(&refused, Err(ServiceError::Invalid(why)) if why[0].message.contains("cannot be cancelled")));
+    assert_eq!(installation.count("SELECT COUNT(*) FROM audit_events WHERE action = 'job.cancel' AND result = 1"), 1);
+    installation.work_on_jobs(&installation.service).await;
+    assert_eq!(installation.reason_of(&elsewhere), COMPROMISED);
+    let refused = cancel().await;
+    assert!(matches!(&refused, Err(ServiceError::Invalid(why)) if why[0].message.contains("nothing left")));
+}
+
+#[tokio::test]
+async fn a_repeated_report_reaches_what_the_first_did_not() {
+    let installation = Installation::new().await;
+    let key = Key::new();
+    let second = installation.another_zone("second").await;
+    let reported = installation.certify_own(installation.zone, &key).await;
+    let elsewhere = installation.certify_own(second, &key).await;
+    let give_up = |state: JobState| {
+        installation.tamper(&format!("UPDATE bulk_jobs SET state = {}, finished_at = 0", state.code()));
+    };
+    installation.revoke(reported.id, Some(KeyCompromise)).await;
+    give_up(JobState::Failed);
+    installation.revoke(reported.id, Some(KeyCompromise)).await;
+    assert_eq!(installation.key_jobs(), 2);
+    give_up(JobState::Failed);
+    // By a bulk job just so.
+    let filter = Filter { all: true, ..Filter::default() };
+    let input = BulkInput { wish: revoke(Some(KeyCompromise)), selection: Selection::Filter(filter) };
+    installation.service.create_job(&installation.permit::<CreateJob>().await, input).await.unwrap();
+    installation.work_on_jobs(&installation.service).await;
+    assert_eq!((installation.key_jobs(), installation.reason_of(&elsewhere)), (3, COMPROMISED));
+    // And where nothing is left, nothing is queued or told.
+    let told = installation.count("SELECT COUNT(*) FROM audit_events");
+    installation.revoke(reported.id, Some(KeyCompromise)).await;
+    assert_eq!((installation.key_jobs(), installation.count("SELECT COUNT(*) FROM audit_events")), (3, told));
 }
 
 #[tokio::test]

@@ -14,11 +14,14 @@ use countersign::service::ocsp::{OcspAnswer, SignedAnswer};
 use countersign::service::{Service, ServiceError};
 use countersign::worker;
 use countersign::x509::certificate;
+use countersign::x509::ocsp::asking;
+use countersign::x509::ocsp::issuer::IssuerHashes;
 use countersign::x509::ocsp::reading::{self, OcspFacts};
 use countersign::x509::ocsp::request::MAX_CERTIFICATES;
 use countersign::x509::ocsp::response::Refusal;
 use countersign::x509::public_key;
 use countersign::x509::signature::verify_document;
+use diesel::connection::SimpleConnection;
 use tokio::sync::watch;
 
 use crate::harness::{DAY, Installation, OCSP_VALIDITY};
@@ -90,6 +93,10 @@ async fn an_answer_is_signed_by_a_short_lived_responder_of_the_authority() {
     let issuer = certificate::read(&authority.certificate).unwrap();
     verify_document(&told.responder_certificate, &issuer.spki).unwrap();
     assert_eq!(responder.issuer, issuer.subject);
+    assert_eq!(told.responder(&authority.certificate, installation.now()).unwrap().serial, responder.serial);
+    let root = installation.service.public_authority(authority.parent).await.unwrap();
+    assert!(told.responder(&root.certificate, installation.now()).is_err(), "another's responder");
+    assert!(told.responder(&authority.certificate, installation.now() + DAY * 8).is_err(), "one that has ended");
     assert_eq!(responder.ski.as_deref(), Some(told.responder_key.as_slice()));
     assert!(!responder.is_ca && responder.crl_urls.is_empty());
     assert_eq!(responder.not_after - responder.not_before, TimeDelta::days(7));
@@ -140,6 +147,26 @@ async fn nor_where_the_log_of_changes_no_longer_goes_back_so_far() {
     installation.publish(certificate.authority).await.unwrap();
     installation.tamper("UPDATE publications SET base_number = number; DELETE FROM crl_changes");
     assert!(is_revoked(&installation.status_by(&other, &certificate).await));
+}
+
+#[tokio::test]
+async fn nor_where_the_answer_had_to_wait_for_its_responder() {
+    let installation = Installation::new().await;
+    let certificate = installation.issue("device").await;
+    // Nobody has asked yet, so a responder is to be made, which must wait.
+    let mut held = installation.hold_the_database();
+    let asked = installation.ask_about(&installation.service, &certificate, None);
+    let revoked = async {
+        installation.clock.sleep(std::time::Duration::from_millis(300)).await;
+        let publish = "INSERT INTO revocations \
+            SELECT authority_id, 0, serial, id, zone_id, 1, not_after, NULL, not_after, TRUE FROM certificates; \
+            INSERT INTO crl_changes SELECT c.authority_id, p.number + 1, c.serial, 1, c.not_after, NULL \
+            FROM certificates c JOIN publications p ON p.authority_id = c.authority_id; \
+            UPDATE publications SET number = number + 1; COMMIT";
+        held.batch_execute(publish).unwrap();
+    };
+    let (answer, ()) = tokio::join!(asked, revoked);
+    assert!(is_revoked(&facts(&answer).answers[0].status), "it was, before the answer was made");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -225,6 +252,16 @@ async fn several_certificates_are_answered_in_their_order() {
     assert_eq!(told.answers.iter().map(|answer| &answer.serial).collect::<Vec<_>>(), serials);
     let words: Vec<_> = told.answers.iter().map(|answer| answer.status.as_str()).collect();
     assert_eq!(words, ["revoked", "good", "unknown", "good"]);
+    // Some of it remembered, in every place.
+    for turn in 0..MAX_CERTIFICATES {
+        let mut serials = vec![&good.serial; MAX_CERTIFICATES];
+        serials[turn] = if turn % 2 == 0 { &revoked.serial } else { &never };
+        let told = facts(&installation.ask(&installation.service, good.authority, &serials, None).await);
+        for (place, answer) in told.answers.iter().enumerate() {
+            let expected = if place != turn { "good" } else { words[turn % 2 * 2] };
+            assert_eq!((answer.status.as_str(), &answer.serial), (expected, serials[place]), "{place} of {turn}");
+        }
+    }
     let many = vec![&good.serial; MAX_CERTIFICATES + 1];
     let answer = installation.ask(&installation.service, good.authority, &many, None).await;
     assert_eq!(refusal(&answer), Some(Refusal::MalformedRequest));
@@ -451,24 +488,7 @@ impl Installation {
 
     /// A request in DER, with SHA-256.
     async fn request(&self, authority: AuthorityId, serials: &[&SerialNumber], nonce: Option<&[u8]>) -> Vec<u8> {
-        use countersign::x509::der::{context_constructed, write};
-        use countersign::x509::oid;
         let authority = self.service.public_authority(Some(authority)).await.unwrap();
-        let facts = certificate::read(&authority.certificate).unwrap();
-        let (_, key) = public_key::identify(&facts.spki).unwrap();
-        let algorithm = write::sequence(&[&write::object_identifier(oid::SHA256).unwrap(), &write::null()]);
-        let name = write::octet_string(&public_key::sha256(&facts.subject.der));
-        let key = write::octet_string(&public_key::sha256(key));
-        let asked = serials.iter().flat_map(|serial| {
-            let serial = write::unsigned_integer(serial.as_bytes());
-            write::sequence(&[&write::sequence(&[&algorithm, &name, &key, &serial])])
-        });
-        let list = write::sequence(&[&asked.collect::<Vec<u8>>()]);
-        let extensions = nonce.map(|nonce| {
-            let value = write::octet_string(&write::octet_string(nonce));
-            let extension = write::sequence(&[&write::object_identifier(oid::OCSP_NONCE).unwrap(), &value]);
-            write::element(context_constructed(2), &write::sequence(&[&extension]))
-        });
-        write::sequence(&[&write::sequence(&[&list, &extensions.unwrap_or_default()])])
+        asking::request(&IssuerHashes::of(&authority.certificate).unwrap(), serials, nonce).unwrap()
     }
 }

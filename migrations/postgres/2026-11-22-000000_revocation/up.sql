@@ -10,6 +10,8 @@ CREATE INDEX authorities_by_parent ON authorities (parent_id, serial);
 -- Since when the key is believed to be in wrong hands (RFC 5280, 5.3.2).
 ALTER TABLE certificates ADD COLUMN invalidity_at BIGINT;
 CREATE INDEX certificates_by_key ON certificates (zone_id, spki_sha256);
+-- How long a retired authority is needed.
+CREATE INDEX certificates_by_authority ON certificates (authority_id, not_after);
 
 -- The bulk job that asked for it: such transitions wait behind those that were asked for one by one.
 ALTER TABLE transitions ADD COLUMN job_id BYTEA;

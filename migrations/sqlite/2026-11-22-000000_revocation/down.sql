@@ -39,6 +39,7 @@ DROP INDEX transitions_by_authority;
 CREATE INDEX transitions_by_authority ON transitions (authority_id, requested_at);
 ALTER TABLE transitions DROP COLUMN invalidity_at;
 ALTER TABLE transitions DROP COLUMN job_id;
+DROP INDEX certificates_by_authority;
 DROP INDEX certificates_by_key;
 ALTER TABLE certificates DROP COLUMN invalidity_at;
 DROP INDEX authorities_by_parent;

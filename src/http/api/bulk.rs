@@ -123,7 +123,8 @@ pub enum BulkAnswer {
 /// Revoke or reactivate many certificates, without waiting until it is done.
 ///
 /// The selection is what there is now: certificates issued later are not touched. The job goes on when the token that
-/// asked is deleted; single requests overtake it.
+/// asked is deleted; single requests overtake it. Selections are counted in turns, one of an account at once; whoever
+/// would wait too long is answered 503.
 #[utoipa::path(
     tag = "Bulk jobs",
     operation_id = "bulk-jobs-create",
@@ -200,7 +201,8 @@ pub async fn show(
     Ok(envelope::success(BulkJob::from(service.job(&permit.0, job_id(&request)).await?)))
 }
 
-/// Cancel a bulk job. What was asked until then stands. Repeating it is safe.
+/// Cancel a bulk job. What was asked until then stands. Repeating it is safe. A job that revokes what holds a compromised
+/// key cannot be cancelled.
 #[utoipa::path(
     tag = "Bulk jobs",
     operation_id = "bulk-jobs-cancel",

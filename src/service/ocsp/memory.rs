@@ -106,6 +106,10 @@ impl Memory {
         let mut state = self.state();
         let known = state.authorities.get(&authority).filter(|known| known.number <= number);
         let (Some(epoch), true) = (known.map(|known| known.epoch), *status != CertStatus::Unknown) else { return };
+        // Its answers hold as well.
+        if state.entry(authority, &serial).is_some_and(|entry| entry.status == *status) {
+            return;
+        }
         let entry = Entry { epoch, status: status.clone(), answers: Vec::new() };
         state.keep((authority, serial), entry);
     }
@@ -235,6 +239,13 @@ mod tests {
         assert!(knows(&memory, 1, 3));
         memory.catch_up(authority(1), 6, changed(8, &[3]));
         assert!(!knows(&memory, 1, 3));
+    }
+
+    #[test]
+    fn a_status_that_is_read_again_keeps_its_answers() {
+        let memory = filled();
+        memory.keep_status(authority(1), serial(1), &CertStatus::Good, 5);
+        assert!(memory.answer(authority(1), &serial(1), FORM).is_some());
     }
 
     #[test]

@@ -27,6 +27,7 @@ use crate::x509::ocsp::response::{self, OcspPlan, Refusal, SingleAnswer};
 
 use super::cache::Cache;
 use super::error::Noun;
+use super::responders::Responder;
 use super::secrets::sha256;
 use super::{Service, ServiceError};
 
@@ -126,6 +127,8 @@ impl Service {
         let Some(questions) = asked.questions(&request, now) else {
             return Ok(OcspAnswer::Refused(Refusal::Unauthorized));
         };
+        // Also before the barrier: making one takes its time, in which statuses would grow old.
+        let responder = self.responder(&asked.authority, now).await?;
         let published = self.catch_up(asked.authority.id).await?;
 
         let shared = shared_question(&request, &questions);
@@ -143,7 +146,7 @@ impl Service {
         statuses.iter().for_each(|status| count(status.as_str()));
         let is_known = statuses.iter().all(|status| *status != CertStatus::Unknown);
         let status = statuses.first().cloned();
-        let signed = self.sign_answer(&asked.authority, &request, statuses, now).await?;
+        let signed = self.sign_answer(&responder, &request, statuses, now).await?;
         if request.nonce.is_some() || !is_known {
             return Ok(OcspAnswer::Once(signed.der));
         }
@@ -182,7 +185,8 @@ impl Service {
         Ok(published)
     }
 
-    /// The status of each certificate, remembered or looked up; `None` when it is not its turn in time.
+    /// The status of each certificate; `None` when it is not its turn in time. Unless all are remembered, all are looked
+    /// up: what is remembered would grow old while a turn is waited for.
     async fn statuses(
         &self,
         authority: &Authority,
@@ -193,18 +197,17 @@ impl Service {
             Some(serial) => self.ocsp.memory.status(authority.id, serial),
             None => Some(CertStatus::Unknown),
         };
-        let mut statuses: Vec<Option<CertStatus>> = questions.iter().map(of_memory).collect();
-        let missing = |(question, status): (&Question<'_>, &Option<CertStatus>)| match status {
-            Some(_) => None,
-            None => question.cert_id.serial.clone(),
-        };
-        let serials: Vec<SerialNumber> = questions.iter().zip(&statuses).filter_map(missing).collect();
-        if !serials.is_empty() {
-            let Some(_turn) = self.ocsp.turns.take(serials.len()).await else { return Ok(None) };
-            let mut found = self.look_up(authority, serials, published).await?.into_iter();
-            statuses.iter_mut().filter(|status| status.is_none()).for_each(|status| *status = found.next());
+        if let Some(known) = questions.iter().map(of_memory).collect() {
+            return Ok(Some(known));
         }
-        let complete: Option<Vec<CertStatus>> = statuses.into_iter().collect();
+        let serials: Vec<_> = questions.iter().filter_map(|question| question.cert_id.serial.clone()).collect();
+        let Some(_turn) = self.ocsp.turns.take(serials.len()).await else { return Ok(None) };
+        let mut found = self.look_up(authority, serials, published).await?.into_iter();
+        let status = |question: &Question<'_>| match question.cert_id.serial {
+            Some(_) => found.next(),
+            None => Some(CertStatus::Unknown),
+        };
+        let complete: Option<Vec<CertStatus>> = questions.iter().map(status).collect();
         complete.map(Some).ok_or_else(|| ServiceError::Internal("the store left out a status".into()))
     }
 
@@ -225,12 +228,11 @@ impl Service {
 
     async fn sign_answer(
         &self,
-        authority: &Authority,
+        responder: &Responder,
         request: &OcspRequest<'_>,
         statuses: Vec<CertStatus>,
         now: DateTime<Utc>,
     ) -> Result<SignedAnswer, ServiceError> {
-        let responder = self.responder(authority, now).await?;
         let this_update = whole_seconds(now);
         let next_update = (this_update + self.options.ocsp_validity).min(responder.not_after());
         let answers = request.certificates.iter().zip(statuses).map(|(cert_id, status)| SingleAnswer {
@@ -243,7 +245,7 @@ impl Service {
             responder_key: responder.key_hash(),
             key_type: responder.signer().key_type(),
             responder_certificate: responder.certificate(),
-            produced_at: whole_seconds(self.clock.now()).max(this_update),
+            produced_at: this_update,
             answers: answers.collect(),
             nonce: request.nonce,
         };

@@ -1,0 +1,144 @@
+"""`countersign doctor`: what it finds, beside what test_cli.py shows of it."""
+
+import base64
+import http.server
+import json
+import sqlite3
+import threading
+import urllib.parse
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+import csr
+from api import Api
+from server import free_port
+from test_cli import CommandLine
+from test_webhooks import wait_until
+
+
+@pytest.fixture
+def doctor(make_server, tmp_path):
+    return lambda **settings: Deployment(make_server(**settings).start(), tmp_path)
+
+
+class Deployment:
+    def __init__(self, server, folder):
+        self.server = server
+        plain = Api(server)
+        self.zone = plain.in_zone(plain.default_zone()["id"])
+        self.cli = CommandLine(self.zone, folder)
+
+    def findings(self, code=0):
+        done = self.cli.call("doctor", "--json")
+        assert done.returncode == code, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    def said(self, check, code=0):
+        return [(found["verdict"], found["message"]) for found in self.findings(code) if check in found["check"]]
+
+
+def test_every_authority_is_named_and_its_responder_is_asked(doctor):
+    deployment = doctor()
+    deployment.cli.run("authority", "create")
+    authorities = deployment.zone.authorities()
+    assert sorted(authority["state"] for authority in authorities) == ["active", "active", "retired"]
+    findings = deployment.findings()
+    for authority in authorities:
+        own = [found for found in findings if authority["id"] in found["check"]]
+        assert {found["verdict"] for found in own} == {"ok"}, own
+        assert all(("retired" in found["check"]) is (authority["state"] == "retired") for found in own)
+        assert any(found["message"].startswith("OCSP answers, its responder is valid until 2") for found in own)
+
+
+def test_webhooks_and_jobs_that_fail_are_named(doctor):
+    deployment = doctor()
+    api = deployment.zone
+    # Private addresses are not called.
+    failing = {"name": "failing", "url": f"https://127.0.0.1:{free_port()}/"}
+    off = {"name": "off", "url": "https://off.example/", "enabled": False}
+    failing, _ = (api.result("POST", f"/zones/{api.zone}/webhooks", json=body) for body in (failing, off))
+    api.issue(csr.fresh())
+    shown = lambda: api.result("GET", f"/zones/{api.zone}/webhooks/{failing['id']}")
+    wait_until(lambda: shown()["failing_since"], lambda: shown())
+    deployment.cli.run("revoke", "--where", "all", "--yes")
+    with sqlite3.connect(deployment.server.data / "countersign.db", timeout=20) as database:
+        database.execute("UPDATE bulk_jobs SET state = 4, failure = 'the disk is full'")
+    [(verdict, message), (also, second)] = deployment.said("webhook")
+    assert (verdict, also) == ("warn", "warn")
+    assert '"failing"' in message and "has been failing since 2" in message
+    assert '"off"' in second and second.endswith("is switched off")
+    [(verdict, message)] = deployment.said("bulk job")
+    assert verdict == "warn" and "failed: the disk is full" in message and "1 of 1" in message
+    # Nothing is said of what the token may not see, and nothing is wrong for that.
+    reader = Api(deployment.server).create_token(["zones:read", "authorities:read"], zones=[api.zone])["value"]
+    done = deployment.cli.call("doctor", COUNTERSIGN_TOKEN=reader)
+    assert done.returncode == 0 and "webhook: \"off\"" in done.stdout and "bulk job" not in done.stdout, done.stdout
+
+
+@contextmanager
+def in_front_of(server, port, answer):
+    """The public address: passes on what is asked, but answers for the responders itself."""
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            if "/ocsp/" in self.path:
+                body = answer(server, self.path)
+            else:
+                body = httpx.get(f"{server.url}{self.path}").content
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    listener = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    threading.Thread(target=listener.serve_forever, daemon=True).start()
+    yield
+    listener.shutdown()
+    listener.server_close()
+
+
+def passed_on(server, path):
+    return httpx.get(f"{server.url}{path}").content
+
+
+def refused(server, path):
+    return bytes([0x30, 3, 0x0A, 1, 3])
+
+
+def tampered(server, path):
+    """Made a second or so younger."""
+    answer = bytearray(passed_on(server, path))
+    answer[answer.index(b"\x18\x0f") + 15] ^= 1
+    return bytes(answer)
+
+
+def of_another_nonce(server, path):
+    """As one that was recorded would be. The nonce is the end of the request."""
+    place, request = path.split("/ocsp/")
+    request = base64.b64decode(urllib.parse.unquote(request))[:-16] + bytes(16)
+    return passed_on(server, f"{place}/ocsp/{urllib.parse.quote(base64.b64encode(request), safe='')}")
+
+
+@pytest.mark.parametrize(("answer", "words"), [
+    (passed_on, None),
+    (refused, "the responseStatus is tryLater"),
+    (tampered, "signature"),
+    (of_another_nonce, "does not repeat the nonce"),
+    (lambda *_: b"<html>", ""),
+], ids=["passed on", "refused", "tampered", "recorded", "no answer"])
+def test_an_answer_that_nobody_may_rely_on_is_a_fault(doctor, answer, words):
+    port = free_port()
+    deployment = doctor(COUNTERSIGN_PUBLIC_URL=f"http://127.0.0.1:{port}")
+    with in_front_of(deployment.server, port, answer):
+        told = [(verdict, message) for verdict, message in deployment.said("authority", 0 if words is None else 1)
+                if "OCSP" in message]
+    assert len(told) == 2, told
+    for verdict, message in told:
+        if words is None:
+            assert verdict == "ok"
+        else:
+            assert verdict == "fail" and "is not good" in message and words in message
