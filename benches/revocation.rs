@@ -246,7 +246,7 @@ async fn rebuild(server: &Server, zone: &Zone, options: &Options) -> Outcome<()>
     const TIMES: usize = 5;
     for _ in 0..TIMES {
         let number = database.number(zone)?;
-        database.call_for_publication(zone)?;
+        database.call_for_everything(zone)?;
         while database.number(zone)? == number {
             pause(Duration::from_millis(5)).await;
         }

@@ -113,6 +113,14 @@ impl Database {
         Ok(self.0.batch_execute(&call)?)
     }
 
+    /// Has every CRL of the authority signed anew, the shards too.
+    pub fn call_for_everything(&mut self, zone: &Zone) -> Outcome<()> {
+        let authority = zone.authority.replace('-', "");
+        let age = format!("UPDATE crls SET this_update = 0 WHERE authority_id = unhex('{authority}') AND scope >= 0;");
+        self.0.batch_execute(&age)?;
+        self.call_for_publication(zone)
+    }
+
     /// The number of the last CRL of the zone's authority.
     pub fn number(&mut self, zone: &Zone) -> Outcome<i64> {
         let authority = zone.authority.replace('-', "");

@@ -13,6 +13,8 @@ use super::{Outcome, fault};
 
 /// The administrator's token of every benchmark: nothing of worth is behind it.
 pub const TOKEN: &str = "benchmark-token-0123456789-0123456789-0123456789";
+/// Stands in the certificates, and stays while the port changes.
+const PUBLIC_URL: &str = "http://127.0.0.1:8080";
 const PATIENCE: Duration = Duration::from_secs(120);
 const BETWEEN_TRIES: Duration = Duration::from_millis(2);
 
@@ -24,9 +26,9 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts it, without waiting until it serves. The port stays the folder's: it stands in the certificates.
+    /// Starts it, without waiting until it serves.
     pub fn launch(folder: &Path) -> Outcome<Self> {
-        let address = address(folder)?;
+        let address = free_address()?;
         let log = File::create(folder.join("log"))?;
         let started = Instant::now();
         let process = Command::new(env!("CARGO_BIN_EXE_countersign"))
@@ -34,6 +36,7 @@ impl Server {
             .current_dir(folder)
             .env_clear()
             .env("COUNTERSIGN_LISTEN", address.to_string())
+            .env("COUNTERSIGN_PUBLIC_URL", PUBLIC_URL)
             .env("COUNTERSIGN_DATA_DIR", folder.join("data"))
             .env("COUNTERSIGN_BOOTSTRAP_TOKEN", TOKEN)
             .stdin(Stdio::null())
@@ -141,12 +144,7 @@ pub async fn pause(time: Duration) {
     Clock::system().sleep(time).await;
 }
 
-fn address(folder: &Path) -> Outcome<SocketAddr> {
-    let file = folder.join("address");
-    if let Ok(known) = fs::read_to_string(&file) {
-        return Ok(known.trim().parse()?);
-    }
-    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-    fs::write(file, free.to_string())?;
-    Ok(free)
+/// A new one for each start: one that was free a while ago may be somebody else's by now.
+fn free_address() -> Outcome<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
