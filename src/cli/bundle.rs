@@ -11,7 +11,7 @@ use super::error::CliError;
 use super::files::{self, Access};
 use super::{Context, output};
 
-/// Get the CA certificates that a relying party of the zone trusts: its issuing authorities and their root
+/// Get the CA certificates that a relying party of the zone trusts: issuing authorities and root
 ///
 /// Example, for nginx (`ssl_client_certificate`):
 ///

@@ -43,8 +43,8 @@ pub struct List {
 ///
 /// Example, a token that can only issue, in one zone, for a year:
 ///
-///   countersign token create enrolment --permission client_certificates:issue --permission zones:read \
-///       --zone devices --expires-on 2027-12-31
+///   countersign token create enrolment --permission client_certificates:issue \
+///       --permission zones:read --zone devices --expires-on 2027-12-31
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub struct Create {
