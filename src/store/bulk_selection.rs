@@ -15,7 +15,7 @@ use crate::domain::status::{Standing, Status};
 use super::connection::Connection;
 use super::convert::{certificate_id, millis, reason, status};
 use super::error::StoreError;
-use super::schema::certificates;
+use super::schema::certificates::{self, table as AllCertificates};
 use super::{Store, certificates as stored_certificates};
 
 /// How many certificates stand alike.
@@ -148,6 +148,7 @@ fn tally(
 ) -> Result<Vec<Tally>, StoreError> {
     // One pass, however many there are.
     let rows: Vec<(i16, Option<i16>, String, i64, i64)> = certificates::table
+        .filter(certificates::zone_id.eq(zone.as_bytes().to_vec()))
         .filter(is_selected(zone, selector))
         .group_by((certificates::status, certificates::revocation_reason, certificates::profile))
         .select((
@@ -170,11 +171,14 @@ fn tally(
     Ok(tallies)
 }
 
-type Condition = Box<dyn BoxableExpression<certificates::table, diesel::sqlite::Sqlite, SqlType = Bool>>;
+type Condition = Box<dyn BoxableExpression<AllCertificates, diesel::sqlite::Sqlite, SqlType = Bool>>;
 type Selected = certificates::BoxedQuery<'static, diesel::sqlite::Sqlite>;
 
 fn selected(zone: ZoneId, selector: &Selector) -> Selected {
-    certificates::table.filter(is_selected(zone, selector)).into_boxed()
+    certificates::table
+        .filter(certificates::zone_id.eq(zone.as_bytes().to_vec()))
+        .filter(is_selected(zone, selector))
+        .into_boxed()
 }
 
 fn is_selected(zone: ZoneId, selector: &Selector) -> Condition {
