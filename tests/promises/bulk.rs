@@ -349,7 +349,10 @@ async fn jobs_wait_while_their_crls_are_behind() {
     installation.work_on_jobs(&installation.service).await;
     let waiting = installation.shown(&job).await;
     assert_eq!((waiting.job.state, waiting.job.progress.changed, waiting.waiting), (JobState::Running, 2200, 2200));
-    installation.publish(first.authority).await.unwrap();
+    // Each CRL carries some hundred of them.
+    for _ in 0..3 {
+        installation.publish(first.authority).await.unwrap();
+    }
     installation.work_on_jobs(&installation.service).await;
     assert_eq!(installation.shown(&job).await.job.state, JobState::Publishing);
 }

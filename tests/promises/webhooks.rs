@@ -131,10 +131,11 @@ async fn nobody_has_carried_away_what_they_may_not_read() {
     assert_eq!(faults, ["/kinds"]);
     // Nobody is given more by somebody else's hand on their webhook.
     let renamed = WebhookInput { name: Some("x".into()), ..WebhookInput::default() };
-    assert!(!installation.edit_webhook(&lesser, renamed.clone()).await.unwrap().webhook.definition.hears_account);
+    assert!(!installation.edit_webhook(&lesser, renamed).await.unwrap().webhook.definition.hears_account);
 
     let whole = installation.define(definition(NOWHERE)).await.webhook;
     assert!(whole.definition.hears_account);
+    let renamed = WebhookInput { name: Some("y".into()), ..WebhookInput::default() };
     let kept = installation.edit_webhook_by(&zone_admin, &whole, renamed).await.unwrap().webhook;
     assert!(kept.definition.hears_account);
     let moved = WebhookInput { rotates_secret: true, ..definition("https://evil.example/") };
