@@ -97,6 +97,38 @@ fn the_master_key_comes_from_one_place() {
 }
 
 #[test]
+fn secrets_may_stand_in_files_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let (token, database) = (folder.path().join("token"), folder.path().join("database"));
+    std::fs::write(&token, format!("{TOKEN}\n")).unwrap();
+    std::fs::write(&database, "sqlite:elsewhere.db\n").unwrap();
+    let variables = [
+        ("COUNTERSIGN_BOOTSTRAP_TOKEN_FILE", token.to_str().unwrap()),
+        ("COUNTERSIGN_DATABASE_URL_FILE", database.to_str().unwrap()),
+    ];
+    let config = load(variables).unwrap();
+    assert_eq!(config.bootstrap_token.unwrap().expose_secret(), TOKEN);
+    assert_eq!(config.database, DatabaseUrl::Sqlite("elsewhere.db".into()));
+
+    std::fs::write(&token, "hunter2").unwrap();
+    std::fs::remove_file(&database).unwrap();
+    let message = problems(variables);
+    let stands_in = format!(
+        "a token has 40 to 80 characters of 0-9, A-Z, a-z, _ and -; `openssl rand -hex 32` makes one (it stands in {})",
+        token.display()
+    );
+    assert!(message.contains(&stands_in) && !message.contains("hunter2"), "{message}");
+    let cannot_read = format!("COUNTERSIGN_DATABASE_URL_FILE): cannot read {}", database.display());
+    assert!(message.contains(&cannot_read), "{message}");
+}
+
+#[test]
+fn a_secret_comes_from_one_place() {
+    let message = problems([("COUNTERSIGN_BOOTSTRAP_TOKEN", TOKEN), ("COUNTERSIGN_BOOTSTRAP_TOKEN_FILE", "f")]);
+    assert!(message.contains("COUNTERSIGN_BOOTSTRAP_TOKEN_FILE): keep one") && !message.contains(TOKEN), "{message}");
+}
+
+#[test]
 fn faults_of_the_file_name_the_line() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("other.toml");
