@@ -47,7 +47,7 @@ class Postgres:
     begin = "BEGIN"
     _cluster = None
 
-    def __init__(self, _data):
+    def __init__(self, _data=None):
         self.database = self.cluster().create_database()
         self.url = self.cluster().url(self.database)
 

@@ -22,11 +22,12 @@ PASSED_ON = ("PATH", "TMPDIR")
 class Server:
     """One folder and one port; the process in between may come and go."""
 
-    def __init__(self, folder, token=None, **settings):
+    def __init__(self, folder, token=None, store=None, **settings):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.data = self.folder / "data"
-        self.store = databases.CHOSEN(self.data)
+        self._owns_store = store is None
+        self.store = store or databases.CHOSEN(self.data)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.token = token or secrets.token_urlsafe(36)
@@ -91,11 +92,15 @@ class Server:
             raise AssertionError(f"the server did not stop within {STOPS_WITHIN} s:\n{self.output()}") from None
 
     def clean_up(self):
-        """Ends the process whatever state it is in."""
+        """Ends the process whatever state it is in, and forgets a database that is its own."""
+        self.end()
+        if self._owns_store:
+            self.store.clean_up()
+
+    def end(self):
         if self.alive():
             self.process.kill()
             self.process.wait()
-        self.store.clean_up()
 
     def alive(self):
         return self.process is not None and self.process.poll() is None
