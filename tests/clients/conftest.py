@@ -9,6 +9,8 @@ import server as server_module
 from api import Api
 from server import Server
 
+pytest_plugins = ("installation",)
+
 
 def pytest_configure(config):
     if not config.option.collectonly and not server_module.BINARY:
