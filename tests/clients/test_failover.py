@@ -18,7 +18,7 @@ def test_a_failover_to_the_synchronous_standby_loses_no_released_certificate(ins
             load.wait_for(5, method="DELETE")
             primary.kill()
             for server in installation.servers:
-                load.wait_for(3, status=503, server=server)
+                load.wait_for(1, status=503, server=server)
                 assert httpx.get(f"{server.url}/readyz", timeout=30).status_code == 503
             released = dict(load.issued)
             standby.promote()

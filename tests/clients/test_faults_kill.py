@@ -9,8 +9,8 @@ import pytest
 import integrity
 from load import Load
 
-REPLICA_KILLS = 6
-DATABASE_KILLS = 3
+REPLICA_KILLS = 4
+DATABASE_KILLS = 2
 
 
 @pytest.mark.timeout(120)
@@ -40,7 +40,7 @@ def test_a_killed_postgresql_is_answered_503_and_loses_nothing(install, make_clu
             load.wait_for(20)
             cluster.kill()
             for server in installation.servers:
-                load.wait_for(5, status=503, server=server)
+                load.wait_for(1, status=503, server=server)
                 assert httpx.get(f"{server.url}/readyz", timeout=30).status_code == 503
                 assert httpx.get(f"{server.url}/healthz", timeout=30).status_code == 200
             cluster.start()
