@@ -18,13 +18,14 @@ class Installation:
     def __init__(self, database, servers):
         self.database, self.servers = database, servers
         self.server = servers[0]
-        self.zone = None
+        self.zone = self.authority = None
 
     def start(self):
         for server in self.servers:
             server.start()
         api = Api(self.server)
         self.zone = api.in_zone(api.default_zone()["id"])
+        self.authority = self.zone.authorities()[0]["id"]
         return self
 
     def api(self, server):

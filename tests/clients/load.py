@@ -76,7 +76,7 @@ class Load:
     def __init__(self, installation, workers=6, expects_cuts=False, revokes=True):
         self.installation, self.expects_cuts, self.revokes = installation, expects_cuts, revokes
         self.path = f"/client/v4/zones/{installation.zone.zone}/client_certificates"
-        self.authority = installation.zone.authorities()[0]["id"]
+        self.authority = installation.authority
         self.issued = {}  # id -> the certificate as POST answered it
         # id -> True when the request was answered with success, None when its outcome is not known.
         self.revocations, self.reactivations = {}, {}
