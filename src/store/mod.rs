@@ -52,6 +52,7 @@ mod zones;
 
 use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
+use secrecy::ExposeSecret;
 
 pub use authorities::{NewAuthority, SealedKey};
 pub use blocked_keys::BlockedKey;
@@ -137,13 +138,11 @@ impl Store {
     /// Waits until no other process is starting on this database, and keeps others waiting until the guard is dropped: the
     /// very first start sets things up once. An embedded database has one process anyway.
     pub async fn lock_start(&self, database: &Database) -> Result<StartLock, StoreError> {
-        let database = database.clone();
-        let locked = move || match connection::open_writer(&database)? {
-            Connection::Sqlite(_) => Ok(StartLock { _connection: None }),
-            Connection::Postgres(mut connection) => {
-                postgres::lock_start(&mut connection)?;
-                Ok(StartLock { _connection: Some(connection) })
-            }
+        let Database::Postgres(url) = database.clone() else { return Ok(StartLock { _connection: None }) };
+        let locked = move || {
+            let mut connection = postgres::open_writer(url.expose_secret())?;
+            postgres::lock_start(&mut connection)?;
+            Ok(StartLock { _connection: Some(connection) })
         };
         let joined = tokio::task::spawn_blocking(locked).await;
         joined.map_err(|error| StoreError::Unavailable(error.to_string()))?

@@ -11,6 +11,8 @@ import server as server_module
 from api import Api
 from server import Server
 
+pytest_plugins = ("installation",)
+
 
 def pytest_addoption(parser):
     parser.addoption("--database", choices=sorted(databases.KINDS), default=os.environ.get("COUNTERSIGN_TEST_DATABASE") or "sqlite",
