@@ -1,16 +1,13 @@
 //! `countersign migrate`: brings the database to this version's schema without serving.
 
-use super::{CliError, output, serve};
-use crate::config::{Config, DatabaseUrl};
+use super::{CliError, database, output};
+use crate::config::Config;
 use crate::store::Store;
 
 pub fn run(config: Config, json: bool) -> Result<(), CliError> {
-    let DatabaseUrl::Sqlite(database) = &config.database;
-    if let Some(folder) = database.parent() {
-        serve::create_private_folder(folder)?;
-    }
-    let _lock = serve::lock(database)?;
-    let applied = Store::migrate(database).map_err(|error| CliError::failure(error.to_string()))?;
+    let database = database::of(&config);
+    let _lock = database::claim(&database)?;
+    let applied = Store::migrate(&database).map_err(|error| CliError::failure(error.to_string()))?;
     if json {
         return output::json(&serde_json::json!({ "applied": applied }));
     }

@@ -11,6 +11,7 @@ mod client;
 mod configuration;
 mod connection;
 mod crl;
+mod database;
 mod doctor;
 mod envelope;
 mod error;

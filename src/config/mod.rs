@@ -72,9 +72,11 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum DatabaseUrl {
     Sqlite(PathBuf),
+    /// As libpq reads it. It may hold a password.
+    Postgres(SecretString),
 }
 
 #[derive(Clone, Debug)]

@@ -70,7 +70,7 @@ pub const SETTINGS: [Setting; 27] = [
         Some("--database-url"),
         Kind::Text,
         "`sqlite:DATA_DIR/countersign.db`",
-        "the database: `sqlite:PATH`",
+        "the database: `sqlite:PATH`, or `postgres://USER@HOST/DATABASE`, which any number of replicas share",
     ),
     setting(
         "database_url_file",

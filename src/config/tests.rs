@@ -16,7 +16,7 @@ fn problems<const N: usize>(environment: [(&str, &str); N]) -> String {
 fn without_any_setting_the_defaults_hold() {
     let config = load([]).unwrap();
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
-    assert_eq!(config.database, DatabaseUrl::Sqlite("data/countersign.db".into()));
+    assert!(matches!(config.database, DatabaseUrl::Sqlite(path) if path == Path::new("data/countersign.db")));
     assert!(matches!(config.master_key, MasterKeySource::File(path) if path == Path::new("data/master.key")));
     assert_eq!(config.crl_validity, Duration::from_secs(604_800));
     assert_eq!((config.root_key_type, config.issuing_key_type), (AuthorityKeyType::P384, AuthorityKeyType::P256));
@@ -41,7 +41,7 @@ fn flags_go_over_environment_over_file_over_defaults() {
 #[test]
 fn the_data_folder_carries_the_database_and_the_master_key() {
     let config = load([("COUNTERSIGN_DATA_DIR", "/srv/cs")]).unwrap();
-    assert_eq!(config.database, DatabaseUrl::Sqlite("/srv/cs/countersign.db".into()));
+    assert!(matches!(config.database, DatabaseUrl::Sqlite(path) if path == Path::new("/srv/cs/countersign.db")));
     assert!(matches!(config.master_key, MasterKeySource::File(path) if path == Path::new("/srv/cs/master.key")));
 }
 

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use crate::domain::id::AccountId;
 use crate::domain::reason::RevocationReason;
 
-use super::connection::Connection;
+use super::connection::{Connection, on_either};
 use super::convert::millis;
 use super::error::StoreError;
 use super::schema::blocked_keys;
@@ -23,7 +23,7 @@ pub struct BlockedKey {
 
 /// Blocks a key; one that is blocked already stays as it is.
 pub(super) fn insert(connection: &mut Connection, key: &BlockedKey) -> Result<(), StoreError> {
-    diesel::insert_into(blocked_keys::table)
+    let upsert = diesel::insert_into(blocked_keys::table)
         .values((
             blocked_keys::account_id.eq(key.account.as_bytes().as_slice()),
             blocked_keys::spki_sha256.eq(&key.spki_sha256),
@@ -31,8 +31,8 @@ pub(super) fn insert(connection: &mut Connection, key: &BlockedKey) -> Result<()
             blocked_keys::created_at.eq(millis(key.blocked_on)),
         ))
         .on_conflict((blocked_keys::account_id, blocked_keys::spki_sha256))
-        .do_nothing()
-        .execute(connection)?;
+        .do_nothing();
+    on_either!(connection, |connection| upsert.execute(connection))?;
     Ok(())
 }
 

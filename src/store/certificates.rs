@@ -10,7 +10,7 @@ use crate::domain::id::{AuthorityId, CertificateId, ZoneId};
 use crate::domain::serial::SerialNumber;
 use crate::domain::subject_alternative_name::{SubjectAlternativeName, SubjectAlternativeNameType};
 
-use super::connection::Connection;
+use super::connection::{Connection, MultiBackend};
 use super::convert::{
     authority_id, certificate_id, damaged, from_json, millis, reason, serial, status, time, to_json, zone_id,
 };
@@ -234,7 +234,7 @@ fn ids_of_page(
     Ok(ids.load(connection)?)
 }
 
-type Filtered<'a> = certificates::BoxedQuery<'a, diesel::sqlite::Sqlite>;
+type Filtered<'a> = certificates::BoxedQuery<'a, MultiBackend>;
 
 fn filtered(zone: ZoneId, filter: &CertificateFilter) -> Filtered<'static> {
     let mut query = certificates::table.into_boxed().filter(certificates::zone_id.eq(zone.as_bytes().to_vec()));

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use crate::domain::id::ZoneId;
 use crate::domain::status::Status;
 
-use super::connection::Connection;
+use super::connection::{Connection, on_either};
 use super::error::StoreError;
 use super::schema::certificate_counters::dsl;
 
@@ -37,12 +37,12 @@ pub(super) fn shift_many(
 }
 
 fn add_many(connection: &mut Connection, zone: ZoneId, status: Status, count: i64) -> Result<(), StoreError> {
-    diesel::insert_into(dsl::certificate_counters)
+    let upsert = diesel::insert_into(dsl::certificate_counters)
         .values((dsl::zone_id.eq(zone.as_bytes().as_slice()), dsl::status.eq(status.code()), dsl::total.eq(count)))
         .on_conflict((dsl::zone_id, dsl::status))
         .do_update()
-        .set(dsl::total.eq(dsl::total + count))
-        .execute(connection)?;
+        .set(dsl::total.eq(dsl::total + count));
+    on_either!(connection, |connection| upsert.execute(connection))?;
     Ok(())
 }
 

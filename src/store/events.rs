@@ -12,7 +12,7 @@ use crate::domain::event_stream::{Kinds, NumberedEvent};
 use crate::domain::id::{AccountId, ZoneId};
 
 use super::Store;
-use super::connection::Connection;
+use super::connection::{Connection, MultiBackend};
 use super::convert::{account_id, from_json, millis, time, zone_id};
 use super::error::StoreError;
 use super::schema::events;
@@ -173,7 +173,7 @@ fn end_of_look(
     Ok(end.optional()?)
 }
 
-type OfPlace<'a> = events::BoxedQuery<'a, diesel::sqlite::Sqlite>;
+type OfPlace<'a> = events::BoxedQuery<'a, MultiBackend>;
 
 /// The events of a zone, or those of the account as a whole.
 fn of_place(account: AccountId, zone: Option<ZoneId>) -> OfPlace<'static> {

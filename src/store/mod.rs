@@ -8,6 +8,7 @@
 //! here. Certificates and audit events are never deleted; of CRLs the last ten of each authority are kept.
 
 mod accounts;
+mod any_connection;
 mod audit;
 mod authorities;
 mod barrier;
@@ -35,6 +36,7 @@ mod managed_identities;
 mod master_keys;
 mod migrations;
 mod ocsp;
+mod postgres;
 mod publications;
 mod responders;
 mod revocations;
@@ -47,9 +49,8 @@ mod webhooks;
 mod writer;
 mod zones;
 
-use std::path::Path;
-
 use diesel::connection::SimpleConnection;
+use diesel::pg::PgConnection;
 
 pub use authorities::{NewAuthority, SealedKey};
 pub use blocked_keys::BlockedKey;
@@ -60,6 +61,7 @@ pub use certificates::{NewCertificate, Page, Window};
 pub use check_runs::ClaimedCheck;
 pub use checks::StoredCheck;
 pub use compromises::{Compromise, KeyJob};
+pub use connection::Database;
 pub use crls::{CarriedOut, PublishOutcome, Publishing};
 pub use error::StoreError;
 pub use events::{EventBatch, EventChoice, EventRange};
@@ -86,6 +88,11 @@ use writer::Writer;
 /// Readers on SQLite only wait for the disk; a few more than cores keep both busy. One is the barrier's.
 const READERS: u32 = 7;
 
+/// As long as it lives, no other process starts on the database.
+pub struct StartLock {
+    _connection: Option<PgConnection>,
+}
+
 /// The store. Clones share the pool and the writer.
 #[derive(Clone)]
 pub struct Store {
@@ -95,33 +102,50 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the database file, migrates it, and starts the writer.
+    /// Opens the database, migrates it, and starts the writer.
     ///
-    /// Fails when the file cannot be opened or belongs to a newer version.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let mut connection = connection::open_writer(path)?;
+    /// Fails when it cannot be opened or belongs to a newer version.
+    pub fn open(database: &Database) -> Result<Self, StoreError> {
+        let mut connection = connection::open_writer(database)?;
         for version in migrations::run(&mut connection)? {
             tracing::info!(%version, "migrated the database");
         }
-        let readers = connection::open_readers(path, READERS)?;
-        let barrier = Barrier::start(readers.clone())?;
-        Ok(Self { readers, writer: Writer::start(connection)?, barrier })
+        Self::start(database, connection, READERS)
     }
 
-    /// Opens a database file that a server may be using: nothing is migrated.
+    /// Opens a database that a server may be using: nothing is migrated.
     ///
     /// Fails when its schema is not this version's.
-    pub fn open_beside(path: &Path) -> Result<Self, StoreError> {
-        let mut connection = connection::open_writer(path)?;
+    pub fn open_beside(database: &Database) -> Result<Self, StoreError> {
+        let mut connection = connection::open_writer(database)?;
         migrations::require_current(&mut connection)?;
-        let readers = connection::open_readers(path, 1)?;
-        let barrier = Barrier::start(readers.clone())?;
-        Ok(Self { readers, writer: Writer::start(connection)?, barrier })
+        Self::start(database, connection, 1)
     }
 
-    /// Migrates the database file and returns the versions that were applied.
-    pub fn migrate(path: &Path) -> Result<Vec<String>, StoreError> {
-        migrations::run(&mut connection::open_writer(path)?)
+    /// Migrates the database and returns the versions that were applied.
+    pub fn migrate(database: &Database) -> Result<Vec<String>, StoreError> {
+        migrations::run(&mut connection::open_writer(database)?)
+    }
+
+    fn start(database: &Database, connection: Connection, readers: u32) -> Result<Self, StoreError> {
+        let readers = connection::open_readers(database, readers)?;
+        let barrier = Barrier::start(readers.clone())?;
+        Ok(Self { readers, writer: Writer::start(database.clone(), connection)?, barrier })
+    }
+
+    /// Waits until no other process is starting on this database, and keeps others waiting until the guard is dropped: the
+    /// very first start sets things up once. An embedded database has one process anyway.
+    pub async fn lock_start(&self, database: &Database) -> Result<StartLock, StoreError> {
+        let database = database.clone();
+        let locked = move || match connection::open_writer(&database)? {
+            Connection::Sqlite(_) => Ok(StartLock { _connection: None }),
+            Connection::Postgres(mut connection) => {
+                postgres::lock_start(&mut connection)?;
+                Ok(StartLock { _connection: Some(connection) })
+            }
+        };
+        let joined = tokio::task::spawn_blocking(locked).await;
+        joined.map_err(|error| StoreError::Unavailable(error.to_string()))?
     }
 
     /// Whether the database answers a read and, when the last write failed, takes one durably again.
@@ -143,7 +167,7 @@ impl Store {
     {
         let readers = self.readers.clone();
         let read = move || {
-            let mut connection = readers.get().map_err(|error| StoreError::Unavailable(error.to_string()))?;
+            let mut connection = connection::reader(&readers)?;
             query(&mut connection)
         };
         let joined = tokio::task::spawn_blocking(read).await;

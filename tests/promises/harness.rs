@@ -21,7 +21,7 @@ use countersign::service::issuance::IssueInput;
 use countersign::service::publication::Published;
 use countersign::service::zones::NewZone;
 use countersign::service::{Options, Random, Service, ServiceError};
-use countersign::store::Store;
+use countersign::store::{Database, Store};
 use countersign::x509::crl::CrlFacts;
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, RunQueryDsl, SqliteConnection};
@@ -45,7 +45,7 @@ impl Installation {
     pub async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::fixed(DateTime::from_timestamp(1_800_000_000, 0).unwrap());
-        let store = Store::open(&folder.path().join("test.db")).unwrap();
+        let store = Store::open(&Database::Sqlite(folder.path().join("test.db"))).unwrap();
         let (service, first) =
             Service::start(store, clock.clone(), Random::system(), options(folder.path().into())).await.unwrap();
         let first = first.expect("an empty store is set up");
@@ -59,7 +59,7 @@ impl Installation {
 
     /// A second process with a source of randomness of its own.
     pub async fn service_with(&self, random: Random) -> Arc<Service> {
-        let store = Store::open(&self.database()).unwrap();
+        let store = Store::open(&Database::Sqlite(self.database())).unwrap();
         let (service, first) =
             Service::start(store, self.clock.clone(), random, options(self.folder.path().into())).await.unwrap();
         assert!(first.is_none(), "only the first start sets up");
@@ -265,7 +265,7 @@ impl Installation {
 
     /// The store alone, as another process would open it.
     pub fn store(&self) -> Store {
-        Store::open(&self.database()).unwrap()
+        Store::open(&Database::Sqlite(self.database())).unwrap()
     }
 
     /// Whether the totals are what a count of the certificates gives.
