@@ -44,7 +44,7 @@ impl Metrics {
             .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_size".into()), &SIZES))
             .and_then(PrometheusBuilder::install_recorder)
             .map_err(io::Error::other)?;
-        FROM_ZERO.into_iter().for_each(|name| metrics::counter!(name).absolute(0));
+        FROM_ZERO.into_iter().for_each(|name| ::metrics::counter!(name).absolute(0));
         tokio::spawn(keep_small(handle.clone()));
         Ok(Self(HANDLE.get_or_init(|| handle).clone()))
     }
