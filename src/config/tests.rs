@@ -54,7 +54,7 @@ fn an_empty_variable_counts_as_none() {
 fn all_problems_are_reported_at_once_by_all_their_names() {
     let message = problems([
         ("COUNTERSIGN_LISTEN", "everywhere"),
-        ("COUNTERSIGN_DATABASE_URL", "postgres://db/countersign"),
+        ("COUNTERSIGN_DATABASE_URL", "mysql://db/countersign"),
         ("COUNTERSIGN_BOOTSTRAP_TOKEN", "hunter2"),
         ("COUNTERSIGN_CRL_VALIDITY", "soon"),
         ("COUNTERSIGN_ROOT_KEY_TYPE", "dsa"),
@@ -63,7 +63,7 @@ fn all_problems_are_reported_at_once_by_all_their_names() {
     for part in [
         "6 problems",
         "listen (--listen, COUNTERSIGN_LISTEN): \"everywhere\" is no address",
-        "database_url (--database-url, COUNTERSIGN_DATABASE_URL): PostgreSQL is not supported by this build",
+        "database_url (--database-url, COUNTERSIGN_DATABASE_URL): it does not begin with a known scheme",
         "bootstrap_token (COUNTERSIGN_BOOTSTRAP_TOKEN): a token has 40 to 80",
         "crl_validity (--crl-validity, COUNTERSIGN_CRL_VALIDITY): \"soon\" is no duration",
         "root_key_type (--root-key-type, COUNTERSIGN_ROOT_KEY_TYPE): \"dsa\" is no key type",
