@@ -36,7 +36,13 @@ pub(super) fn shift_many(
     add_many(connection, zone, to, count)
 }
 
-fn add_many(connection: &mut Connection, zone: ZoneId, status: Status, count: i64) -> Result<(), StoreError> {
+/// As many more certificates with this status.
+pub(super) fn add_many(
+    connection: &mut Connection,
+    zone: ZoneId,
+    status: Status,
+    count: i64,
+) -> Result<(), StoreError> {
     let upsert = diesel::insert_into(dsl::certificate_counters)
         .values((dsl::zone_id.eq(zone.as_bytes().as_slice()), dsl::status.eq(status.code()), dsl::total.eq(count)))
         .on_conflict((dsl::zone_id, dsl::status))
