@@ -20,6 +20,7 @@ mod escape;
 mod events;
 mod export_key;
 mod files;
+mod healthcheck;
 mod identity;
 mod in_account;
 mod in_zone;
@@ -105,6 +106,7 @@ enum Command {
     Webhook(webhook::Command),
     Migrate(Migrate),
     Doctor(doctor::Arguments),
+    Healthcheck(healthcheck::Arguments),
     Openapi(openapi::Arguments),
     #[command(subcommand, hide = true)]
     Dev(dev::Command),
@@ -199,6 +201,7 @@ async fn call(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Events(arguments) => events::run(arguments, context).await,
         Command::Webhook(command) => webhook::run(command, context).await,
         Command::Doctor(arguments) => doctor::run(arguments, context).await,
+        Command::Healthcheck(arguments) => healthcheck::run(arguments, context).await,
         Command::Serve(_) | Command::Migrate(_) | Command::Openapi(_) | Command::Dev(_) => Ok(()),
     }
 }

@@ -14,7 +14,8 @@ use crate::domain::profile;
 use crate::domain::status::Status;
 use crate::domain::subject_alternative_name::SubjectAlternativeName;
 use crate::domain::violation::Violation;
-use crate::store::{Claimed, IdempotencyClaim, IssueOutcome, NewCertificate};
+use crate::store::{Claimed, IdempotencyClaim, Issuance, IssueOutcome, NewCertificate};
+use crate::telemetry::stage::Stage;
 use crate::x509::certificate::SignedCertificate;
 use crate::x509::{csr, lint, tbs};
 
@@ -91,10 +92,10 @@ impl Service {
 
         let plan = self.decide(permit, input, now)?;
         let csr_pem = plan.csr_pem;
-        let tbs = tbs::build(&plan.plan)?;
-        let linted = lint::lint(tbs).map_err(lint_failure)?;
+        let tbs = Stage::Build.measure(|| tbs::build(&plan.plan))?;
+        let linted = Stage::Lint.measure(|| lint::lint(tbs)).map_err(lint_failure)?;
         let signer = self.keyring.signer(&self.store, &permit.issuer().authority).await?;
-        let signed = signer.sign_certificate(linted).await?;
+        let signed = Stage::Sign.measure_async(signer.sign_certificate(linted)).await?;
 
         let id = CertificateId::new(self.random.ordered_id(now));
         let certificate = record(permit.zone(), &permit.issuer().authority, id, &signed, csr_pem)?;
@@ -111,21 +112,18 @@ impl Service {
             common_name: certificate.subject.common_name.clone(),
             expires_on: certificate.not_after,
         });
-        let new = NewCertificate { certificate, created_on: now };
-        let outcome = self
-            .store
-            .record_issuance(
-                permit.account(),
-                new.clone(),
-                event,
-                claim.clone().map(|claim| (claim, messages.clone())),
-                now - IDEMPOTENCY_WINDOW,
-            )
-            .await?;
+        let issuance = Issuance {
+            account: permit.account(),
+            new: NewCertificate { certificate, created_on: now },
+            event,
+            claim: claim.clone().map(|claim| (claim, messages.clone())),
+            oldest_claim: now - IDEMPOTENCY_WINDOW,
+        };
+        let outcome = Stage::Commit.measure_async(self.store.record_issuance(issuance)).await?;
         match (outcome, claim) {
-            (IssueOutcome::Recorded, _) => {
+            (IssueOutcome::Recorded(certificate), _) => {
                 metrics::counter!("countersign_certificates_issued_total").increment(1);
-                Ok(Issued { certificate: new.certificate, messages })
+                Ok(Issued { certificate: *certificate, messages })
             }
             (IssueOutcome::Claimed(first), Some(claim)) => self.first_result(permit, &claim, first).await,
             (IssueOutcome::Claimed(_), None) => Err(ServiceError::Internal("a claim without a key".into())),
@@ -141,7 +139,8 @@ impl Service {
         now: DateTime<Utc>,
     ) -> Result<Decided, ServiceError> {
         let mut faults = input.faults;
-        let csr = input.csr.as_deref().and_then(|text| csr::parse(text).map_err(|found| faults.extend(found)).ok());
+        let parsed = input.csr.as_deref().map(|text| Stage::Parse.measure(|| csr::parse(text)));
+        let csr = parsed.and_then(|parsed| parsed.map_err(|found| faults.extend(found)).ok());
         if csr.as_ref().is_some_and(|csr| self.blocked_keys.contain(&csr.public_key.spki_sha256)) {
             faults.push(blocked_key());
         }
@@ -163,7 +162,7 @@ impl Service {
         if let Some(shards) = &authority.shards {
             issuer.crl_url = shards.url_of(authority.shard_of(&serial));
         }
-        let plan = policy::decide(&profile, request, issuer, serial, now);
+        let plan = Stage::Decide.measure(|| policy::decide(&profile, request, issuer, serial, now));
         Ok(Decided { plan: plan.map_err(ServiceError::Invalid)?, csr_pem })
     }
 

@@ -35,6 +35,7 @@ pub mod issuance;
 pub mod issuers;
 mod keyring;
 pub mod managed_identities;
+mod measures;
 pub mod ocsp;
 pub mod outgoing;
 pub mod pki;
