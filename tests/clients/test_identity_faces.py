@@ -29,7 +29,7 @@ def vault(shared_server):
 
 
 def sdk(vault, token=None):
-    return Cloudflare(base_url=f"{vault.server.url}/client/v4", api_token=token or vault.token, max_retries=0,
+    return Cloudflare(base_url=f"{vault.server.url}/client/v4", api_token=token or vault.token, max_retries=vault.server.retries,
                       _strict_response_validation=True)
 
 
