@@ -13,6 +13,7 @@ from api import Api
 from replicas import Replicas
 from server import Server
 
+pytest_plugins = ("installation",)
 REPLICAS = "replicas"
 REPEATS = 2
 REPEATED = pytest.StashKey()
