@@ -15,6 +15,9 @@ from server import Server
 
 pytest_plugins = ("installation",)
 REPLICAS = "replicas"
+# Tests that bring databases of their own, or none: they run once.
+ONCE = ("test_dashboard", "test_deploy", "test_dev_seed", "test_durability_postgres", "test_failover", "test_faults_",
+        "test_postgres_cluster", "test_schema_postgres", "test_topology")
 REPEATS = 2
 REPEATED = pytest.StashKey()
 
@@ -39,11 +42,14 @@ def has_replicas(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Under two replicas, the tests of the shared server: the others would start a server of their own again."""
-    if has_replicas(config):
-        apart = [item for item in items if "shared_server" not in item.fixturenames]
-        items[:] = [item for item in items if "shared_server" in item.fixturenames]
-        config.hook.pytest_deselected(items=apart)
+    """On PostgreSQL, all but what was run with SQLite already. Under two replicas, the tests of the shared server: the others
+    would start a server of their own again."""
+    if config.option.database == databases.Sqlite.name:
+        return
+    apart = {item for item in items if item.module.__name__.startswith(ONCE)
+             or has_replicas(config) and "shared_server" not in item.fixturenames}
+    items[:] = [item for item in items if item not in apart]
+    config.hook.pytest_deselected(items=list(apart))
 
 
 def pytest_unconfigure():
