@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime
 
 import httpx
+import pytest
 from cryptography import x509
 
 CERTIFICATE_FIELDS = [
@@ -16,6 +17,7 @@ CERTIFICATE_FIELDS = [
 EXTRA_FIELDS = ["serial_number_hex", "revocation", "receipt", "sans", "profile"]
 STATUSES = {"active", "pending_reactivation", "pending_revocation", "revoked"}
 SETTLES_WITHIN = 60
+NUL = pytest.param("%00", marks=pytest.mark.one_process(reason="nginx refuses NUL by itself"))
 
 
 class Api:

@@ -3,9 +3,8 @@
 import pytest
 from cryptography import x509
 
-from api import codes, crl_number, listed_reason, listed_serials, moment, pointers
+from api import NUL, codes, crl_number, listed_reason, listed_serials, moment, pointers
 
-NUL = pytest.param("%00", marks=pytest.mark.one_process(reason="nginx refuses NUL by itself"))
 UNKNOWN_IDS = ["00000000-0000-4000-8000-000000000000", "0" * 32, "no-id", NUL, "x" * 300]
 FINAL_REASONS = {
     "unspecified": "unspecified", "keyCompromise": "key_compromise", "cACompromise": "ca_compromise",

@@ -16,6 +16,7 @@ from cryptography.x509 import ocsp
 
 import csr
 from api import Api, crl_number, listed_serials
+from identity_api import Identities, keep
 from replicas import Replicas
 from test_events import message
 
@@ -100,6 +101,15 @@ def test_a_new_authority_signs_at_the_other(at):
     made = here.result("POST", f"/zones/{here.zone}/certificate_authorities", json={})
     soon(lambda: there.issue(csr.fresh())["certificate_authority"]["id"] == made["id"], "signing")
     assert there.authorities() == here.authorities()
+
+
+def test_the_newest_identity_is_chosen_at_the_other(at):
+    vaults = [Identities.of_new_account(at[0].server)]
+    vaults.append(Identities(at[1].server, vaults[0].account, vaults[0].token))
+    for keeper in (0, 1, 0):
+        made = keep(vaults[keeper], keeper, hosts=["device.example"])["id"]
+        for vault in vaults:
+            soon(lambda: vault.match("device.example")["choice"]["id"] == made, "chosen")
 
 
 def test_what_one_issued_the_other_shows_lists_and_counts(at):
