@@ -106,8 +106,8 @@ def test_a_new_authority_signs_at_the_other(at):
 def test_the_newest_identity_is_chosen_at_the_other(at):
     vaults = [Identities.of_new_account(at[0].server)]
     vaults.append(Identities(at[1].server, vaults[0].account, vaults[0].token))
-    for keeper in (0, 1, 0):
-        made = keep(vaults[keeper], keeper, hosts=["device.example"])["id"]
+    for number, keeper in enumerate((0, 1, 0)):
+        made = keep(vaults[keeper], number, hosts=["device.example"])["id"]
         for vault in vaults:
             soon(lambda: vault.match("device.example")["choice"]["id"] == made, "chosen")
 
