@@ -31,6 +31,7 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line("markers", "only_on(database, reason): a test of what only one database has")
     config.addinivalue_line("markers", "one_process(reason): a test of what two replicas, one of them being killed, cannot keep")
+    config.addinivalue_line("markers", "shared: a test of the server that many share; it is done under replicas too")
     config.stash[REPEATED] = []
     databases.choose(databases.Postgres.name if has_replicas(config) else config.option.database)
     if not config.option.collectonly and not server_module.BINARY:
@@ -41,9 +42,13 @@ def has_replicas(config):
     return config.option.database == REPLICAS
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     """On PostgreSQL, all but what was run with SQLite already. Under two replicas, the tests of the shared server: the others
-    would start a server of their own again."""
+    would start a server of their own again. `-m 'not shared'` leaves out on PostgreSQL what is done under replicas."""
+    for item in items:
+        if "shared_server" in item.fixturenames and not item.get_closest_marker("one_process"):
+            item.add_marker("shared")
     if config.option.database == databases.Sqlite.name:
         return
     apart = {item for item in items if item.module.__name__.startswith(ONCE)
