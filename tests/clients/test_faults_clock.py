@@ -2,8 +2,6 @@
 
 import pathlib
 
-import pytest
-
 import integrity
 from load import Load, distinct
 
@@ -28,7 +26,6 @@ class Clock:
         fresh.replace(self.path)
 
 
-@pytest.mark.timeout(120)
 def test_a_clock_that_jumps_loses_and_doubles_nothing(install, tmp_path):
     clock = Clock(tmp_path / "clock")
     installation = install(**clock.environment).start()
@@ -45,7 +42,6 @@ def test_a_clock_that_jumps_loses_and_doubles_nothing(install, tmp_path):
     integrity.check(installation, load, tmp_path, at_any_time=True)
 
 
-@pytest.mark.timeout(120)
 def test_one_replica_whose_clock_jumps_harms_no_other(install, shared_cluster, tmp_path):
     clock = Clock(tmp_path / "clock")
     installation = install(shared_cluster, replicas=2)

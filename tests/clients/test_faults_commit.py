@@ -48,7 +48,6 @@ def test_a_commit_that_is_cut_is_answered_503_and_the_same_key_gives_one_certifi
     assert cut_line.database.rows(count) == [("1",)]
 
 
-@pytest.mark.timeout(120)
 def test_commits_that_are_cut_under_load_double_and_lose_nothing(cut_line, tmp_path):
     zone, proxy = cut_line.zone, cut_line.proxy
     results, faults, tries = {}, [], []

@@ -3,14 +3,11 @@
 import shutil
 
 import httpx
-import pytest
-
 import integrity
 from load import Load
 from small_disk import SmallDisk
 
 
-@pytest.mark.timeout(120)
 def test_a_full_disk_under_the_embedded_database(install, tmp_path):
     installation = install()
     with SmallDisk(installation.server.data, megabytes=24) as disk:
@@ -21,7 +18,6 @@ def test_a_full_disk_under_the_embedded_database(install, tmp_path):
             installation.clean_up()
 
 
-@pytest.mark.timeout(120)
 def test_a_full_disk_under_the_tables_of_postgresql(install, make_cluster, tmp_path):
     cluster = make_cluster().start()
     with SmallDisk(cluster.folder / "small", megabytes=32, owner=owner(cluster)) as disk:
@@ -38,7 +34,6 @@ def test_a_full_disk_under_the_tables_of_postgresql(install, make_cluster, tmp_p
             cluster.clean_up()
 
 
-@pytest.mark.timeout(120)
 def test_a_full_disk_under_the_log_of_postgresql(install, make_cluster, tmp_path):
     """Worse than the one before: PostgreSQL itself stops, and stays away until there is room."""
     cluster = make_cluster(settings={"wal_keep_size": "0", "min_wal_size": "32MB", "max_wal_size": "32MB"})
