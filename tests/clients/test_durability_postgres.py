@@ -6,8 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import integrity
+from installation import ONCE
 from load import Load, distinct
 from syscalls import Strace
+
+pytestmark = ONCE
 
 READS = {"recvfrom", "read", "readv", "recvmsg"}
 WRITES = {"sendto", "write", "writev", "sendmsg"}

@@ -2,7 +2,10 @@
 
 import httpx
 import integrity
+from installation import ONCE
 from load import Load
+
+pytestmark = ONCE
 
 
 def test_a_failover_to_the_synchronous_standby_loses_no_released_certificate(install, make_cluster, tmp_path):

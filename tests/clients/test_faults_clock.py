@@ -3,7 +3,10 @@
 import pathlib
 
 import integrity
+from installation import ONCE
 from load import Load, distinct
+
+pytestmark = ONCE
 
 LIBFAKETIME = next(iter(sorted(pathlib.Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
 JUMPS = ("+3600", "+0", "-3600", "+0", "+3600", "-3600")

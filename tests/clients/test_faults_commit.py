@@ -7,8 +7,11 @@ import threading
 import pytest
 
 import integrity
+from installation import ONCE
 from load import Client, Load, distinct
 from tcp_proxy import CuttingProxy
+
+pytestmark = ONCE
 
 CLIENTS = 6
 CERTIFICATES = 6

@@ -5,7 +5,10 @@ import time
 
 import httpx
 import integrity
+from installation import ONCE
 from load import Load
+
+pytestmark = ONCE
 
 REPLICA_KILLS = 4
 DATABASE_KILLS = 2

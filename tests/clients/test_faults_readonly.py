@@ -2,8 +2,11 @@
 
 import httpx
 import integrity
+from installation import ONCE
 from load import Load
 from syscalls import Strace
+
+pytestmark = ONCE
 
 
 def test_a_file_system_that_turns_read_only(install, tmp_path):

@@ -10,7 +10,10 @@ import pytest
 
 import integrity
 from api import crl_number
+from installation import ONCE
 from load import Client, Load, distinct
+
+pytestmark = ONCE
 
 HAPPENS_WITHIN = 60
 # Keeps the INSERT of a CRL busy for longer than any test: by then it has been signed.
