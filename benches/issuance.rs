@@ -11,7 +11,7 @@ use common::Outcome;
 use common::api::{self, Zone};
 use common::cfssl::Cfssl;
 use common::engine::{Engine, Kind, Stage};
-use common::figures::{Of, Rounds, Usage, chapter, figure, megabytes, median, say, short};
+use common::figures::{Of, Rounds, Usage, chapter, figure, median, megabytes, say, short};
 use common::http::request;
 use common::load::{self, Load, Pool};
 use common::options::Options;
@@ -132,12 +132,15 @@ impl Run<'_> {
         if let Some(limits) = limits {
             let health = load::same(request("GET", "/healthz", &[], &[]));
             let connections = self.options.connections();
-            limits.health.push(load::run(server.address, connections, self.options.round / 4, load::any, health).await?.rate);
+            limits
+                .health
+                .push(load::run(server.address, connections, self.options.round / 4, load::any, health).await?.rate);
             limits.memory = limits.memory.max(server.peak_memory()?);
             if self.options.wrk {
                 let requests = self.requests(&zone);
                 for at_once in &mut *all {
-                    let made = wrk::run(&place.folder, server.address, at_once.connections, self.options.round, &requests)?;
+                    let made =
+                        wrk::run(&place.folder, server.address, at_once.connections, self.options.round, &requests)?;
                     at_once.wrk.push((made, Usage::default()));
                 }
             }
@@ -206,7 +209,11 @@ impl Run<'_> {
                 wrk.latency(None)?;
             }
         }
-        chapter(format_args!("{}: an RSA-2048 authority, {} connections", self.engine.kind, self.options.connections()))?;
+        chapter(format_args!(
+            "{}: an RSA-2048 authority, {} connections",
+            self.engine.kind,
+            self.options.connections()
+        ))?;
         rsa_pairs.part("an empty store", limits.rsa.rate(), "/s")?;
         limits.rsa.latency(None)?;
 

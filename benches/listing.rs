@@ -55,7 +55,8 @@ async fn measure(server: &Server, engine: &Engine, options: &Options) -> Outcome
     chapter(format_args!("{}: {} connections, any page of 50", engine.kind, options.connections()))?;
     let pages = all / 50;
     // A stride that has no divisor in common with most counts reaches pages everywhere.
-    let requests = (0..1000).map(|number| zone.list(&format!("per_page=50&page={}", number * 7919 % pages + 1))).collect();
+    let requests =
+        (0..1000).map(|number| zone.list(&format!("per_page=50&page={}", number * 7919 % pages + 1))).collect();
     let pool = Pool::of(Arc::new(requests));
     let load = load::run(server.address, options.connections(), options.round, load::any, pool).await?;
     Of { limit: health, name: "/healthz" }.part("pages", load.rate, "/s")?;

@@ -233,13 +233,7 @@ async fn burst(engine: &Engine, place: &Place, server: &Server, zone: &Zone, opt
 }
 
 /// Everything is signed anew, out of memory.
-async fn rebuild(
-    engine: &Engine,
-    place: &Place,
-    server: &Server,
-    zone: &Zone,
-    options: &Options,
-) -> Outcome<()> {
+async fn rebuild(engine: &Engine, place: &Place, server: &Server, zone: &Zone, options: &Options) -> Outcome<()> {
     chapter("Signing everything anew, with the list in memory")?;
     let mut look = Look::into(engine, place)?;
     let before = api::metrics(server).await?;

@@ -78,7 +78,11 @@ async fn in_use(engine: &Engine, place: &Place) -> Outcome<()> {
     let (certificate, _) = api::issue(&mut connection, &zone.issuance()?).await?;
     let (_, visible) = zone.revoke(&mut connection, &certificate, std::time::Duration::from_millis(2)).await?;
     figure("  from DELETE's answer until `revoked`, the first time", format!("{} ms", short(milliseconds(visible))))?;
-    Of { limit: MEMORY_BAR, name: "the bar" }.at_most("  the most of the server then", megabytes(server.peak_memory()?), "MB")?;
+    Of { limit: MEMORY_BAR, name: "the bar" }.at_most(
+        "  the most of the server then",
+        megabytes(server.peak_memory()?),
+        "MB",
+    )?;
     if let Some(memory) = engine.memory()? {
         figure("  all processes of the database", format!("{} MB", short(megabytes(memory))))?;
     }

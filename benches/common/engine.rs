@@ -72,7 +72,9 @@ impl Stage {
             Some(programs) => say(format_args!("  {}", programs.version))?,
             None if databases.contains(&Kind::Postgres) => {
                 databases.retain(|database| *database != Kind::Postgres);
-                say("  LEFT OUT: PostgreSQL; its programs are not installed (package postgresql), or there is no user for it")?;
+                say(
+                    "  LEFT OUT: PostgreSQL; its programs are not installed (package postgresql), or there is no user for it",
+                )?;
             }
             None => {}
         }
@@ -129,7 +131,12 @@ pub struct Engine {
 }
 
 impl Engine {
-    async fn start(kind: Kind, folder: PathBuf, programs: Option<&Programs>, delay: Option<SyncDelay>) -> Outcome<Self> {
+    async fn start(
+        kind: Kind,
+        folder: PathBuf,
+        programs: Option<&Programs>,
+        delay: Option<SyncDelay>,
+    ) -> Outcome<Self> {
         fs::create_dir_all(&folder)?;
         let folder = folder.canonicalize()?;
         let postgres = match (kind, programs) {

@@ -53,7 +53,8 @@ impl Of<'_> {
     }
 
     fn line(&self, name: &str, value: f64, unit: &str, verdict: impl Display) -> Outcome<()> {
-        let value_and_unit = if unit.starts_with('/') { short(value) + unit } else { format!("{} {unit}", short(value)) };
+        let value_and_unit =
+            if unit.starts_with('/') { short(value) + unit } else { format!("{} {unit}", short(value)) };
         let part = value / self.limit;
         say(format_args!("  {name:<52} {value_and_unit:>12}   {part:.2} of {}{verdict}", self.name))
     }
@@ -85,11 +86,14 @@ impl Rounds {
         let percentile = |part| self.middle(|(load, _)| load.durations.percentile(part));
         let longest = self.0.iter().map(|(load, _)| load.durations.percentile(1.0)).fold(0.0, f64::max);
         let p99 = percentile(0.99);
-        let verdict = p99_bar.map_or(String::new(), |bar| {
-            format!(" (bar {bar}: {})", if p99 <= bar { "met" } else { "MISSED" })
-        });
+        let verdict =
+            p99_bar.map_or(String::new(), |bar| format!(" (bar {bar}: {})", if p99 <= bar { "met" } else { "MISSED" }));
         let (p50, p95) = (short(percentile(0.5)), short(percentile(0.95)));
-        say(format_args!("    p50 {p50} ms, p95 {p95} ms, p99 {} ms{verdict}, longest {} ms", short(p99), short(longest)))?;
+        say(format_args!(
+            "    p50 {p50} ms, p95 {p95} ms, p99 {} ms{verdict}, longest {} ms",
+            short(p99),
+            short(longest)
+        ))?;
         let server = short(self.middle(|(_, usage)| usage.server));
         let database = short(self.middle(|(_, usage)| usage.database));
         let own = short(self.middle(|(load, _)| load.own));

@@ -86,7 +86,6 @@ impl Fresh {
     pub fn of(authority: &str, issuer: &Issuer, serial: &[u8]) -> Outcome<Self> {
         Ok(Self { request: post(authority, &issuer.request(serial, Some(&[0xa5; NONCE_LENGTH]))?), count: 0 })
     }
-
 }
 
 impl Source for Fresh {
