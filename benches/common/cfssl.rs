@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -12,7 +12,6 @@ use super::http::{Connection, request};
 use super::process::{Process, free_address};
 use super::server::{PATIENCE, pause};
 use super::{Outcome, fault};
-use std::time::Duration;
 
 const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use super::figures::{chapter, say};
 use super::options::Options;
 use super::postgres::{Postgres, Programs};
+use super::server::{PUBLIC_URL, TOKEN};
 use super::sync_delay::SyncDelay;
 use super::{Outcome, fault, machine};
 
@@ -57,6 +58,7 @@ pub struct Stage {
     programs: Option<Programs>,
     delay: Option<SyncDelay>,
     databases: Vec<Kind>,
+    program: PathBuf,
 }
 
 impl Stage {
@@ -87,7 +89,8 @@ impl Stage {
             }
             compiled
         };
-        Ok(Self { temporary, kept: options.folder.clone(), programs, delay, databases })
+        let (kept, program) = (options.folder.clone(), options.program.clone());
+        Ok(Self { temporary, kept, programs, delay, databases, program })
     }
 
     pub fn databases(&self) -> Vec<Kind> {
@@ -102,14 +105,14 @@ impl Stage {
     pub async fn engine(&self, kind: Kind) -> Outcome<Engine> {
         chapter(format_args!("== {kind}"))?;
         let base = self.kept.clone().unwrap_or_else(|| self.temporary.path().to_owned());
-        Engine::start(kind, base.join(kind.folder()), self.programs.as_ref(), None).await
+        self.start(kind, base.join(kind.folder()), None).await
     }
 
     /// A database, empty, whose every sync is delayed; `None` where that is left out.
     pub async fn delayed(&self, kind: Kind) -> Outcome<Option<Engine>> {
         let Some(delay) = self.delay.clone() else { return Ok(None) };
         let folder = self.temporary.path().join("delayed").join(kind.folder());
-        Ok(Some(Engine::start(kind, folder, self.programs.as_ref(), Some(delay)).await?))
+        Ok(Some(self.start(kind, folder, Some(delay)).await?))
     }
 
     /// The same database with the same places, now with every sync delayed; `None` where that is left out. No server may be
@@ -118,41 +121,38 @@ impl Stage {
         let (kind, folder) = (engine.kind, engine.folder.clone());
         engine.stop().await?;
         let Some(delay) = self.delay.clone() else { return Ok(None) };
-        Ok(Some(Engine::start(kind, folder, self.programs.as_ref(), Some(delay)).await?))
+        Ok(Some(self.start(kind, folder, Some(delay)).await?))
+    }
+
+    async fn start(&self, kind: Kind, folder: PathBuf, delay: Option<SyncDelay>) -> Outcome<Engine> {
+        fs::create_dir_all(&folder)?;
+        let folder = folder.canonicalize()?;
+        let postgres = match (kind, &self.programs) {
+            (Kind::Sqlite, _) => None,
+            (Kind::Postgres, Some(programs)) => Some(Postgres::start(programs, &folder, delay.as_ref()).await?),
+            (Kind::Postgres, None) => return fault("PostgreSQL is not installed"),
+        };
+        Ok(Engine { kind, program: self.program.clone(), folder, delay, postgres })
     }
 }
 
 /// A database in which servers can be given places.
 pub struct Engine {
     pub kind: Kind,
+    program: PathBuf,
     folder: PathBuf,
     delay: Option<SyncDelay>,
     postgres: Option<Postgres>,
 }
 
 impl Engine {
-    async fn start(
-        kind: Kind,
-        folder: PathBuf,
-        programs: Option<&Programs>,
-        delay: Option<SyncDelay>,
-    ) -> Outcome<Self> {
-        fs::create_dir_all(&folder)?;
-        let folder = folder.canonicalize()?;
-        let postgres = match (kind, programs) {
-            (Kind::Sqlite, _) => None,
-            (Kind::Postgres, Some(programs)) => Some(Postgres::start(programs, &folder, delay.as_ref()).await?),
-            (Kind::Postgres, None) => return fault("PostgreSQL is not installed"),
-        };
-        Ok(Self { kind, folder, delay, postgres })
-    }
-
     /// The place of this name; a new one is empty.
     pub fn place(&self, name: &str) -> Outcome<Place> {
         let folder = self.folder.join(name);
         fs::create_dir_all(&folder)?;
         let url = self.postgres.as_ref().map(|postgres| postgres.database(name)).transpose()?;
-        Ok(Place { name: name.to_owned(), folder, url, delay: self.delay.clone() })
+        let (program, delay) = (self.program.clone(), self.delay.clone());
+        Ok(Place { name: name.to_owned(), program, folder, url, delay })
     }
 
     /// Forgets a place that no server uses.
@@ -190,6 +190,7 @@ impl Engine {
 #[derive(Clone, Debug)]
 pub struct Place {
     pub name: String,
+    program: PathBuf,
     pub folder: PathBuf,
     /// Of a PostgreSQL database; SQLite's file is in the folder.
     pub url: Option<String>,
@@ -197,15 +198,18 @@ pub struct Place {
 }
 
 impl Place {
-    /// Has a process of Countersign work here.
-    pub fn prepare(&self, command: &mut Command) {
+    /// Countersign, to work here.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
         command.current_dir(&self.folder).env_clear().env("COUNTERSIGN_DATA_DIR", self.folder.join("data"));
+        command.env("COUNTERSIGN_PUBLIC_URL", PUBLIC_URL).env("COUNTERSIGN_BOOTSTRAP_TOKEN", TOKEN);
         if let Some(url) = &self.url {
             command.env("COUNTERSIGN_DATABASE_URL", url);
         }
         if let Some(delay) = &self.delay {
-            delay.preload(command);
+            delay.preload(&mut command);
         }
+        command
     }
 }
 

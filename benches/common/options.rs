@@ -28,6 +28,8 @@ pub struct Options {
     pub folder: Option<PathBuf>,
     /// Whether wrk makes load too.
     pub wrk: bool,
+    /// The server that is measured.
+    pub program: PathBuf,
 }
 
 const USAGE: &str = "
@@ -40,6 +42,7 @@ const USAGE: &str = "
   --rounds N         how often everything is measured in turn; the middle one counts (5)
   --folder PATH      keep the seeded databases there, and use them again the next time
   --wrk              let wrk make the load of issuance too
+  --program PATH     measure this build of countersign (the one that cargo has just built)
   --quick            100000 certificates, short rounds: to try the benchmark itself";
 
 impl Options {
@@ -55,6 +58,7 @@ impl Options {
             revocations: 300,
             folder: None,
             wrk: false,
+            program: env!("CARGO_BIN_EXE_countersign").into(),
         };
         let mut words = env::args().skip(1);
         while let Some(word) = words.next() {
@@ -75,7 +79,8 @@ impl Options {
                 "--connections" => options.connections = Some(number(&word, words.next())?),
                 "--revocations" => options.revocations = number(&word, words.next())?,
                 "--rounds" => options.rounds = number(&word, words.next())?,
-                "--folder" => options.folder = Some(words.next().ok_or("--folder asks for a path")?.into()),
+                "--folder" => options.folder = Some(path(&word, words.next())?),
+                "--program" => options.program = path(&word, words.next())?.canonicalize()?,
                 _ => return fault(format!("{word} is unknown. There are:{USAGE}")),
             }
         }
@@ -85,6 +90,10 @@ impl Options {
     pub fn connections(&self) -> usize {
         self.connections.unwrap_or(16)
     }
+}
+
+fn path(word: &str, value: Option<String>) -> Outcome<PathBuf> {
+    value.map(PathBuf::from).ok_or_else(|| format!("{word} asks for a path").into())
 }
 
 fn number<T: FromStr>(word: &str, value: Option<String>) -> Outcome<T> {

@@ -5,13 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::process::{self, Process};
 use super::server::{PATIENCE, pause};
 use super::sync_delay::SyncDelay;
 use super::{Outcome, fault};
-use std::time::Duration;
 
 /// Where distributions put the programs, one folder for each version.
 const VERSIONS: &str = "/usr/lib/postgresql";

@@ -2,13 +2,12 @@
 //! there.
 
 use std::fs;
-use std::process::Command;
 use std::time::Instant;
 
 use super::api::Zone;
 use super::engine::{Engine, Place};
 use super::figures::{figure, short};
-use super::server::{PROGRAM, PUBLIC_URL, Server, TOKEN};
+use super::server::Server;
 use super::{Outcome, fault};
 
 /// What the zone of a store holds.
@@ -42,11 +41,9 @@ pub async fn store(engine: &Engine, store: Store) -> Outcome<Place> {
     server.stop().await?;
 
     let started = Instant::now();
-    let mut seed = Command::new(PROGRAM);
+    let mut seed = place.command();
     seed.args(["dev", "seed", "--zone", ZONE]);
     seed.args(["--certificates", &store.certificates.to_string(), "--revoked", &store.revoked.to_string()]);
-    place.prepare(&mut seed);
-    seed.env("COUNTERSIGN_PUBLIC_URL", PUBLIC_URL).env("COUNTERSIGN_BOOTSTRAP_TOKEN", TOKEN);
     let status = seed.status()?;
     if !status.success() {
         return fault(format!("countersign dev seed ended with {status}"));

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use countersign::clock::Clock;
@@ -13,7 +13,6 @@ use super::http::{Connection, request};
 use super::process::{Process, free_address};
 use super::{Outcome, fault};
 
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_countersign");
 /// The administrator's token of every benchmark: nothing of worth is behind it.
 pub const TOKEN: &str = "benchmark-token-0123456789-0123456789-0123456789";
 /// Stands in the certificates, and stays while the port changes.
@@ -33,16 +32,9 @@ impl Server {
     pub fn launch(place: &Place) -> Outcome<Self> {
         let address = free_address()?;
         let log = File::create(place.folder.join("log"))?;
-        let mut command = Command::new(PROGRAM);
-        command.arg("serve");
-        place.prepare(&mut command);
-        command
-            .env("COUNTERSIGN_LISTEN", address.to_string())
-            .env("COUNTERSIGN_PUBLIC_URL", PUBLIC_URL)
-            .env("COUNTERSIGN_BOOTSTRAP_TOKEN", TOKEN)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
+        let mut command = place.command();
+        command.arg("serve").env("COUNTERSIGN_LISTEN", address.to_string());
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let started = Instant::now();
         let process = Process::start(&mut command, "KILL")?;
         Ok(Self { address, folder: place.folder.clone(), process, started })

@@ -12,6 +12,7 @@ mod configuration;
 mod connection;
 mod crl;
 mod database;
+mod dev;
 mod doctor;
 mod envelope;
 mod error;
@@ -107,6 +108,8 @@ enum Command {
     Doctor(doctor::Arguments),
     Healthcheck(healthcheck::Arguments),
     Openapi(openapi::Arguments),
+    #[command(subcommand, hide = true)]
+    Dev(dev::Command),
 }
 
 /// Start the server; the first start sets everything up
@@ -170,6 +173,10 @@ fn run(command: Command, context: &Context) -> Result<(), CliError> {
         }
         Command::Migrate(arguments) => migrate::run(configure(&arguments.configuration, context)?, arguments.json),
         Command::Openapi(arguments) => openapi::run(&arguments),
+        Command::Dev(dev::Command::Seed(arguments)) => {
+            let config = configure(&arguments.configuration, context)?;
+            runtime(Builder::new_multi_thread())?.block_on(dev::seed(arguments, config))
+        }
         other => runtime(Builder::new_current_thread())?.block_on(call(other, context)),
     }
 }
@@ -195,7 +202,7 @@ async fn call(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Webhook(command) => webhook::run(command, context).await,
         Command::Doctor(arguments) => doctor::run(arguments, context).await,
         Command::Healthcheck(arguments) => healthcheck::run(arguments, context).await,
-        Command::Serve(_) | Command::Migrate(_) | Command::Openapi(_) => Ok(()),
+        Command::Serve(_) | Command::Migrate(_) | Command::Openapi(_) | Command::Dev(_) => Ok(()),
     }
 }
 

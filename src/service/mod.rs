@@ -47,6 +47,7 @@ mod responders;
 mod revision;
 mod revocation_lists;
 mod secrets;
+pub mod seed;
 mod setup;
 pub mod tokens;
 pub mod turns;

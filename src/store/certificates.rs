@@ -176,7 +176,7 @@ fn insert(connection: &mut SqliteConnection, new: &NewCertificate) -> Result<(),
             certificates::spki_sha256.eq(&certificate.spki_sha256),
             certificates::signature.eq(&certificate.signature),
             certificates::common_name.eq(&certificate.subject.common_name),
-            certificates::subject.eq(to_json(&OtherSubjectFields::of(&certificate.subject))?),
+            certificates::subject.eq(subject_to_json(&certificate.subject)?),
             certificates::subject_alternative_names.eq(names_to_json(&certificate.subject_alternative_names)?),
             certificates::profile.eq(&certificate.profile),
             certificates::validity_days.eq(certificate.validity_days),
@@ -381,7 +381,11 @@ impl OtherSubjectFields {
     }
 }
 
-fn names_to_json(names: &[SubjectAlternativeName]) -> Result<String, StoreError> {
+pub(super) fn subject_to_json(subject: &SubjectFields) -> Result<String, StoreError> {
+    to_json(&OtherSubjectFields::of(subject))
+}
+
+pub(super) fn names_to_json(names: &[SubjectAlternativeName]) -> Result<String, StoreError> {
     to_json(&names.iter().map(|name| (name.kind().as_str(), name.value())).collect::<Vec<_>>())
 }
 

@@ -41,6 +41,7 @@ mod publications;
 mod responders;
 mod revocations;
 mod schema;
+mod seed;
 mod setup;
 mod tokens;
 mod transitions;
@@ -52,6 +53,7 @@ mod zones;
 
 use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
+use secrecy::ExposeSecret;
 
 pub use authorities::{NewAuthority, SealedKey};
 pub use blocked_keys::BlockedKey;
@@ -76,6 +78,7 @@ pub use ocsp::{Changes, Statuses};
 pub use publications::{Base, Lease, Publication};
 pub use responders::StoredResponder;
 pub use revocations::Misplaced;
+pub use seed::{SeededCertificate, Seeder};
 pub use setup::FirstStart;
 pub use tokens::NewToken;
 pub use transitions::{ChangeOutcome, RequestedChange};
@@ -137,13 +140,11 @@ impl Store {
     /// Waits until no other process is starting on this database, and keeps others waiting until the guard is dropped: the
     /// very first start sets things up once. An embedded database has one process anyway.
     pub async fn lock_start(&self, database: &Database) -> Result<StartLock, StoreError> {
-        let database = database.clone();
-        let locked = move || match connection::open_writer(&database)? {
-            Connection::Sqlite(_) => Ok(StartLock { _connection: None }),
-            Connection::Postgres(mut connection) => {
-                postgres::lock_start(&mut connection)?;
-                Ok(StartLock { _connection: Some(connection) })
-            }
+        let Database::Postgres(url) = database.clone() else { return Ok(StartLock { _connection: None }) };
+        let locked = move || {
+            let mut connection = postgres::open_writer(url.expose_secret())?;
+            postgres::lock_start(&mut connection)?;
+            Ok(StartLock { _connection: Some(connection) })
         };
         let joined = tokio::task::spawn_blocking(locked).await;
         joined.map_err(|error| StoreError::Unavailable(error.to_string()))?
