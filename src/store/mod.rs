@@ -11,6 +11,7 @@ mod accounts;
 mod any_connection;
 mod audit;
 mod authorities;
+mod backup;
 mod barrier;
 mod blocked_keys;
 mod bulk_jobs;
@@ -26,6 +27,7 @@ mod counters;
 mod crls;
 mod error;
 mod events;
+mod examination;
 mod expiry_notices;
 mod hostname_associations;
 mod idempotency;
@@ -35,6 +37,7 @@ mod issuance;
 mod managed_identities;
 mod master_keys;
 mod migrations;
+mod notice;
 mod ocsp;
 mod postgres;
 mod publications;
@@ -43,6 +46,7 @@ mod revocations;
 mod schema;
 mod setup;
 mod tokens;
+mod transfer;
 mod transitions;
 mod webhook_deliveries;
 mod webhooks;
@@ -50,9 +54,9 @@ mod writer;
 mod zones;
 
 use diesel::connection::SimpleConnection;
-use diesel::pg::PgConnection;
 
 pub use authorities::{NewAuthority, SealedKey};
+pub use backup::{Holdings, check_file, claim_for_restoration, copy_file, is_free, prepare_file};
 pub use blocked_keys::BlockedKey;
 pub use bulk_jobs::{NewJob, ShownJob};
 pub use bulk_selection::{Survey, Tally};
@@ -65,6 +69,7 @@ pub use connection::Database;
 pub use crls::{CarriedOut, PublishOutcome, Publishing};
 pub use error::StoreError;
 pub use events::{EventBatch, EventChoice, EventRange};
+pub use examination::{DatabaseServer, Examination, examine};
 pub use expiry_notices::ExpiryNotice;
 pub use idempotency::{Claimed, IdempotencyClaim};
 pub use identities::{AddOutcome, Candidacy, NewIdentity, RemoveOutcome, Replacement};
@@ -77,6 +82,7 @@ pub use responders::StoredResponder;
 pub use revocations::Misplaced;
 pub use setup::FirstStart;
 pub use tokens::NewToken;
+pub use transfer::{Moved, MovedTable, Progress, Stage, relocate};
 pub use transitions::{ChangeOutcome, RequestedChange};
 pub use webhook_deliveries::{ClaimedWebhook, DueWebhook, Standing};
 pub use webhooks::{StoredWebhook, WebhookStored};
@@ -90,7 +96,7 @@ const READERS: u32 = 7;
 
 /// As long as it lives, no other process starts on the database.
 pub struct StartLock {
-    _connection: Option<PgConnection>,
+    _connection: Option<Connection>,
 }
 
 /// The store. Clones share the pool and the writer.
@@ -107,6 +113,7 @@ impl Store {
     /// Fails when it cannot be opened or belongs to a newer version.
     pub fn open(database: &Database) -> Result<Self, StoreError> {
         let mut connection = connection::open_writer(database)?;
+        notice::require_none(&mut connection)?;
         for version in migrations::run(&mut connection)? {
             tracing::info!(%version, "migrated the database");
         }
@@ -118,13 +125,16 @@ impl Store {
     /// Fails when its schema is not this version's.
     pub fn open_beside(database: &Database) -> Result<Self, StoreError> {
         let mut connection = connection::open_writer(database)?;
+        notice::require_none(&mut connection)?;
         migrations::require_current(&mut connection)?;
         Self::start(database, connection, 1)
     }
 
     /// Migrates the database and returns the versions that were applied.
     pub fn migrate(database: &Database) -> Result<Vec<String>, StoreError> {
-        migrations::run(&mut connection::open_writer(database)?)
+        let mut connection = connection::open_writer(database)?;
+        notice::require_none(&mut connection)?;
+        migrations::run(&mut connection)
     }
 
     fn start(database: &Database, connection: Connection, readers: u32) -> Result<Self, StoreError> {
@@ -141,6 +151,9 @@ impl Store {
             Connection::Sqlite(_) => Ok(StartLock { _connection: None }),
             Connection::Postgres(mut connection) => {
                 postgres::lock_start(&mut connection)?;
+                let mut connection = Connection::Postgres(connection);
+                // Somebody may have begun to fill it since it was opened.
+                notice::require_none(&mut connection)?;
                 Ok(StartLock { _connection: Some(connection) })
             }
         };
