@@ -18,7 +18,7 @@ use super::progress::Spinner;
 use super::{database, output, serve};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::service::restoration::Recovery;
+use crate::service::restoration::{RecoveredAuthority, Recovery};
 use crate::service::{Random, Service};
 use crate::store::{self, Database, Store};
 
@@ -154,6 +154,15 @@ fn not_yet(error: &dyn std::fmt::Display) -> CliError {
     ))
 }
 
+fn as_json(authority: &RecoveredAuthority) -> serde_json::Value {
+    serde_json::json!({
+        "id": authority.id.to_string(),
+        "name": authority.name,
+        "crl_number": authority.crl_number,
+        "next_after": authority.next_after,
+    })
+}
+
 fn print(database: &Database, recovery: &Recovery, json: bool) -> Result<(), CliError> {
     let newest = recovery.newest_record.to_rfc3339_opts(SecondsFormat::Secs, true);
     if json {
@@ -163,7 +172,7 @@ fn print(database: &Database, recovery: &Recovery, json: bool) -> Result<(), Cli
             "waiting_transitions": recovery.waiting,
             "newest_record": newest,
             "leap": recovery.leap,
-            "authorities": recovery.authorities,
+            "authorities": recovery.authorities.iter().map(as_json).collect::<Vec<_>>(),
         }));
     }
     output::line(format_args!(

@@ -5,7 +5,6 @@
 //! asks for events after the last number that they saw. So both numbers leap forward, further than they can have come.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::Serialize;
 
 use crate::domain::audit::{Action, Actor};
 use crate::domain::authority::{AuthorityState, CrlScope};
@@ -32,7 +31,7 @@ pub struct Recovery {
 }
 
 /// An authority whose key opens and whose last CRL verifies.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecoveredAuthority {
     pub id: AuthorityId,
     pub name: String,

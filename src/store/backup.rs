@@ -51,11 +51,8 @@ pub fn copy_file(database: &Path, copy: &Path) -> Result<Holdings, StoreError> {
     migrations::require_current(&mut source)?;
     let before = holdings(&mut source)?;
     let name = copy.to_str().ok_or_else(|| StoreError::Unavailable(format!("{} is not UTF-8", copy.display())))?;
-    let Connection::Sqlite(connection) = &mut source else { return Err(StoreError::Busy) };
-    RunQueryDsl::<SqliteConnection>::execute(
-        sql_query("VACUUM INTO ?").bind::<sql_types::Text, _>(name),
-        connection,
-    )?;
+    let copying = sql_query("VACUUM INTO ?").bind::<sql_types::Text, _>(name);
+    RunQueryDsl::<SqliteConnection>::execute(copying, of_file(&mut source)?)?;
     let held = check_file(copy)?;
     let after = holdings(&mut source)?;
     // Certificates are never deleted.
@@ -72,8 +69,7 @@ pub fn copy_file(database: &Path, copy: &Path) -> Result<Holdings, StoreError> {
 pub fn check_file(path: &Path) -> Result<Holdings, StoreError> {
     let mut connection = open_existing(path)?;
     connection.batch_execute("PRAGMA query_only = ON")?;
-    let Connection::Sqlite(sqlite) = &mut connection else { return Err(StoreError::Busy) };
-    require_integrity(sqlite)?;
+    require_integrity(of_file(&mut connection)?)?;
     migrations::require_known(&mut connection)?;
     if notice::is_vacant(&mut connection)? {
         return Err(StoreError::Migration(format!("{} holds no installation", path.display())));
@@ -184,6 +180,13 @@ fn open_existing(path: &Path) -> Result<Connection, StoreError> {
         return Err(StoreError::Unavailable(format!("{} is not there", path.display())));
     }
     connection::open_plain(path).map(Connection::Sqlite)
+}
+
+fn of_file(connection: &mut Connection) -> Result<&mut SqliteConnection, StoreError> {
+    match connection {
+        Connection::Sqlite(connection) => Ok(connection),
+        Connection::Postgres(_) => Err(StoreError::Damaged("a file is no server".into())),
+    }
 }
 
 fn holdings(connection: &mut Connection) -> Result<Holdings, StoreError> {

@@ -37,7 +37,7 @@ impl Reason {
         [(Self::Filling, "filling"), (Self::Restoring, "restoring"), (Self::Moved, "moved")];
 
     fn as_str(self) -> &'static str {
-        Self::ALL.iter().find(|(reason, _)| *reason == self).map_or("", |(_, word)| word)
+        Self::ALL.iter().find(|(reason, _)| *reason == self).map_or("", |(_, word)| *word)
     }
 }
 
@@ -65,7 +65,7 @@ pub(super) fn reason(connection: &mut Connection) -> Result<Option<Reason>, Stor
         return Ok(None);
     }
     let word = get(connection, REASON)?;
-    let known = Reason::ALL.iter().find(|(_, known)| word.as_deref() == Some(known)).map(|(reason, _)| *reason);
+    let known = Reason::ALL.iter().find(|(_, known)| word.as_deref() == Some(*known)).map(|(reason, _)| *reason);
     let unknown = || StoreError::Migration(format!("the table {TABLE} says something that this version does not know"));
     known.map(Some).ok_or_else(unknown)
 }

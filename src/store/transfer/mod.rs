@@ -101,12 +101,12 @@ pub fn relocate(
     for table in &tables {
         total += count(&mut source, table)?;
     }
-    let mut done = 0;
+    let mut done = 0_u64;
     let mut continued_after = 0;
     for table in &tables {
         let copied = copied(&mut target, table)?;
         continued_after += copied.rows;
-        let mut tell = |rows| progress(Progress { stage: Stage::Copying, table: &table.name, done: done + rows, total });
+        let mut tell = |rows: u64| progress(Progress { stage: Stage::Copying, table: &table.name, done: done + rows, total });
         done += copy(&mut source, &mut target, table, copied, &mut tell)?;
     }
     if let Some(last) = last_event(&mut source)? {
@@ -225,9 +225,8 @@ fn copy(
 /// Writes rows and, in the same transaction, how far the table has come with them.
 fn write(target: &mut Connection, table: &Table, rows: Vec<Vec<Value>>, copied: &Copied) -> Result<(), StoreError> {
     let text = serde_json::to_string(copied).map_err(|error| StoreError::Damaged(error.to_string()))?;
-    let mut rows = Some(rows);
     target.transaction(|target| {
-        writing::insert(target, table, rows.take().unwrap_or_default())?;
+        writing::insert(target, table, rows)?;
         notice::set(target, &item(table), &text)
     })
 }

@@ -46,13 +46,13 @@ pub(super) fn for_each(
     match connection {
         Connection::Sqlite(connection) => {
             let query = bound::<Sqlite>(select_from_sqlite(table, after.is_some()), after);
-            let rows = RunQueryDsl::<SqliteConnection>::load_iter::<Row, DefaultLoadingMode>(query, connection)?;
-            rows.into_iter().try_for_each(|row| visit(row?))
+            let mut rows = RunQueryDsl::<SqliteConnection>::load_iter::<Row, DefaultLoadingMode>(query, connection)?;
+            rows.try_for_each(|row| visit(row?))
         }
         Connection::Postgres(connection) => {
             let query = bound::<Pg>(select_from_postgres(table, after.is_some()), after);
-            let rows = RunQueryDsl::<PgConnection>::load_iter::<Row, PgRowByRowLoadingMode>(query, connection)?;
-            rows.into_iter().try_for_each(|row| visit(row?))
+            let mut rows = RunQueryDsl::<PgConnection>::load_iter::<Row, PgRowByRowLoadingMode>(query, connection)?;
+            rows.try_for_each(|row| visit(row?))
         }
     }
 }
@@ -226,9 +226,9 @@ where
             continue;
         };
         values.push(match letter {
-            Some('o') => Value::Octets(Vec::from_sql(raw)?),
-            Some('t') => Value::Text(String::from_sql(raw)?),
-            _ => Value::Integer(i64::from_sql(raw)?),
+            Some('o') => Value::Octets(<Vec<u8> as FromSql<Binary, DB>>::from_sql(raw)?),
+            Some('t') => Value::Text(<String as FromSql<Text, DB>>::from_sql(raw)?),
+            _ => Value::Integer(<i64 as FromSql<BigInt, DB>>::from_sql(raw)?),
         });
     }
     Ok(Row(values))

@@ -180,7 +180,9 @@ fn is_data(table: &str) -> bool {
 
 /// All columns by name, and those of the key in its order.
 fn columns(table: &str, mut described: Vec<Described>) -> Result<(Vec<Column>, Vec<Column>), StoreError> {
-    let column = |one: &Described| Ok(Column { name: one.name.clone(), kind: kind(table, one)? });
+    let column = |one: &Described| -> Result<Column, StoreError> {
+        Ok(Column { name: one.name.clone(), kind: kind(table, one)? })
+    };
     described.sort_by(|one, other| one.name.cmp(&other.name));
     let columns = described.iter().map(column).collect::<Result<_, StoreError>>()?;
     described.retain(|one| one.place > 0);
