@@ -13,6 +13,7 @@ mod configuration;
 mod connection;
 mod crl;
 mod database;
+mod dev;
 mod doctor;
 mod envelope;
 mod error;
@@ -20,6 +21,7 @@ mod escape;
 mod events;
 mod export_key;
 mod files;
+mod healthcheck;
 mod identity;
 mod in_account;
 mod in_zone;
@@ -109,7 +111,10 @@ enum Command {
     Backup(backup::Arguments),
     Restore(restore::Arguments),
     Doctor(doctor::Arguments),
+    Healthcheck(healthcheck::Arguments),
     Openapi(openapi::Arguments),
+    #[command(subcommand, hide = true)]
+    Dev(dev::Command),
 }
 
 /// Start the server; the first start sets everything up
@@ -165,6 +170,10 @@ fn run(command: Command, context: &Context) -> Result<(), CliError> {
             runtime(Builder::new_current_thread())?.block_on(restore::run(&arguments, &config))
         }
         Command::Openapi(arguments) => openapi::run(&arguments),
+        Command::Dev(dev::Command::Seed(arguments)) => {
+            let config = configure(&arguments.configuration, context)?;
+            runtime(Builder::new_multi_thread())?.block_on(dev::seed(arguments, config))
+        }
         other => runtime(Builder::new_current_thread())?.block_on(call(other, context)),
     }
 }
@@ -189,7 +198,12 @@ async fn call(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Events(arguments) => events::run(arguments, context).await,
         Command::Webhook(command) => webhook::run(command, context).await,
         Command::Doctor(arguments) => doctor::run(arguments, context).await,
+<<<<<<< HEAD
         Command::Serve(_) | Command::Migrate(_) | Command::Backup(_) | Command::Restore(_) | Command::Openapi(_) => Ok(()),
+=======
+        Command::Healthcheck(arguments) => healthcheck::run(arguments, context).await,
+        Command::Serve(_) | Command::Migrate(_) | Command::Openapi(_) | Command::Dev(_) => Ok(()),
+>>>>>>> main
     }
 }
 

@@ -15,6 +15,7 @@ use crate::config::{Config, local_url};
 use crate::http::{self, HttpOptions};
 use crate::service::{FirstStart, Options, Random, Service};
 use crate::store::{Database, Store};
+use crate::telemetry::metrics::Metrics;
 use crate::worker;
 
 const MAX_OPEN_FILES: u64 = 16_384;
@@ -28,6 +29,8 @@ pub async fn run(config: Config) -> Result<(), CliError> {
     create_private_folder(&config.data_dir)?;
     let database = database::of(&config);
     let _lock = database::claim(&database)?;
+    // Before anything that is measured.
+    Metrics::install().map_err(|error| CliError::failure(error.to_string()))?;
     let listener = http::bind(config.listen).map_err(|error| {
         CliError::failure(format!("cannot listen on {}: {error}. Name another address with --listen.", config.listen))
     })?;

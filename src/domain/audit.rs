@@ -64,6 +64,11 @@ impl ActorKind {
         if let Self::Token { id, .. } = self { Some(*id) } else { None }
     }
 
+    /// The octets of that token's id.
+    pub fn token_bytes(&self) -> Option<&[u8]> {
+        if let Self::Token { id, .. } = self { Some(id.as_bytes()) } else { None }
+    }
+
     /// Reads what [`ActorKind::name`] and [`ActorKind::token`] wrote; `None` for what they never write.
     pub fn of(token: Option<TokenId>, name: String) -> Option<Self> {
         match (token, name.strip_prefix(Self::HOLDER)) {

@@ -1,7 +1,9 @@
 //! What happens around every request: an id, a measurement, safe headers, and a net under panics.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::Error;
 use actix_web::body::{BoxBody, MessageBody};
@@ -12,6 +14,7 @@ use actix_web::http::header::{
 };
 use actix_web::middleware::Next;
 use futures_util::FutureExt;
+use metrics::Histogram;
 use tracing::Instrument;
 
 use super::error::ApiError;
@@ -45,8 +48,7 @@ pub async fn around(
     // The pattern, not the path: strangers must not be able to make up label values.
     let route = response.request().match_pattern().unwrap_or_else(|| "unknown".into());
     span.in_scope(|| tracing::debug!(status, microseconds = elapsed.as_micros(), "answered"));
-    let labels = [("method", method.to_owned()), ("route", route), ("status", status.to_string())];
-    metrics::histogram!("countersign_http_request_seconds", &labels).record(elapsed);
+    record(method, route, status, elapsed);
 
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {
@@ -58,6 +60,30 @@ pub async fn around(
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     Ok(response)
+}
+
+/// Handles are kept for each route, since asking the registry for one with three labels takes as long as some answers.
+fn record(method: &'static str, route: String, status: u16, elapsed: Duration) {
+    type OfRoute = Vec<(&'static str, u16, Histogram)>;
+    thread_local! {
+        static KEPT: RefCell<HashMap<String, OfRoute>> = RefCell::new(HashMap::new());
+    }
+    let register = |route: &str| {
+        let labels = [("method", method.to_owned()), ("route", route.to_owned()), ("status", status.to_string())];
+        metrics::histogram!("countersign_http_request_seconds", &labels)
+    };
+    KEPT.with_borrow_mut(|kept| {
+        let of_route = match kept.get_mut(&route) {
+            Some(of_route) => of_route,
+            None => kept.entry(route.clone()).or_default(),
+        };
+        if let Some((.., histogram)) = of_route.iter().find(|(known, code, _)| *known == method && *code == status) {
+            return histogram.record(elapsed);
+        }
+        let histogram = register(&route);
+        histogram.record(elapsed);
+        of_route.push((method, status, histogram));
+    });
 }
 
 /// Methods that strangers make up share one label, as unknown paths do.

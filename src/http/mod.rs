@@ -30,6 +30,7 @@ use actix_web::{App, HttpServer, web};
 
 use crate::config::TlsFiles;
 use crate::service::Service;
+use crate::telemetry::metrics::Metrics;
 
 /// How long a graceful stop waits for requests that are in flight, in seconds.
 const SHUTDOWN_TIMEOUT: u64 = 30;
@@ -60,7 +61,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// Serves on a bound address until the handle stops it. Requests in flight are finished.
 pub fn serve(listener: TcpListener, service: Arc<Service>, options: HttpOptions) -> io::Result<(Server, ServerHandle)> {
     let tls = options.tls.as_ref().map(tls::server_config).transpose()?;
-    let metrics = operations::Metrics::install()?;
+    let metrics = Metrics::install()?;
     let known_routes = Arc::new(routes::KnownRoutes::of(&openapi::collect()));
     let behind_proxy = authentication::BehindProxy(options.behind_proxy);
     let app = move || {

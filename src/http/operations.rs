@@ -1,51 +1,11 @@
 //! For those who run the service: liveness, readiness and metrics.
 
-use std::io;
-use std::sync::OnceLock;
-use std::time::Duration;
-
 use actix_web::{HttpResponse, get, web};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::clock::Clock;
 use crate::service::Service;
-
-/// Upper bounds in seconds, from a tenth of a millisecond.
-const SECONDS: [f64; 14] = [1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 5.0];
-const SIZES: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
-
-const UPKEEP: Duration = Duration::from_secs(5);
-
-/// What has been measured; a process has one recorder.
-#[derive(Clone)]
-pub struct Metrics(PrometheusHandle);
-
-impl Metrics {
-    /// Starts recording; a second call joins the first.
-    pub fn install() -> io::Result<Self> {
-        static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
-        if let Some(handle) = HANDLE.get() {
-            return Ok(Self(handle.clone()));
-        }
-        let handle = PrometheusBuilder::new()
-            .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)
-            .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_size".into()), &SIZES))
-            .and_then(PrometheusBuilder::install_recorder)
-            .map_err(io::Error::other)?;
-        tokio::spawn(keep_small(handle.clone()));
-        Ok(Self(HANDLE.get_or_init(|| handle).clone()))
-    }
-}
-
-/// Histograms keep each sample until they are drained, scraped or not.
-async fn keep_small(handle: PrometheusHandle) {
-    loop {
-        Clock::system().sleep(UPKEEP).await;
-        handle.run_upkeep();
-    }
-}
+use crate::telemetry::metrics::Metrics;
 
 /// Whether the process lives.
 #[derive(Serialize, ToSchema)]
@@ -107,5 +67,5 @@ pub async fn readiness(service: web::Data<Service>) -> HttpResponse {
 )]
 #[get("/metrics")]
 pub async fn metrics(metrics: web::Data<Metrics>) -> HttpResponse {
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(metrics.0.render())
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(metrics.render())
 }

@@ -22,7 +22,7 @@ use crate::x509::crl::delta_entries;
 use super::crl_signing::whole_seconds;
 use super::revision::Revision;
 use super::revocation_lists::off_thread;
-use super::{Service, ServiceError};
+use super::{Service, ServiceError, measures};
 
 /// How long a lease lasts; it is prolonged while its holder works.
 pub const LEASE: TimeDelta = TimeDelta::seconds(10);
@@ -63,10 +63,7 @@ impl Service {
     pub async fn authorities_to_refresh(&self) -> Result<Vec<AuthorityId>, ServiceError> {
         let now = self.clock.now();
         let publications = self.store.publications().await?;
-        let oldest = publications.iter().map(|publication| publication.this_update).min();
-        if let Some(oldest) = oldest {
-            metrics::gauge!("countersign_crl_age_seconds").set((now - oldest).num_seconds() as f64);
-        }
+        measures::ages(&publications, now);
         let is_due = |publication: &Publication| {
             let is_old = self.is_due(publication.oldest_update) || is_far_ahead(publication.this_update, now);
             is_old && may_be_tried(publication, now)
@@ -178,8 +175,10 @@ impl Service {
             changes: revision.changes,
             placed: revision.placed,
         };
+        let requested_on: Vec<_> = publishing.carried_out.iter().map(|done| done.transition.requested_on).collect();
         match self.store.publish(lease, publishing).await? {
             PublishOutcome::Published { finished } => {
+                measures::lag(&requested_on, self.clock.now());
                 metrics::counter!("countersign_crls_published_total").increment(1);
                 metrics::counter!("countersign_transitions_finished_total").increment(finished as u64);
                 tracing::info!(authority = %authority.id, number, finished, entries = list.count(), "published a CRL");

@@ -8,6 +8,7 @@ use super::connection::Connection;
 use super::convert::millis;
 use super::error::StoreError;
 use super::schema::audit_events;
+use super::unnest::{Column, Rows};
 use super::{Store, events};
 
 impl Store {
@@ -21,6 +22,17 @@ impl Store {
 fn shortened(detail: &str) -> &str {
     const MAX_CHARACTERS: usize = 4000;
     detail.char_indices().nth(MAX_CHARACTERS).map_or(detail, |(end, _)| detail.split_at(end).0)
+}
+
+/// The events of many acts, as if they were written one by one.
+pub(super) fn insert_all(connection: &mut Connection, all: &[&AuditEvent]) -> Result<(), StoreError> {
+    match connection {
+        Connection::Sqlite(_) => all.iter().try_for_each(|event| insert(connection, event)),
+        Connection::Postgres(connection) => {
+            rows(all).insert(connection)?;
+            events::insert_all(connection, all)
+        }
+    }
 }
 
 pub(super) fn insert(connection: &mut Connection, event: &AuditEvent) -> Result<(), StoreError> {
@@ -44,4 +56,23 @@ pub(super) fn insert(connection: &mut Connection, event: &AuditEvent) -> Result<
         Some(news) => events::insert(connection, event, news),
         None => Ok(()),
     }
+}
+
+fn rows<'a>(all: &[&'a AuditEvent]) -> Rows<'a> {
+    let of = || all.iter().copied();
+    Rows::of("audit_events")
+        .with("id", Column::Binary(of().map(|event| event.id.as_bytes().as_slice()).collect()))
+        .with("at", Column::BigInt(of().map(|event| millis(event.at)).collect()))
+        .with("account_id", Column::Binary(of().map(|event| event.account.as_bytes().as_slice()).collect()))
+        .with(
+            "zone_id",
+            Column::OptionalBinary(of().map(|event| event.zone.as_ref().map(|id| &id.as_bytes()[..])).collect()),
+        )
+        .with("actor_token_id", Column::OptionalBinary(of().map(|event| event.actor.kind.token_bytes()).collect()))
+        .with("actor_name", Column::OwnedText(of().map(|event| event.actor.kind.name().to_string()).collect()))
+        .with("source", Column::Text(of().map(|event| event.actor.source.as_str()).collect()))
+        .with("action", Column::Text(of().map(|event| event.action.as_str()).collect()))
+        .with("subject", Column::Text(of().map(|event| event.subject.as_str()).collect()))
+        .with("result", Column::SmallInt(of().map(|event| event.result.code()).collect()))
+        .with("detail", Column::Text(of().map(|event| shortened(&event.detail)).collect()))
 }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::Connection as _;
 use diesel::prelude::*;
+use diesel::sqlite::SqliteConnection;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::certificate::{Certificate, CertificateFilter, Receipt, Revocation, SubjectFields};
@@ -16,6 +17,7 @@ use super::convert::{
 };
 use super::error::StoreError;
 use super::schema::{authorities, certificates};
+use super::unnest::{Column, Rows};
 use super::{Store, counters};
 
 /// A certificate to be stored; it starts active.
@@ -151,7 +153,15 @@ pub(super) fn find(
     row.map(into_domain).transpose()
 }
 
-pub(super) fn insert(connection: &mut Connection, new: &NewCertificate) -> Result<(), StoreError> {
+pub(super) fn insert_all(connection: &mut Connection, new: &[&NewCertificate]) -> Result<(), StoreError> {
+    match connection {
+        // One after the other by a prepared statement: faster than one statement of many rows, whose text is made anew.
+        Connection::Sqlite(connection) => new.iter().try_for_each(|one| insert(connection, one)),
+        Connection::Postgres(connection) => rows(new)?.insert(connection).map(drop).map_err(StoreError::from),
+    }
+}
+
+fn insert(connection: &mut SqliteConnection, new: &NewCertificate) -> Result<(), StoreError> {
     let certificate = &new.certificate;
     diesel::insert_into(certificates::table)
         .values((
@@ -166,7 +176,7 @@ pub(super) fn insert(connection: &mut Connection, new: &NewCertificate) -> Resul
             certificates::spki_sha256.eq(&certificate.spki_sha256),
             certificates::signature.eq(&certificate.signature),
             certificates::common_name.eq(&certificate.subject.common_name),
-            certificates::subject.eq(to_json(&OtherSubjectFields::of(&certificate.subject))?),
+            certificates::subject.eq(subject_to_json(&certificate.subject)?),
             certificates::subject_alternative_names.eq(names_to_json(&certificate.subject_alternative_names)?),
             certificates::profile.eq(&certificate.profile),
             certificates::validity_days.eq(certificate.validity_days),
@@ -177,7 +187,37 @@ pub(super) fn insert(connection: &mut Connection, new: &NewCertificate) -> Resul
             certificates::version.eq(certificate.version),
         ))
         .execute(connection)?;
-    counters::add(connection, certificate.zone, certificate.status)
+    Ok(())
+}
+
+fn rows<'a>(new: &[&'a NewCertificate]) -> Result<Rows<'a>, StoreError> {
+    let all = || new.iter().map(|one| &one.certificate);
+    let binary = |of: fn(&'a Certificate) -> &'a [u8]| Column::Binary(all().map(of).collect());
+    let text = |of: fn(&'a Certificate) -> &'a str| Column::Text(all().map(of).collect());
+    let big = |of: fn(&Certificate) -> i64| Column::BigInt(all().map(of).collect());
+    let subjects: Result<Vec<String>, _> = all().map(|one| to_json(&OtherSubjectFields::of(&one.subject))).collect();
+    let names: Result<Vec<String>, _> = all().map(|one| names_to_json(&one.subject_alternative_names)).collect();
+    Ok(Rows::of("certificates")
+        .with("id", binary(|one| one.id.as_bytes()))
+        .with("zone_id", binary(|one| one.zone.as_bytes()))
+        .with("authority_id", binary(|one| one.authority.as_bytes()))
+        .with("serial", binary(|one| one.serial.as_bytes()))
+        .with("der", binary(|one| &one.der))
+        .with("csr", text(|one| &one.csr))
+        .with("ski", binary(|one| &one.ski))
+        .with("fingerprint_sha256", binary(|one| &one.fingerprint_sha256))
+        .with("spki_sha256", binary(|one| &one.spki_sha256))
+        .with("signature", text(|one| &one.signature))
+        .with("common_name", text(|one| &one.subject.common_name))
+        .with("subject", Column::OwnedText(subjects?))
+        .with("subject_alternative_names", Column::OwnedText(names?))
+        .with("profile", text(|one| &one.profile))
+        .with("validity_days", Column::Integer(all().map(|one| one.validity_days).collect()))
+        .with("not_before", big(|one| millis(one.not_before)))
+        .with("not_after", big(|one| millis(one.not_after)))
+        .with("created_at", Column::BigInt(new.iter().map(|one| millis(one.created_on)).collect()))
+        .with("status", Column::SmallInt(all().map(|one| one.status.code()).collect()))
+        .with("version", Column::Integer(all().map(|one| one.version).collect())))
 }
 
 fn page(
@@ -341,7 +381,11 @@ impl OtherSubjectFields {
     }
 }
 
-fn names_to_json(names: &[SubjectAlternativeName]) -> Result<String, StoreError> {
+pub(super) fn subject_to_json(subject: &SubjectFields) -> Result<String, StoreError> {
+    to_json(&OtherSubjectFields::of(subject))
+}
+
+pub(super) fn names_to_json(names: &[SubjectAlternativeName]) -> Result<String, StoreError> {
     to_json(&names.iter().map(|name| (name.kind().as_str(), name.value())).collect::<Vec<_>>())
 }
 

@@ -135,7 +135,14 @@ fn open_file(path: &Path) -> Result<SqliteConnection, StoreError> {
 }
 
 /// Only the owner reads the file; SQLite gives its companions (-wal, -shm) the same mode.
+///
+/// A file that is there is left alone. To open it past SQLite and close it again would take from this process every lock
+/// that it holds on it (sqlite.org, "How To Corrupt An SQLite Database File", 2.2): the next program that reads the
+/// database and goes would take itself for the last one, and remove the write-ahead log under us.
 fn create_private(path: &Path) -> Result<(), StoreError> {
+    if path.exists() {
+        return Ok(());
+    }
     let created = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
     created.map(drop).map_err(|error| unusable(&Database::Sqlite(path.to_owned()), &error))
 }

@@ -9,11 +9,6 @@ use super::connection::{Connection, on_either};
 use super::error::StoreError;
 use super::schema::certificate_counters::dsl;
 
-/// One more certificate with this status.
-pub(super) fn add(connection: &mut Connection, zone: ZoneId, status: Status) -> Result<(), StoreError> {
-    add_many(connection, zone, status, 1)
-}
-
 /// A certificate goes from one status to another.
 pub(super) fn shift(connection: &mut Connection, zone: ZoneId, from: Status, to: Status) -> Result<(), StoreError> {
     shift_many(connection, zone, from, to, 1)
@@ -36,7 +31,13 @@ pub(super) fn shift_many(
     add_many(connection, zone, to, count)
 }
 
-fn add_many(connection: &mut Connection, zone: ZoneId, status: Status, count: i64) -> Result<(), StoreError> {
+/// So many more certificates with this status.
+pub(super) fn add_many(
+    connection: &mut Connection,
+    zone: ZoneId,
+    status: Status,
+    count: i64,
+) -> Result<(), StoreError> {
     let upsert = diesel::insert_into(dsl::certificate_counters)
         .values((dsl::zone_id.eq(zone.as_bytes().as_slice()), dsl::status.eq(status.code()), dsl::total.eq(count)))
         .on_conflict((dsl::zone_id, dsl::status))

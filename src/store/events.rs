@@ -4,6 +4,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::Connection as _;
+use diesel::pg::PgConnection;
 use diesel::prelude::*;
 
 use crate::domain::audit::AuditEvent;
@@ -16,6 +17,7 @@ use super::connection::{Connection, MultiBackend};
 use super::convert::{account_id, from_json, millis, time, zone_id};
 use super::error::StoreError;
 use super::schema::events;
+use super::unnest::{Column, Rows};
 
 /// How many events are looked through in one read for those of the kinds that are wanted.
 const LOOKED_THROUGH: i64 = 10_000;
@@ -99,6 +101,27 @@ impl Store {
 /// Written with the audit event of the same act.
 pub(super) fn insert(connection: &mut Connection, audit: &AuditEvent, news: &Event) -> Result<(), StoreError> {
     insert_news(connection, audit.account, audit.zone, audit.at, news)
+}
+
+/// The news among many audit events, in their order.
+pub(super) fn insert_all(connection: &mut PgConnection, all: &[&AuditEvent]) -> Result<(), StoreError> {
+    let of = || all.iter().copied().filter_map(|audit| Some((audit, audit.news.as_ref()?)));
+    if of().next().is_none() {
+        return Ok(());
+    }
+    Rows::of("events")
+        .with("account_id", Column::Binary(of().map(|(audit, _)| audit.account.as_bytes().as_slice()).collect()))
+        .with(
+            "zone_id",
+            Column::OptionalBinary(
+                of().map(|(audit, _)| audit.zone.as_ref().map(|id| id.as_bytes().as_slice())).collect(),
+            ),
+        )
+        .with("at", Column::BigInt(of().map(|(audit, _)| millis(audit.at)).collect()))
+        .with("kind", Column::Text(of().map(|(_, news)| news.kind()).collect()))
+        .with("body", Column::OwnedText(of().map(|(_, news)| news.to_json().to_string()).collect()))
+        .insert(connection)?;
+    Ok(())
 }
 
 /// Written by itself, in the transaction that makes it true.

@@ -44,16 +44,19 @@ mod publications;
 mod responders;
 mod revocations;
 mod schema;
+mod seed;
 mod setup;
 mod tokens;
 mod transfer;
 mod transitions;
+mod unnest;
 mod webhook_deliveries;
 mod webhooks;
 mod writer;
 mod zones;
 
 use diesel::connection::SimpleConnection;
+use secrecy::ExposeSecret;
 
 pub use authorities::{NewAuthority, SealedKey};
 pub use backup::{Holdings, check_file, claim_for_restoration, copy_file, is_free, prepare_file};
@@ -73,13 +76,14 @@ pub use examination::{DatabaseServer, Examination, examine};
 pub use expiry_notices::ExpiryNotice;
 pub use idempotency::{Claimed, IdempotencyClaim};
 pub use identities::{AddOutcome, Candidacy, NewIdentity, RemoveOutcome, Replacement};
-pub use issuance::IssueOutcome;
+pub use issuance::{Issuance, IssueOutcome};
 pub use managed_identities::{Renewal, Supersession};
 pub use master_keys::MasterKeyCheck;
 pub use ocsp::{Changes, Statuses};
 pub use publications::{Base, Lease, Publication};
 pub use responders::StoredResponder;
 pub use revocations::Misplaced;
+pub use seed::{SeededCertificate, Seeder};
 pub use setup::FirstStart;
 pub use tokens::NewToken;
 pub use transfer::{Moved, MovedTable, Progress, Stage, relocate};
@@ -146,16 +150,14 @@ impl Store {
     /// Waits until no other process is starting on this database, and keeps others waiting until the guard is dropped: the
     /// very first start sets things up once. An embedded database has one process anyway.
     pub async fn lock_start(&self, database: &Database) -> Result<StartLock, StoreError> {
-        let database = database.clone();
-        let locked = move || match connection::open_writer(&database)? {
-            Connection::Sqlite(_) => Ok(StartLock { _connection: None }),
-            Connection::Postgres(mut connection) => {
-                postgres::lock_start(&mut connection)?;
-                let mut connection = Connection::Postgres(connection);
-                // Somebody may have begun to fill it since it was opened.
-                notice::require_none(&mut connection)?;
-                Ok(StartLock { _connection: Some(connection) })
-            }
+        let Database::Postgres(url) = database.clone() else { return Ok(StartLock { _connection: None }) };
+        let locked = move || {
+            let mut connection = postgres::open_writer(url.expose_secret())?;
+            postgres::lock_start(&mut connection)?;
+            let mut connection = Connection::Postgres(connection);
+            // Somebody may have begun to fill it since it was opened.
+            notice::require_none(&mut connection)?;
+            Ok(StartLock { _connection: Some(connection) })
         };
         let joined = tokio::task::spawn_blocking(locked).await;
         joined.map_err(|error| StoreError::Unavailable(error.to_string()))?

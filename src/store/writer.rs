@@ -12,14 +12,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::connection::{Connection, Database};
 use super::error::StoreError;
-use super::{connection, postgres};
+use super::issuance::{Issuance, IssueOutcome, Verdict};
+use super::{connection, issuance, postgres};
 
 /// How many pieces of work may wait; the next one is refused with [`StoreError::Busy`].
 const QUEUE_LENGTH: usize = 4096;
@@ -64,12 +65,20 @@ impl Writer {
         F: FnMut(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let piece = Piece { work, outcome: None, reply };
-        self.queue.try_send(Box::new(piece)).map_err(|error| match error {
+        self.enqueue(Box::new(Piece { work, outcome: None, reply }), answer).await
+    }
+
+    /// The same for an issuance: those of a batch are recorded together.
+    pub(super) async fn submit_issuance(&self, issuance: Issuance) -> Result<IssueOutcome, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.enqueue(Box::new(IssuancePiece { issuance, verdict: None, reply }), answer).await
+    }
+
+    async fn enqueue<T>(&self, work: Box<dyn Work>, answer: Answer<T>) -> Result<T, StoreError> {
+        self.queue.try_send(work).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => StoreError::Busy,
             mpsc::error::TrySendError::Closed(_) => StoreError::Unavailable("the writer has stopped".into()),
         })?;
-        metrics::gauge!("countersign_write_queue_depth").set((QUEUE_LENGTH - self.queue.capacity()) as f64);
         match tokio::time::timeout(PATIENCE, answer).await {
             Ok(answer) => answer.map_err(|_| StoreError::Unavailable("the writer has stopped".into()))?,
             Err(_) => Err(StoreError::Unavailable(format!(
@@ -80,11 +89,56 @@ impl Writer {
     }
 }
 
+type Answer<T> = oneshot::Receiver<Result<T, StoreError>>;
+
 /// A piece of work whose types the queue need not know.
 trait Work: Send {
     fn run(&mut self, connection: &mut Connection) -> Result<(), StoreError>;
+    /// Itself, if it is an issuance: its running is done by [`record_issuances`].
+    fn issuance(&mut self) -> Option<&mut IssuancePiece> {
+        None
+    }
     /// Tells the waiter; called exactly once, after the transaction ended.
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
+}
+
+struct IssuancePiece {
+    issuance: Issuance,
+    verdict: Option<Verdict>,
+    reply: oneshot::Sender<Result<IssueOutcome, StoreError>>,
+}
+
+impl Work for IssuancePiece {
+    fn run(&mut self, _: &mut Connection) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn issuance(&mut self) -> Option<&mut IssuancePiece> {
+        Some(self)
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        let Self { issuance, verdict, reply } = *self;
+        let lost = || StoreError::Damaged("a committed issuance has no outcome".into());
+        let answer = committed.and_then(|()| Ok(verdict.ok_or_else(lost)?.outcome(issuance)));
+        // The waiter may have gone (a closed connection): the certificate is recorded all the same.
+        let _ = reply.send(answer);
+    }
+}
+
+/// Records all issuances of a batch. Which piece comes first does not matter: nobody was answered yet.
+fn record_issuances(connection: &mut Connection, batch: &mut [Box<dyn Work>]) -> Result<(), StoreError> {
+    let mut pieces: Vec<&mut IssuancePiece> = batch.iter_mut().filter_map(|work| work.issuance()).collect();
+    if pieces.is_empty() {
+        return Ok(());
+    }
+    let issuances: Vec<&Issuance> = pieces.iter().map(|piece| &piece.issuance).collect();
+    let verdicts = catch_unwind(AssertUnwindSafe(|| issuance::record_all(connection, &issuances)))
+        .unwrap_or_else(|_| Err(StoreError::Damaged("a write panicked".into())))?;
+    for (piece, verdict) in pieces.iter_mut().zip(verdicts) {
+        piece.verdict = Some(verdict);
+    }
+    Ok(())
 }
 
 struct Piece<T, F> {
@@ -142,8 +196,12 @@ impl Failure {
 fn run(mut line: Line, mut waiting: mpsc::Receiver<Box<dyn Work>>, is_healthy: &AtomicBool) {
     let mut batch = Vec::with_capacity(BATCH_LENGTH);
     while waiting.blocking_recv_many(&mut batch, BATCH_LENGTH) > 0 {
+        let depth = metrics::gauge!("countersign_write_queue_depth");
+        depth.set(waiting.len() as f64);
         metrics::histogram!("countersign_write_batch_size").record(batch.len() as f64);
+        let begun = Instant::now();
         commit_together(&mut line, &mut batch, is_healthy);
+        metrics::histogram!("countersign_write_commit_seconds").record(begun.elapsed().as_secs_f64());
     }
 }
 
@@ -188,7 +246,8 @@ fn replay(line: &mut Line, batch: &mut Vec<Box<dyn Work>>, is_healthy: &AtomicBo
 impl Line {
     fn in_transaction(&mut self, batch: &mut [Box<dyn Work>]) -> Result<(), Failure> {
         let connection = self.begin().map_err(Failure::BeforeWork)?;
-        let worked = batch.iter_mut().try_for_each(|work| work.run(connection));
+        let recorded = record_issuances(connection, batch);
+        let worked = recorded.and_then(|()| batch.iter_mut().try_for_each(|work| work.run(connection)));
         let Err(error) = worked.and_then(|()| Ok(commit(connection)?)) else { return Ok(()) };
         let rolled_back = connection.batch_execute("ROLLBACK");
         match (&connection, rolled_back) {

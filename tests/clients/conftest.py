@@ -1,18 +1,43 @@
 """Fixtures: servers that last a session, a module or a test, and a zone for each test."""
 
+import os
 import secrets
 
 import pytest
 
 import csr
+import databases
 import server as server_module
 from api import Api
 from server import Server
 
+pytest_plugins = ("installation",)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--database", choices=sorted(databases.KINDS), default=os.environ.get("COUNTERSIGN_TEST_DATABASE") or "sqlite",
+                     help="what the servers under test keep their data in")
+
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "only_on(database, reason): a test of what only one database has")
+    databases.choose(config.option.database)
     if not config.option.collectonly and not server_module.BINARY:
         raise pytest.UsageError("COUNTERSIGN_BIN must name the server's binary; tests/run sets it")
+
+
+def pytest_unconfigure():
+    databases.Postgres.stop_cluster()
+
+
+def pytest_report_header(config):
+    return f"database: {config.option.database}"
+
+
+def pytest_runtest_setup(item):
+    for mark in item.iter_markers("only_on"):
+        if mark.args != (databases.CHOSEN.name,):
+            pytest.skip(f"only on {mark.args[0]}: {mark.kwargs['reason']}")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -3,7 +3,6 @@
 import base64
 import http.server
 import json
-import sqlite3
 import threading
 import urllib.parse
 from contextlib import contextmanager
@@ -63,8 +62,7 @@ def test_webhooks_and_jobs_that_fail_are_named(doctor):
     shown = lambda: api.result("GET", f"/zones/{api.zone}/webhooks/{failing['id']}")
     wait_until(lambda: shown()["failing_since"], lambda: shown())
     deployment.cli.run("revoke", "--where", "all", "--yes")
-    with sqlite3.connect(deployment.server.data / "countersign.db", timeout=20) as database:
-        database.execute("UPDATE bulk_jobs SET state = 4, failure = 'the disk is full'")
+    deployment.server.tamper("UPDATE bulk_jobs SET state = 4, failure = 'the disk is full'")
     [(verdict, message), (also, second)] = deployment.said("webhook")
     assert (verdict, also) == ("warn", "warn")
     assert '"failing"' in message and "has been failing since 2" in message

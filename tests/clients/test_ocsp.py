@@ -395,14 +395,11 @@ def test_a_database_that_is_away_is_told_as_try_later(make_server, tmp_path):
     made, _ = asked.issue()
     request = asked.request(made)
     assert asked.post(request).status_code == 200
-    database = server.data / "countersign.db"
-    run("python3", "-c", "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=20).execute("
-        "'alter table publications rename to away')", database)
+    server.tamper("alter table publications rename to away")
     answer = asked.post(request)
     assert (answer.status_code, answer.content) == (200, TRY_LATER)
     assert answer.headers["retry-after"] == "1" and answer.headers["cache-control"] == "no-store"
-    run("python3", "-c", "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=20).execute("
-        "'alter table away rename to publications')", database)
+    server.tamper("alter table away rename to publications")
     assert asked.post(request).content != TRY_LATER
 
 

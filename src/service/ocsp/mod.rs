@@ -29,7 +29,7 @@ use super::cache::Cache;
 use super::error::Noun;
 use super::responders::Responder;
 use super::secrets::sha256;
-use super::{Service, ServiceError};
+use super::{Service, ServiceError, measures};
 
 use memory::Memory;
 use turns::Turns;
@@ -108,7 +108,7 @@ impl Service {
             }
         };
         if let OcspAnswer::Refused(refusal) = &answer {
-            count(refusal.as_str());
+            measures::ocsp_answer(refusal.as_str());
         }
         Ok(answer)
     }
@@ -136,14 +136,14 @@ impl Service {
             && let Some(known) = self.ocsp.memory.answer(asked.authority.id, serial, form)
             && known.1.is_fresh(now)
         {
-            count(known.0);
+            measures::ocsp_answer(known.0);
             return Ok(OcspAnswer::Shared(known.1));
         }
         let Some(statuses) = self.statuses(&asked.authority, &questions, published).await? else {
             tracing::debug!("an OCSP request is put off: too many are to be looked up");
             return Ok(OcspAnswer::Refused(Refusal::TryLater));
         };
-        statuses.iter().for_each(|status| count(status.as_str()));
+        statuses.iter().for_each(|status| measures::ocsp_answer(status.as_str()));
         let is_known = statuses.iter().all(|status| *status != CertStatus::Unknown);
         let status = statuses.first().cloned();
         let signed = self.sign_answer(&responder, &request, statuses, now).await?;
@@ -295,8 +295,4 @@ fn require(number: i64, published: i64) -> Result<(), ServiceError> {
 
 fn whole_seconds(time: DateTime<Utc>) -> DateTime<Utc> {
     time - TimeDelta::nanoseconds(i64::from(time.timestamp_subsec_nanos()))
-}
-
-fn count(status: &'static str) {
-    metrics::counter!("countersign_ocsp_answers_total", "status" => status).increment(1);
 }

@@ -1,6 +1,8 @@
-//! Logs: to stderr, for people on a terminal and as JSON lines elsewhere.
-//!
-//! Metrics are not here; they belong to the HTTP layer, which serves them.
+//! What the process tells of itself. Here: logs to stderr, for people on a terminal and as JSON lines elsewhere. Beside
+//! it: [`metrics`], and the [`stage`]s of an issuance, which are measured and traced.
+
+pub mod metrics;
+pub mod stage;
 
 use std::io::{self, IsTerminal};
 
