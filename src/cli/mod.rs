@@ -198,12 +198,9 @@ async fn call(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Events(arguments) => events::run(arguments, context).await,
         Command::Webhook(command) => webhook::run(command, context).await,
         Command::Doctor(arguments) => doctor::run(arguments, context).await,
-<<<<<<< HEAD
-        Command::Serve(_) | Command::Migrate(_) | Command::Backup(_) | Command::Restore(_) | Command::Openapi(_) => Ok(()),
-=======
         Command::Healthcheck(arguments) => healthcheck::run(arguments, context).await,
-        Command::Serve(_) | Command::Migrate(_) | Command::Openapi(_) | Command::Dev(_) => Ok(()),
->>>>>>> main
+        Command::Serve(_) | Command::Migrate(_) | Command::Backup(_) | Command::Restore(_) => Ok(()),
+        Command::Openapi(_) | Command::Dev(_) => Ok(()),
     }
 }
 

@@ -1,4 +1,4 @@
-"""Backups beside a running server, and restored copies that verify and go on, on either database."""
+"""Backups beside a running server, and restored copies that verify and go on."""
 
 import json
 import pathlib
@@ -17,28 +17,17 @@ import csr
 import server as server_module
 from api import Api, crl_number, listed_serials
 from judges import Chain
-from postgres_cluster import PostgresCluster
 
 PUBLIC_URL = "http://ca.example"
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    with PostgresCluster() as cluster:
-        yield cluster
+SQLITE = pytest.mark.only_on("sqlite", reason="looks at the file of the database")
 
 
 class Installation:
-    """A server with a database of one kind, and the door to that."""
+    """A server and the commands of its machine."""
 
-    def __init__(self, make_server, cluster, **settings):
-        self.cluster, self.database, url = cluster, None, None
-        if cluster:
-            self.database = cluster.create_database()
-            url = cluster.url(self.database)
-        settings = {"COUNTERSIGN_PUBLIC_URL": PUBLIC_URL, "COUNTERSIGN_DATABASE_URL": url, **settings}
-        self.server = make_server(**settings)
-        self.path = self.server.data / "countersign.db"
+    def __init__(self, make_server, **settings):
+        self.server = make_server(**{"COUNTERSIGN_PUBLIC_URL": PUBLIC_URL, **settings})
+        self.store = self.server.store
 
     def start(self):
         self.server.start()
@@ -60,22 +49,15 @@ class Installation:
         assert done.returncode != 0 and "panicked" not in done.stderr, done.stdout + done.stderr
         return done.stdout + done.stderr
 
-    def execute(self, sql):
-        if self.cluster:
-            return self.cluster.psql(sql, self.database)
-        with closing(sqlite3.connect(self.path, timeout=20)) as connection, connection:
-            return connection.execute(sql).fetchall()
 
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def install(request, make_server):
-    """Makes installations with a database of one kind; further ones with the key and the token of another."""
-    cluster = request.getfixturevalue("cluster") if request.param == "postgres" else None
+@pytest.fixture
+def install(make_server):
+    """Makes installations; further ones with the key and the token of another."""
 
     def make(like=None, with_key=True):
         if like is None:
-            return Installation(make_server, cluster)
-        made = Installation(make_server, cluster, token=like.server.token)
+            return Installation(make_server)
+        made = Installation(make_server, token=like.server.token)
         if with_key:
             give_key(like, made)
         return made
@@ -106,13 +88,13 @@ def test_a_restored_copy_verifies_and_goes_on(install, tmp_path):
     api.delete(revoked["id"])
     api.wait_until(revoked["id"], lambda c: c["status"] == "revoked", "revoked")
     # The worker has no turn before the backup is made.
-    first.execute(f"UPDATE publications SET retry_at = {int((time.time() + 45) * 1000)}")
+    first.server.tamper("UPDATE publications SET retry_at = ?", int((time.time() + 45) * 1000))
     api.delete(waiting["id"])
     made = first.json("backup", "--out", tmp_path / "backup")
     assert (made["certificates"], made["waiting_transitions"], made["holds_master_key"]) == (3, 1, False)
 
     # What the backup does not know: another certificate, more revocations, more CRLs, more events.
-    first.execute("UPDATE publications SET retry_at = 0")
+    first.server.tamper("UPDATE publications SET retry_at = 0")
     later = api.issue(csr.by_openssl())
     for certificate in (waiting, good):
         api.delete(certificate["id"])
@@ -143,8 +125,9 @@ def test_a_restored_copy_verifies_and_goes_on(install, tmp_path):
     # What was issued after the backup is not known here.
     assert api.call("GET", api.path(later["id"])).status_code == 404
     assert api.total() == 4 and api.total(status="revoked") == 2
-    log = second.execute("SELECT detail FROM audit_events WHERE action = 'installation.restore'")
-    assert f"went forward by {restored['leap']}" in str(log)
+    with closing(second.server.database()) as database:
+        [(told,)] = database.execute("SELECT detail FROM audit_events WHERE action = 'installation.restore'").fetchall()
+    assert f"went forward by {restored['leap']}" in told
 
 
 def test_a_second_restoration_of_the_same_backup_goes_further(install, tmp_path):
@@ -270,16 +253,16 @@ def test_a_database_that_was_put_back_by_other_means_is_made_fit(install):
     assert settled["receipt"]["crl_number"] > min(a["next_after"] for a in recovered["authorities"])
 
 
-def test_a_damaged_copy_is_refused(make_server, tmp_path):
-    first = Installation(make_server, None)
+@SQLITE
+def test_a_damaged_copy_is_refused(install, tmp_path):
+    first = install()
     api = first.start()
     for _ in range(20):
         api.issue(csr.fresh())
     first.json("backup", "--out", tmp_path / "backup")
     first.server.kill()
     content = bytearray((tmp_path / "backup").read_bytes())
-    second = Installation(make_server, None, token=first.server.token)
-    give_key(first, second)
+    second = install(like=first)
     for damaged in (content[:len(content) // 2], b"no database at all", content[:8192] + bytes(8192) + content[16384:]):
         (tmp_path / "damaged").write_bytes(damaged)
         said = second.fails("restore", "--from", tmp_path / "damaged")
@@ -289,28 +272,31 @@ def test_a_damaged_copy_is_refused(make_server, tmp_path):
     with closing(sqlite3.connect(tmp_path / "damaged")) as connection, connection:
         connection.execute("UPDATE certificate_counters SET total = total + 1")
     assert "do not agree with a recount" in second.fails("restore", "--from", tmp_path / "damaged")
-    assert not second.path.exists()
+    assert not second.store.path.exists()
     second.json("restore", "--from", tmp_path / "backup")
     assert second.start().total() == 20
 
 
-def test_the_write_ahead_log_of_another_database_is_no_part_of_it(make_server, tmp_path):
-    first = Installation(make_server, None)
+@SQLITE
+def test_the_write_ahead_log_of_another_database_is_no_part_of_it(install, tmp_path):
+    first = install()
     first.start()
     first.json("backup", "--out", tmp_path / "backup")
     first.server.kill()
-    first.path.unlink()
-    assert pathlib.Path(f"{first.path}-wal").exists()
+    first.store.path.unlink()
+    assert pathlib.Path(f"{first.store.path}-wal").exists()
     assert "-wal is there without its database" in first.fails("restore", "--from", tmp_path / "backup")
-    pathlib.Path(f"{first.path}-wal").unlink()
-    pathlib.Path(f"{first.path}-shm").unlink()
+    pathlib.Path(f"{first.store.path}-wal").unlink()
+    pathlib.Path(f"{first.store.path}-shm").unlink()
     first.json("restore", "--from", tmp_path / "backup")
     first.start().issue(csr.fresh())
 
 
-def test_passwords_are_on_no_command_line(make_server, cluster, tmp_path):
-    installation = Installation(make_server, cluster)
+@pytest.mark.only_on("postgres", reason="a file has no password")
+def test_passwords_are_on_no_command_line(install, tmp_path):
+    installation = install()
     installation.start()
+    password = installation.store.cluster().password
     tools = tmp_path / "tools"
     tools.mkdir()
     (tools / "pg_dump").write_text(
@@ -319,8 +305,8 @@ def test_passwords_are_on_no_command_line(make_server, cluster, tmp_path):
     said = installation.fails("backup", "--out", tmp_path / "backup", PATH=f"{tools}:/usr/bin:/bin")
     assert "pg_dump failed" in said
     arguments = (tmp_path / "arguments").read_text()
-    assert cluster.password not in arguments and installation.database in arguments
-    assert (tmp_path / "password").read_text() == cluster.password
+    assert password not in arguments and installation.store.database in arguments
+    assert (tmp_path / "password").read_text() == password
     (tools / "pg_dump").unlink()
     said = installation.fails("backup", "--out", tmp_path / "backup", PATH=str(tools))
     assert "pg_dump is not on the PATH" in said and "postgresql-client" in said

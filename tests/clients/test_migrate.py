@@ -3,31 +3,44 @@
 import json
 import subprocess
 import time
+from contextlib import closing
 
 import pytest
 
 import csr
 import server as server_module
 from api import crl_number
+from databases import Postgres, Sqlite
 from judges import Chain
-from test_backup import Installation, cluster, newest_event, numbers  # noqa: F401 (a fixture)
+from test_backup import Installation, newest_event, numbers
+
+# It takes both kinds, whichever the others run on.
+pytestmark = pytest.mark.only_on("sqlite", reason="a move has a database of each kind")
 
 # Rows that nobody asks for, so that a move takes a while.
 MANY = 150_000
 
 
 @pytest.fixture
-def here(make_server):
-    return Installation(make_server, None)
+def here(make_server, tmp_path):
+    return Installation(make_server, store=Sqlite(tmp_path / "here"))
 
 
 @pytest.fixture
-def there(make_server, cluster, here):  # noqa: F811
+def there(make_server, here):
     """On PostgreSQL, with the key and the token of the other one."""
-    made = Installation(make_server, cluster, token=here.server.token,
-                        COUNTERSIGN_MASTER_KEY_FILE=str(here.server.data / "master.key"))
-    made.url = made.server.settings["COUNTERSIGN_DATABASE_URL"]
-    return made
+    store = Postgres()
+    yield Installation(make_server, store=store, token=here.server.token, COUNTERSIGN_MASTER_KEY_FILE=key_of(here))
+    store.clean_up()
+
+
+@pytest.fixture
+def password():
+    return Postgres.cluster().password
+
+
+def key_of(installation):
+    return str(installation.server.data / "master.key")
 
 
 def filled(installation):
@@ -45,25 +58,25 @@ def filled(installation):
 
 
 def rows(installation):
-    """How many there are in each table."""
-    if installation.cluster is None:
-        return {n: c for n, c in installation.server.row_counts().items() if not n.startswith(("sqlite_", "__diesel"))}
-    names = installation.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").split()
-    counted = {n: int(installation.execute(f'SELECT count(*) FROM "{n}"')) for n in names}
-    return {n: c for n, c in counted.items() if not n.startswith("__diesel")}
+    """How many there are in each table that holds data."""
+    return {n: c for n, c in installation.server.row_counts().items() if not n.startswith(("sqlite_", "__", "countersign_"))}
 
 
-def move(installation, source, target, *more):
-    return installation.json("migrate", "--from", source, "--to", target, *more)
+def move(one, other):
+    return one.json("migrate", "--from", one.store.url, "--to", other.store.url)
 
 
-def test_an_installation_moves_to_postgres_and_goes_on_there(here, there, tmp_path):
+def refused(one, other):
+    return one.fails("migrate", "--from", one.store.url, "--to", other.store.url)
+
+
+def test_an_installation_moves_to_postgres_and_goes_on_there(here, there, password, tmp_path):
     api, certificates = filled(here)
     seen, event_seen, before = numbers(api), newest_event(api), api.everything()
     here.server.stop()
     kept = rows(here)
-    moved = move(here, f"sqlite:{here.path}", there.url)
-    assert there.cluster.password not in json.dumps(moved)
+    moved = move(here, there)
+    assert password not in json.dumps(moved)
     assert {t["table"]: t["rows"] for t in moved["tables"]} == kept == rows(there)
     assert moved["rows"] == sum(kept.values()) and moved["continued_after"] == 0
     assert kept["certificates"] == 12 and kept["revocations"] == 4 and kept["webhooks"] == 1
@@ -82,24 +95,23 @@ def test_an_installation_moves_to_postgres_and_goes_on_there(here, there, tmp_pa
     assert chain.openssl_says_revoked(chain.write("revoked.pem", revoked["certificate"]))
     # Two that sign for the same authorities: never.
     said = here.server.refuses_to_start()
-    assert "was moved to postgres://127.0.0.1" in said and there.cluster.password not in said
-    assert "holds an installation already" in here.fails("migrate", "--from", f"sqlite:{here.path}", "--to", there.url)
+    assert "was moved to postgres://127.0.0.1" in said and password not in said
+    assert "holds an installation already" in refused(here, there)
 
 
-def test_an_installation_moves_back(here, there, make_server):
-    api, _ = filled(here)
+def test_an_installation_moves_back(here, there, make_server, tmp_path):
+    filled(here)
     here.server.stop()
-    move(here, f"sqlite:{here.path}", there.url)
+    move(here, there)
     api = there.start()
     made, seen = api.issue(csr.fresh()), newest_event(api)
-    said = there.fails("migrate", "--from", there.url, "--to", f"sqlite:{there.path}")
-    assert "Stop every replica first" in said
+    back = Installation(make_server, store=Sqlite(tmp_path / "back"), token=here.server.token,
+                        COUNTERSIGN_MASTER_KEY_FILE=key_of(here))
+    assert "Stop every replica first" in refused(there, back)
     there.server.stop()
-    back = move(there, there.url, f"sqlite:{there.path}")
-    assert {t["table"]: t["rows"] for t in back["tables"]} == rows(there)
-    last = Installation(make_server, None, token=here.server.token, COUNTERSIGN_DATABASE_URL=f"sqlite:{there.path}",
-                        COUNTERSIGN_MASTER_KEY_FILE=str(here.server.data / "master.key"))
-    api = last.start()
+    moved = move(there, back)
+    assert {t["table"]: t["rows"] for t in moved["tables"]} == rows(back)
+    api = back.start()
     assert api.get(made["id"])["certificate"] == made["certificate"]
     api.issue(csr.fresh())
     assert newest_event(api) > seen
@@ -110,12 +122,12 @@ def test_an_installation_moves_back(here, there, make_server):
 def test_a_move_that_is_killed_goes_on(here, there):
     filled(here)
     here.server.stop()
-    here.execute(f"""
+    here.server.tamper(f"""
         INSERT INTO audit_events SELECT randomblob(16), n, (SELECT id FROM accounts), NULL, NULL, 'system', '', 'filler',
         hex(randomblob(16)), 0, '' FROM (WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {MANY})
         SELECT n FROM c)""")
     kept = rows(here)
-    command = [server_module.BINARY, "migrate", "--from", f"sqlite:{here.path}", "--to", there.url]
+    command = [server_module.BINARY, "migrate", "--from", here.store.url, "--to", there.store.url]
     copied = 0
     for _ in range(3):
         process = subprocess.Popen(command, cwd=here.server.folder, env=here.server.environment(),
@@ -127,7 +139,7 @@ def test_a_move_that_is_killed_goes_on(here, there):
         copied = more
         # Half an installation is served by nobody.
         assert "goes on where it stopped" in there.server.refuses_to_start()
-    moved = move(here, f"sqlite:{here.path}", there.url)
+    moved = move(here, there)
     assert moved["continued_after"] >= copied > 0
     assert {t["table"]: t["rows"] for t in moved["tables"]} == kept == rows(there)
     assert there.start().total() == 12
@@ -139,16 +151,17 @@ def wait_for_more(there, process, copied):
     while True:
         assert process.poll() is None, (process.returncode, process.stderr.read())
         assert time.monotonic() < deadline
-        if there.execute("SELECT to_regclass('audit_events') IS NOT NULL") == "t":
-            now = int(there.execute("SELECT count(*) FROM audit_events"))
-            if now > copied:
-                return now
+        with closing(there.server.database()) as database:
+            if "audit_events" in there.store.tables():
+                [(now,)] = database.execute("SELECT count(*) FROM audit_events").fetchall()
+                if now > copied:
+                    return now
         time.sleep(0.01)
 
 
-def test_a_source_that_is_served_and_a_target_that_is_taken_are_left_alone(here, there, make_server):
+def test_a_source_that_is_served_and_a_target_that_is_taken_are_left_alone(here, there, password):
     api, _ = filled(here)
-    said = here.fails("migrate", "--from", f"sqlite:{here.path}", "--to", there.url)
+    said = refused(here, there)
     assert "another countersign is using" in said
     api.issue(csr.fresh())
     here.server.stop()
@@ -157,22 +170,22 @@ def test_a_source_that_is_served_and_a_target_that_is_taken_are_left_alone(here,
     there.start().issue(csr.fresh())
     there.server.stop()
     before = rows(there)
-    said = here.fails("migrate", "--from", f"sqlite:{here.path}", "--to", there.url)
-    assert "holds an installation already" in said and there.cluster.password not in said
+    said = refused(here, there)
+    assert "holds an installation already" in said and password not in said
     assert rows(there) == before
     here.start().issue(csr.fresh())
 
 
 def test_what_cannot_be_moved_is_said(here, there):
-    said = here.fails("migrate", "--from", f"sqlite:{here.path}", "--to", there.url)
-    assert "there is no database" in said and not here.path.exists()
-    assert "of one kind" in here.fails("migrate", "--from", f"sqlite:{here.path}", "--to", "sqlite:other.db")
-    assert "known scheme" in here.fails("migrate", "--from", "mysql://x/y", "--to", there.url)
-    assert "--from" in here.fails("migrate", "--to", there.url)
+    said = refused(here, there)
+    assert "there is no database" in said and not here.store.path.exists()
+    assert "of one kind" in here.fails("migrate", "--from", here.store.url, "--to", "sqlite:other.db")
+    assert "known scheme" in here.fails("migrate", "--from", "mysql://x/y", "--to", there.store.url)
+    assert "--from" in here.fails("migrate", "--to", there.store.url)
     api = here.start()
     here.server.stop()
     nowhere = f"postgres://me:secret@127.0.0.1:{server_module.free_port()}/x"
-    said = here.fails("migrate", "--from", f"sqlite:{here.path}", "--to", nowhere)
+    said = here.fails("migrate", "--from", here.store.url, "--to", nowhere)
     assert "cannot be used as a database" in said and "secret" not in said
     # Nothing has happened to it.
     here.server.start()
