@@ -10,7 +10,11 @@ use crate::store::Database;
 
 /// The database that the configuration names.
 pub(super) fn of(config: &Config) -> Database {
-    match &config.database {
+    of_url(&config.database)
+}
+
+pub(super) fn of_url(url: &DatabaseUrl) -> Database {
+    match url {
         DatabaseUrl::Sqlite(path) => Database::Sqlite(path.clone()),
         DatabaseUrl::Postgres(url) => Database::Postgres(url.clone()),
     }

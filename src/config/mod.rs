@@ -24,7 +24,7 @@ pub use local::{LocalServer, local_url};
 pub use problems::{Problem, Problems};
 pub use settings::{Kind, SETTINGS, Setting, table};
 pub use sources::{Environment, Flags};
-pub use values::duration;
+pub use values::{database_url, duration};
 
 use settings::{FROM_FILES, names};
 use sources::{Origin, Value, Values};

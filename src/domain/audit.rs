@@ -123,6 +123,8 @@ pub enum Action {
     TestWebhook,
     /// By the service itself: the receiver is gone, or has failed for too long.
     DisableWebhook,
+    /// On the server's own machine: everything was put back to an earlier time.
+    RestoreInstallation,
 }
 
 impl Action {
@@ -163,6 +165,7 @@ impl Action {
             Self::DeleteWebhook => "webhook.delete",
             Self::TestWebhook => "webhook.test",
             Self::DisableWebhook => "webhook.disable",
+            Self::RestoreInstallation => "installation.restore",
         }
     }
 }

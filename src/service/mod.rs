@@ -44,6 +44,7 @@ mod profiles;
 pub mod publication;
 mod random;
 mod responders;
+pub mod restoration;
 mod revision;
 mod revocation_lists;
 mod secrets;

@@ -96,6 +96,18 @@ pub(super) fn open_writer(database: &Database) -> Result<Connection, StoreError>
     }
 }
 
+/// Opens a connection that only reads.
+pub(super) fn open_reader(database: &Database) -> Result<Connection, StoreError> {
+    match database {
+        Database::Sqlite(path) => {
+            let mut connection = open_file(path)?;
+            connection.batch_execute(READER_PRAGMAS)?;
+            Ok(Connection::Sqlite(connection))
+        }
+        Database::Postgres(url) => postgres::open_reader(url.expose_secret()).map(Connection::Postgres),
+    }
+}
+
 /// Opens the pool of connections that only read.
 pub(super) fn open_readers(database: &Database, size: u32) -> Result<Readers, StoreError> {
     Pool::builder()
@@ -111,6 +123,13 @@ pub(super) fn reader(readers: &Readers) -> Result<PooledConnection<Reading>, Sto
     let is_lost = readers.state().connections == 0;
     let wait = if is_lost { WAIT_FOR_LOST_DATABASE } else { WAIT_FOR_READER };
     readers.get_timeout(wait).map_err(|error| StoreError::Unavailable(error.to_string()))
+}
+
+/// Opens a file of SQLite as it is.
+pub(super) fn open_plain(path: &Path) -> Result<SqliteConnection, StoreError> {
+    let mut connection = open_file(path)?;
+    connection.batch_execute("PRAGMA busy_timeout = 10000")?;
+    Ok(connection)
 }
 
 fn open_file(path: &Path) -> Result<SqliteConnection, StoreError> {
@@ -146,15 +165,7 @@ impl ManageConnection for Reading {
     type Error = r2d2::Error;
 
     fn connect(&self) -> Result<Connection, r2d2::Error> {
-        let open = || match &self.database {
-            Database::Sqlite(path) => {
-                let mut connection = open_file(path)?;
-                connection.batch_execute(READER_PRAGMAS)?;
-                Ok(Connection::Sqlite(connection))
-            }
-            Database::Postgres(url) => postgres::open_reader(url.expose_secret()).map(Connection::Postgres),
-        };
-        open().map_err(|error: StoreError| {
+        open_reader(&self.database).map_err(|error: StoreError| {
             r2d2::Error::ConnectionError(diesel::ConnectionError::BadConnection(error.to_string()))
         })
     }

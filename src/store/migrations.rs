@@ -40,6 +40,14 @@ pub(super) fn require_current(connection: &mut Connection) -> Result<(), StoreEr
     Ok(())
 }
 
+/// Refuses a schema that a newer binary made.
+pub(super) fn require_known(connection: &mut Connection) -> Result<(), StoreError> {
+    match connection {
+        Connection::Sqlite(connection) => refuse_newer::<Sqlite, _>(connection, &SQLITE),
+        Connection::Postgres(connection) => refuse_newer::<Pg, _>(connection, &POSTGRES),
+    }
+}
+
 fn apply<DB, C>(connection: &mut C, migrations: EmbeddedMigrations) -> Result<Vec<String>, StoreError>
 where
     DB: diesel::backend::Backend,

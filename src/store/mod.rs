@@ -11,6 +11,7 @@ mod accounts;
 mod any_connection;
 mod audit;
 mod authorities;
+mod backup;
 mod barrier;
 mod blocked_keys;
 mod bulk_insert;
@@ -27,6 +28,7 @@ mod counters;
 mod crls;
 mod error;
 mod events;
+mod examination;
 mod expiry_notices;
 mod hostname_associations;
 mod idempotency;
@@ -36,6 +38,7 @@ mod issuance;
 mod managed_identities;
 mod master_keys;
 mod migrations;
+mod notice;
 mod ocsp;
 mod postgres;
 mod publications;
@@ -45,6 +48,7 @@ mod schema;
 mod seed;
 mod setup;
 mod tokens;
+mod transfer;
 mod transitions;
 mod webhook_deliveries;
 mod webhooks;
@@ -52,10 +56,10 @@ mod writer;
 mod zones;
 
 use diesel::connection::SimpleConnection;
-use diesel::pg::PgConnection;
 use secrecy::ExposeSecret;
 
 pub use authorities::{NewAuthority, SealedKey};
+pub use backup::{Holdings, check_file, claim_for_restoration, copy_file, is_free, prepare_file};
 pub use blocked_keys::BlockedKey;
 pub use bulk_jobs::{NewJob, ShownJob};
 pub use bulk_selection::{Survey, Tally};
@@ -68,6 +72,7 @@ pub use connection::Database;
 pub use crls::{CarriedOut, PublishOutcome, Publishing};
 pub use error::StoreError;
 pub use events::{EventBatch, EventChoice, EventRange};
+pub use examination::{DatabaseServer, Examination, examine};
 pub use expiry_notices::ExpiryNotice;
 pub use idempotency::{Claimed, IdempotencyClaim};
 pub use identities::{AddOutcome, Candidacy, NewIdentity, RemoveOutcome, Replacement};
@@ -81,6 +86,7 @@ pub use revocations::Misplaced;
 pub use seed::{SeededCertificate, Seeder};
 pub use setup::FirstStart;
 pub use tokens::NewToken;
+pub use transfer::{Moved, MovedTable, Progress, Stage, relocate};
 pub use transitions::{ChangeOutcome, RequestedChange};
 pub use webhook_deliveries::{ClaimedWebhook, DueWebhook, Standing};
 pub use webhooks::{StoredWebhook, WebhookStored};
@@ -94,7 +100,7 @@ const READERS: u32 = 7;
 
 /// As long as it lives, no other process starts on the database.
 pub struct StartLock {
-    _connection: Option<PgConnection>,
+    _connection: Option<Connection>,
 }
 
 /// The store. Clones share the pool and the writer.
@@ -111,6 +117,7 @@ impl Store {
     /// Fails when it cannot be opened or belongs to a newer version.
     pub fn open(database: &Database) -> Result<Self, StoreError> {
         let mut connection = connection::open_writer(database)?;
+        notice::require_none(&mut connection)?;
         for version in migrations::run(&mut connection)? {
             tracing::info!(%version, "migrated the database");
         }
@@ -122,13 +129,16 @@ impl Store {
     /// Fails when its schema is not this version's.
     pub fn open_beside(database: &Database) -> Result<Self, StoreError> {
         let mut connection = connection::open_writer(database)?;
+        notice::require_none(&mut connection)?;
         migrations::require_current(&mut connection)?;
         Self::start(database, connection, 1)
     }
 
     /// Migrates the database and returns the versions that were applied.
     pub fn migrate(database: &Database) -> Result<Vec<String>, StoreError> {
-        migrations::run(&mut connection::open_writer(database)?)
+        let mut connection = connection::open_writer(database)?;
+        notice::require_none(&mut connection)?;
+        migrations::run(&mut connection)
     }
 
     fn start(database: &Database, connection: Connection, readers: u32) -> Result<Self, StoreError> {
@@ -144,6 +154,9 @@ impl Store {
         let locked = move || {
             let mut connection = postgres::open_writer(url.expose_secret())?;
             postgres::lock_start(&mut connection)?;
+            let mut connection = Connection::Postgres(connection);
+            // Somebody may have begun to fill it since it was opened.
+            notice::require_none(&mut connection)?;
             Ok(StartLock { _connection: Some(connection) })
         };
         let joined = tokio::task::spawn_blocking(locked).await;

@@ -13,6 +13,10 @@ use super::error::StoreError;
 const WRITER_LOCK: i64 = 0x6373_6967_6e00_0001;
 const MIGRATION_LOCK: i64 = 0x6373_6967_6e00_0002;
 const START_LOCK: i64 = 0x6373_6967_6e00_0003;
+const TRANSFER_LOCK: i64 = 0x6373_6967_6e00_0004;
+
+/// How often others are looked for before they are believed to be there.
+const LOOKS: usize = 10;
 
 /// What a session that writes is set to.
 ///
@@ -99,6 +103,47 @@ pub(super) fn migrating<T>(
 /// Waits until no other process is starting; the lock goes with the connection.
 pub(super) fn lock_start(connection: &mut PgConnection) -> Result<(), StoreError> {
     Ok(connection.batch_execute(&format!("SET lock_timeout = '60s'; SELECT pg_advisory_lock({START_LOCK})"))?)
+}
+
+pub(super) fn unlock_start(connection: &mut PgConnection) -> Result<(), StoreError> {
+    Ok(connection.batch_execute(&format!("SELECT pg_advisory_unlock({START_LOCK}); SET lock_timeout = '10s'"))?)
+}
+
+/// Nobody else moves an installation into this database; the lock goes with the connection.
+pub(super) fn lock_transfer(connection: &mut PgConnection) -> Result<(), StoreError> {
+    connection.batch_execute(&format!("SELECT pg_advisory_lock({TRANSFER_LOCK})")).map_err(|error| {
+        StoreError::Migration(format!("another `countersign migrate --from` is moving into this database ({error})"))
+    })
+}
+
+/// How many other connections of this program there are to the same database, as far as we may see them. Those of a process
+/// that was just killed are gone within a moment.
+pub(super) fn other_sessions(connection: &mut PgConnection) -> Result<i64, StoreError> {
+    const OTHERS: &str = "SELECT COUNT(*) AS number FROM pg_stat_activity WHERE datname = current_database() \
+         AND application_name = 'countersign' AND pid <> pg_backend_pid()";
+    for _ in 0..LOOKS {
+        if number(connection, OTHERS)? == 0 {
+            return Ok(0);
+        }
+        connection.batch_execute("SELECT pg_sleep(0.2)")?;
+    }
+    number(connection, OTHERS)
+}
+
+/// Whether a table is there.
+pub(super) fn has_table(connection: &mut PgConnection, name: &str) -> Result<bool, StoreError> {
+    let query = format!("SELECT (to_regclass('{name}') IS NOT NULL)::int::bigint AS number");
+    Ok(number(connection, &query)? == 1)
+}
+
+fn number(connection: &mut PgConnection, query: &str) -> Result<i64, StoreError> {
+    #[derive(diesel::QueryableByName)]
+    struct Number {
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        number: i64,
+    }
+    let found: Number = diesel::RunQueryDsl::get_result(diesel::sql_query(query), connection)?;
+    Ok(found.number)
 }
 
 /// The address without the user and the password, for people and logs.
