@@ -120,14 +120,18 @@ fn announce(first: &FirstStart, config: &Config, address: SocketAddr) {
     if config.data_dir != Path::new("data") {
         issue.push_str(&format!(" --data-dir {}", shell_word(&config.data_dir.display().to_string())));
     }
+    let file = first.token_file.display();
+    // Whoever set the token has it, and what is printed may be kept in a log for long.
+    let token = match &config.bootstrap_token {
+        Some(_) => format!("The administrator's token is the one that was set, and is kept in {file}."),
+        None => format!("The administrator's token, shown this once and kept in {file}:\n\n  {}", first.token.as_str()),
+    };
     let text = format!(
         "Countersign is set up: an account, its root CA, and the zone {zone:?} ({id}) with its issuing CA.\n\
-         The administrator's token, shown this once and kept in {file}:\n\n  {token}\n\n\
+         {token}\n\n\
          Issue your first client certificate, in another terminal:\n\n  {issue}\n",
         zone = first.zone.name,
         id = first.zone.id,
-        file = first.token_file.display(),
-        token = first.token.as_str(),
     );
     // Nobody may be reading; the token is in its file all the same.
     let _ = output::line(text);

@@ -61,6 +61,10 @@ const WAIT_FOR_READER: Duration = Duration::from_secs(5);
 /// The same while there is no connection at all.
 const WAIT_FOR_LOST_DATABASE: Duration = Duration::from_secs(1);
 
+/// The cache is small on purpose: after each commit that split a page SQLite looks through all of it (a balance parks pages
+/// at the number of the locking page, and the commit drops everything up to there), and the system keeps the file's pages
+/// anyway.
+///
 /// FULL, not NORMAL: in WAL mode NORMAL loses the last commits when the power goes (sqlite.org, "PRAGMA synchronous").
 const WRITER_PRAGMAS: &str = "
     PRAGMA busy_timeout = 2000;
@@ -68,7 +72,7 @@ const WRITER_PRAGMAS: &str = "
     PRAGMA synchronous = FULL;
     PRAGMA foreign_keys = ON;
     PRAGMA wal_autocheckpoint = 4000;
-    PRAGMA cache_size = -65536;
+    PRAGMA cache_size = -16384;
     PRAGMA temp_store = MEMORY;
 ";
 

@@ -53,6 +53,11 @@ const DEFAULTS: [(&str, &str); 7] = [
     ("target_session_attrs", "read-write"),
 ];
 
+/// How libpq says that TLS is asked for and it was built without.
+const WITHOUT_TLS: &str = "SSL support is not compiled in";
+const WITH_TLS: &str =
+    ". This build has no TLS to PostgreSQL; one with the feature `postgres-tls`, as in releases, does.";
+
 pub(super) fn open_writer(url: &str) -> Result<PgConnection, StoreError> {
     open(url, WRITER_SETTINGS)
 }
@@ -63,7 +68,9 @@ pub(super) fn open_reader(url: &str) -> Result<PgConnection, StoreError> {
 
 fn open(url: &str, settings: &str) -> Result<PgConnection, StoreError> {
     let unusable = |error: &dyn std::fmt::Display| {
-        StoreError::Unavailable(format!("{} cannot be used as a database: {error}", shown(url)))
+        let why = error.to_string();
+        let way_out = if why.contains(WITHOUT_TLS) { WITH_TLS } else { "" };
+        StoreError::Unavailable(format!("{} cannot be used as a database: {why}{way_out}", shown(url)))
     };
     let mut connection = PgConnection::establish(&with_defaults(url)).map_err(|error| unusable(&error))?;
     connection.batch_execute(settings).map_err(|error| unusable(&error))?;

@@ -5,11 +5,13 @@ import sqlite3
 
 import pytest
 
+import databases
 from api import Api
 from postgres_cluster import PostgresCluster
 from server import Server
 
-KINDS = ("sqlite", "postgres")
+# For the tests that choose their databases themselves: they run once, whatever `--database` says.
+ONCE = pytest.mark.only_on("sqlite", reason="it brings its databases, of both kinds, itself")
 
 
 class Installation:
@@ -19,6 +21,7 @@ class Installation:
         self.database, self.servers = database, servers
         self.server = servers[0]
         self.zone = self.authority = None
+        self.apis = {}
 
     def start(self):
         for server in self.servers:
@@ -29,7 +32,9 @@ class Installation:
         return self
 
     def api(self, server):
-        return Api(server, zone=self.zone.zone)
+        if server not in self.apis:
+            self.apis[server] = Api(server, zone=self.zone.zone)
+        return self.apis[server]
 
     def said(self):
         return "".join(server.output(last=10**6) for server in self.servers)
@@ -39,19 +44,10 @@ class Installation:
             server.clean_up()
 
 
-class SqliteDatabase:
-    kind = "sqlite"
-
-    def __init__(self, path):
-        self.path = path
-
-    def connect(self):
-        connection = sqlite3.connect(self.path, timeout=20)
-        connection.isolation_level = None
-        return connection
-
+class SqliteDatabase(databases.Sqlite):
     def rows(self, sql):
-        connection = self.connect()
+        # As any program that comes along: not one that was made to be careful.
+        connection = sqlite3.connect(self.path, timeout=20, isolation_level=None)
         try:
             return [tuple(map(str, row)) for row in connection.execute(sql)]
         finally:
@@ -70,10 +66,8 @@ class SqliteDatabase:
 class PostgresDatabase:
     """`cluster` may be exchanged for its standby."""
 
-    kind = "postgres"
-
-    def __init__(self, cluster, name):
-        self.cluster, self.name = cluster, name
+    def __init__(self, cluster, name, url):
+        self.cluster, self.name, self.url = cluster, name, url
 
     def rows(self, sql):
         said = self.cluster.psql(sql, self.name)
@@ -91,11 +85,10 @@ class PostgresDatabase:
                      f"WHEN (NEW.common_name = '{common_name}') EXECUTE FUNCTION poison()")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared_cluster():
-    """One PostgreSQL for the tests of a file that leave it as it was; it is not made where none asks for it."""
-    with PostgresCluster() as running:
-        yield running
+    """The run's PostgreSQL, for tests that leave it as it was."""
+    return databases.Postgres.cluster()
 
 
 @pytest.fixture
@@ -118,16 +111,16 @@ def install(make_folder):
     made = []
 
     def install(cluster=None, replicas=1, url=None, **settings):
+        folder = make_folder()
         if cluster is None:
-            server = Server(make_folder(), **settings)
-            made.append(Installation(SqliteDatabase(server.data / "countersign.db"), [server]))
-            return made[-1]
-        database = PostgresDatabase(cluster, cluster.create_database())
-        shared = {"COUNTERSIGN_DATABASE_URL": (url or cluster.url)(database.name),
-                  "COUNTERSIGN_MASTER_KEY": secrets.token_hex(32), **settings}
-        first = Server(make_folder(), **shared)
-        shared["COUNTERSIGN_PUBLIC_URL"] = first.url
-        others = [Server(make_folder(), token=first.token, **shared) for _ in range(replicas - 1)]
+            database = SqliteDatabase(folder / "data")
+        else:
+            name = cluster.create_database()
+            database = PostgresDatabase(cluster, name, (url or cluster.url)(name))
+            settings["COUNTERSIGN_MASTER_KEY"] = secrets.token_hex(32)
+        first = Server(folder, store=database, **settings)
+        settings["COUNTERSIGN_PUBLIC_URL"] = first.url
+        others = [Server(make_folder(), first.token, database, **settings) for _ in range(replicas - 1)]
         made.append(Installation(database, [first, *others]))
         return made[-1]
 
@@ -136,7 +129,7 @@ def install(make_folder):
         installation.clean_up()
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=databases.KINDS)
 def installation(request, install):
     """A started installation on each kind of database."""
     cluster = request.getfixturevalue("shared_cluster") if request.param == "postgres" else None

@@ -176,19 +176,23 @@ class Load:
         return answer
 
     def observe(self, server):
-        with httpx.Client(timeout=ANSWERS_WITHIN) as http_client:
-            while not self.stopped.wait(PAUSE):
-                try:
-                    answer = http_client.get(f"{server.url}/pki/{self.authority}/crl")
-                except httpx.TransportError:
-                    continue  # what may be cut is judged by `ask`
-                if answer.status_code != 200:
-                    assert answer.status_code == 503, answer
-                    continue
-                number = crl_number(x509.load_der_x509_crl(answer.content))
-                kept = self.crls.setdefault(number, answer.content)
-                assert kept == answer.content, f"two CRLs with number {number}"
-                self.seen[server.port].append(number)
+        with httpx.Client(timeout=ANSWERS_WITHIN) as reader:
+            while True:
+                self.observe_once(server, reader)
+                if self.stopped.wait(PAUSE):
+                    return
+
+    def observe_once(self, server, reader):
+        try:
+            answer = reader.get(f"{server.url}/pki/{self.authority}/crl")
+        except httpx.TransportError:
+            return  # what may be cut is judged by `ask`
+        if answer.status_code != 200:
+            assert answer.status_code == 503, answer
+            return
+        number = crl_number(x509.load_der_x509_crl(answer.content))
+        assert self.crls.setdefault(number, answer.content) == answer.content, f"two CRLs with number {number}"
+        self.seen[server.port].append(number)
 
 
 def distinct(name, key=None):

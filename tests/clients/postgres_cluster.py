@@ -37,9 +37,10 @@ WATCH = 'read -r word || { kill -QUIT "$1"; sleep 1; kill -KILL "$1"; rm -rf "$2
 
 class PostgresCluster:
     """One folder and one port; the processes in between may come and go. `settings` are lines of postgresql.conf and take
-    effect at the next start; `synced=True` keeps fsync on, for tests of durability and for measuring."""
+    effect at the next start; `synced=True` keeps fsync on, for tests of durability and for measuring. `tls` is a certificate
+    and its key in PEM, which the settings may name as server.pem and server.key."""
 
-    def __init__(self, synced=False, settings=None, doors=DOORS, _copied_from=None):
+    def __init__(self, synced=False, settings=None, doors=DOORS, tls=None, _copied_from=None):
         assert BINARIES, "no PostgreSQL server on this machine; tests/run installs one"
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="pg"))
         self.data = self.folder / "data"
@@ -50,7 +51,7 @@ class PostgresCluster:
             os.chown(self.folder, account.pw_uid, account.pw_gid)
             self.user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
         self.settings = {**SETTINGS, **({} if synced else NOT_SYNCED), **(settings or {})}
-        self.doors = doors
+        self.doors, self.tls = doors, tls
         self.process = self.watch = None
         if _copied_from is None:
             self.password = secrets.token_hex(16)
@@ -132,9 +133,9 @@ class PostgresCluster:
 
     # use
 
-    def url(self, database="postgres", *others, **parameters):
+    def url(self, database="postgres", *others, host="127.0.0.1", **parameters):
         """The address for the role of the server under test; further clusters are further hosts, tried in order."""
-        hosts = ",".join(f"127.0.0.1:{cluster.port}" for cluster in (self, *others))
+        hosts = ",".join(f"{host}:{cluster.port}" for cluster in (self, *others))
         query = "&".join(f"{name}={value}" for name, value in parameters.items())
         return f"postgres://{ROLE}:{self.password}@{hosts}/{database}" + (f"?{query}" if query else "")
 
@@ -202,7 +203,7 @@ class PostgresCluster:
 
     def _initialise(self):
         secret = self.folder / "password"
-        secret.write_text(self.superuser_password)
+        self._write_private(secret, self.superuser_password)
         command = [BINARIES[-1] / "initdb", "-D", self.data, "-U", "postgres", "-E", "UTF8", "--locale=C", "-N",
                    "-A", "scram-sha-256", f"--pwfile={secret}"]
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=STARTS_WITHIN, **self.user)
@@ -210,11 +211,19 @@ class PostgresCluster:
         assert done.returncode == 0, done.stderr
         with open(self.data / "postgresql.conf", "a") as configuration:
             configuration.write("include 'postgresql.tests.conf'\n")
+        for name, content in zip(("server.pem", "server.key"), self.tls or ()):
+            self._write_private(self.data / name, content)
         settings, self.settings = self.settings, {**self.settings, **NOT_SYNCED}
         self.start()
         self.psql(f"create role {ROLE} login password '{self.password}'")
         self.stop()
         self.settings = settings
+
+    def _write_private(self, path, content):
+        path.write_text(content)
+        path.chmod(0o600)
+        if self.user:
+            os.chown(path, self.user["user"], self.user["group"])
 
     def _ended(self):
         try:

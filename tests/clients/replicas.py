@@ -19,6 +19,11 @@ class Replicas(Server):
     """The deployment as a whole: its address is the proxy's. Each replica has a data folder of its own; the master key is
     the same."""
 
+    # What this run has seen so far, and how far each proxy's log was read for it.
+    killed, lost, logs = 0, 0, {}
+    # As many as the SDKs can be told to make, with a pause that grows.
+    retries = 6
+
     def __init__(self, folder, token=None, count=2, **settings):
         super().__init__(folder, token=token, store=databases.Postgres(), **settings)
         key = self.folder / "master.key"
@@ -31,6 +36,7 @@ class Replicas(Server):
         self.replicas = [Server(self.folder / f"replica-{number}", token=self.token, store=self.store, **shared)
                          for number in range(1, count + 1)]
         self.havoc = None
+        self.logs[self.folder / "access.log"] = 0
 
     def launch(self, **extra):
         """All of them at once: the first start of an empty database too."""
@@ -111,10 +117,16 @@ class Replicas(Server):
         assert havoc.faults == [], havoc.faults
         return havoc.kills
 
-    def unanswered(self):
-        """How many requests the proxy could get no answer to: nobody knows whether they were carried out."""
-        path = self.folder / "access.log"
-        return sum(line[:3] in ("502", "504") for line in path.read_text().splitlines()) if path.exists() else 0
+    @classmethod
+    def unanswered(cls):
+        """How many requests a proxy could get no answer to, in this run: nobody knows whether they were carried out."""
+        for path in cls.logs:
+            if path.exists():
+                with open(path) as log:
+                    log.seek(cls.logs[path])
+                    cls.lost += sum(line[:3] in ("502", "504") for line in iter(log.readline, ""))
+                    cls.logs[path] = log.tell()
+        return cls.lost
 
 
 class Havoc:
@@ -134,6 +146,7 @@ class Havoc:
                 victim = self.replicas[self.kills % len(self.replicas)]
                 victim.kill()
                 self.kills += 1
+                Replicas.killed += 1
                 time.sleep(self.DOWN)
                 victim.start()
         except Exception as fault:  # told by whoever ends this

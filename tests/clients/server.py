@@ -22,7 +22,11 @@ PASSED_ON = ("PATH", "TMPDIR")
 class Server:
     """One folder and one port; the process in between may come and go."""
 
-    def __init__(self, folder, token=None, store=None, **settings):
+    # How often a client is to repeat what was not answered.
+    retries = 0
+
+    def __init__(self, folder, token=None, store=None, binary=None, **settings):
+        self.binary = binary or BINARY
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.data = self.folder / "data"
@@ -50,7 +54,7 @@ class Server:
         """Starts the process without waiting until it serves."""
         with open(self.folder / "stdout", "ab") as out, open(self.folder / "stderr", "ab") as err:
             self.process = subprocess.Popen(
-                [BINARY, "serve"], cwd=self.folder, env=self.environment(**extra),
+                [self.binary, "serve"], cwd=self.folder, env=self.environment(**extra),
                 stdin=subprocess.DEVNULL, stdout=out, stderr=err,
             )
         return self

@@ -26,7 +26,7 @@ class CuttingProxy:
         return self
 
     def __exit__(self, *_):
-        self.listener.close()
+        cut(self.listener)  # which also ends the waiting for the next one
         for pair in self.pairs:
             cut(*pair)
 

@@ -1,13 +1,13 @@
 """Fail-over of PostgreSQL: the primary dies under load, its synchronous standby takes over, and nothing released is lost."""
 
 import httpx
-import pytest
-
 import integrity
+from installation import ONCE
 from load import Load
 
+pytestmark = ONCE
 
-@pytest.mark.timeout(180)
+
 def test_a_failover_to_the_synchronous_standby_loses_no_released_certificate(install, make_cluster, tmp_path):
     primary = make_cluster().start()
     with primary.standby() as standby:

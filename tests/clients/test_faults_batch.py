@@ -3,9 +3,12 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import integrity
+from installation import ONCE
 from load import Client, Load, distinct
 
-AT_ONCE = 48
+pytestmark = ONCE
+
+AT_ONCE = 32
 
 
 def test_an_insert_that_fails_in_the_middle_of_a_batch_fails_alone(installation, tmp_path):
@@ -18,7 +21,7 @@ def test_an_insert_that_fails_in_the_middle_of_a_batch_fails_alone(installation,
         return Client(server).ask("POST", f"/client/v4{zone.path()}", body)
 
     with Load(installation, workers=2) as load:
-        for _ in range(3):
+        for _ in range(2):
             with ThreadPoolExecutor(AT_ONCE) as pool:
                 answers = list(pool.map(post, bodies))
             for name, answer in zip(requests, answers):

@@ -2,10 +2,11 @@
 
 import pathlib
 
-import pytest
-
 import integrity
+from installation import ONCE
 from load import Load, distinct
+
+pytestmark = ONCE
 
 LIBFAKETIME = next(iter(sorted(pathlib.Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
 JUMPS = ("+3600", "+0", "-3600", "+0", "+3600", "-3600")
@@ -28,7 +29,6 @@ class Clock:
         fresh.replace(self.path)
 
 
-@pytest.mark.timeout(120)
 def test_a_clock_that_jumps_loses_and_doubles_nothing(install, tmp_path):
     clock = Clock(tmp_path / "clock")
     installation = install(**clock.environment).start()
@@ -45,7 +45,6 @@ def test_a_clock_that_jumps_loses_and_doubles_nothing(install, tmp_path):
     integrity.check(installation, load, tmp_path, at_any_time=True)
 
 
-@pytest.mark.timeout(120)
 def test_one_replica_whose_clock_jumps_harms_no_other(install, shared_cluster, tmp_path):
     clock = Clock(tmp_path / "clock")
     installation = install(shared_cluster, replicas=2)

@@ -7,8 +7,11 @@ import threading
 import pytest
 
 import integrity
+from installation import ONCE
 from load import Client, Load, distinct
 from tcp_proxy import CuttingProxy
+
+pytestmark = ONCE
 
 CLIENTS = 6
 CERTIFICATES = 6
@@ -48,7 +51,6 @@ def test_a_commit_that_is_cut_is_answered_503_and_the_same_key_gives_one_certifi
     assert cut_line.database.rows(count) == [("1",)]
 
 
-@pytest.mark.timeout(120)
 def test_commits_that_are_cut_under_load_double_and_lose_nothing(cut_line, tmp_path):
     zone, proxy = cut_line.zone, cut_line.proxy
     results, faults, tries = {}, [], []

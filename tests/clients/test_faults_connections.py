@@ -50,7 +50,6 @@ def test_two_thousand_idle_connections_keep_nobody_out(own_zone, many_files):
     assert newcomer(own_zone)["status"] == "active"
 
 
-@pytest.mark.timeout(120)
 def test_what_trickles_is_ended_and_keeps_nobody_out(make_server):
     server = make_server(COUNTERSIGN_CLIENT_TIMEOUT=f"{CLIENT_TIMEOUT}s").start()
     api = Api(server)

@@ -4,16 +4,16 @@ import itertools
 import time
 
 import httpx
-import pytest
-
 import integrity
+from installation import ONCE
 from load import Load
+
+pytestmark = ONCE
 
 REPLICA_KILLS = 4
 DATABASE_KILLS = 2
 
 
-@pytest.mark.timeout(120)
 def test_killed_replicas_lose_nothing_and_the_others_go_on(install, shared_cluster, tmp_path):
     installation = install(shared_cluster, replicas=2).start()
     with Load(installation, expects_cuts=True) as load:
@@ -30,7 +30,6 @@ def test_killed_replicas_lose_nothing_and_the_others_go_on(install, shared_clust
     integrity.check(installation, load, tmp_path)
 
 
-@pytest.mark.timeout(120)
 def test_a_killed_postgresql_is_answered_503_and_loses_nothing(install, make_cluster, tmp_path):
     cluster = make_cluster().start()
     installation = install(cluster, replicas=2).start()

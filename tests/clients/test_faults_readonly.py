@@ -1,14 +1,14 @@
 """A read-only database: writes are answered 503, reads go on, and it heals by itself."""
 
 import httpx
-import pytest
-
 import integrity
+from installation import ONCE
 from load import Load
 from syscalls import Strace
 
+pytestmark = ONCE
 
-@pytest.mark.timeout(120)
+
 def test_a_file_system_that_turns_read_only(install, tmp_path):
     """As ext4 does after an error of the disk (`errors=remount-ro`): files stay open, and every write gives EROFS."""
     installation = install().start()
@@ -24,7 +24,6 @@ def test_a_file_system_that_turns_read_only(install, tmp_path):
     integrity.check(installation, load, tmp_path)
 
 
-@pytest.mark.timeout(120)
 def test_a_postgresql_that_turns_read_only(install, make_cluster, tmp_path):
     cluster = make_cluster().start()
     installation = install(cluster).start()

@@ -3,7 +3,10 @@
 import subprocess
 
 import integrity
+from installation import ONCE
 from load import Load
+
+pytestmark = ONCE
 
 
 def test_programs_that_read_the_file_and_leave_take_nothing_with_them(install, tmp_path):

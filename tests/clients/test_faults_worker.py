@@ -10,7 +10,10 @@ import pytest
 
 import integrity
 from api import crl_number
+from installation import ONCE
 from load import Client, Load, distinct
+
+pytestmark = ONCE
 
 HAPPENS_WITHIN = 60
 # Keeps the INSERT of a CRL busy for longer than any test: by then it has been signed.
@@ -18,7 +21,6 @@ SLOW = ("BEGIN SELECT COUNT(*) FROM (WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL 
         "SELECT n FROM c); END")
 
 
-@pytest.mark.timeout(120)
 def test_a_worker_killed_while_it_stores_a_signed_crl_on_the_embedded_database(install, tmp_path):
     installation = install().start()
     database, server = installation.database, installation.server
@@ -37,7 +39,6 @@ def test_a_worker_killed_while_it_stores_a_signed_crl_on_the_embedded_database(i
     taken_over(installation, load, one, number, tmp_path)
 
 
-@pytest.mark.timeout(120)
 def test_a_worker_killed_while_it_stores_a_signed_crl_on_postgresql(replicas, tmp_path):
     with caught_storing(replicas) as (load, one, number, victim):
         victim.kill()
@@ -46,7 +47,6 @@ def test_a_worker_killed_while_it_stores_a_signed_crl_on_postgresql(replicas, tm
     taken_over(replicas, load, one, number, tmp_path)
 
 
-@pytest.mark.timeout(120)
 def test_a_worker_that_stands_still_while_it_stores_a_signed_crl_is_overtaken(replicas, tmp_path):
     with caught_storing(replicas) as (load, one, number, victim):
         victim.process.send_signal(signal.SIGSTOP)

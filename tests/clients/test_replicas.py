@@ -16,6 +16,7 @@ from cryptography.x509 import ocsp
 
 import csr
 from api import Api, crl_number, listed_serials
+from identity_api import Identities, keep
 from replicas import Replicas
 from test_events import message
 
@@ -100,6 +101,15 @@ def test_a_new_authority_signs_at_the_other(at):
     made = here.result("POST", f"/zones/{here.zone}/certificate_authorities", json={})
     soon(lambda: there.issue(csr.fresh())["certificate_authority"]["id"] == made["id"], "signing")
     assert there.authorities() == here.authorities()
+
+
+def test_the_newest_identity_is_chosen_at_the_other(at):
+    vaults = [Identities.of_new_account(at[0].server)]
+    vaults.append(Identities(at[1].server, vaults[0].account, vaults[0].token))
+    for number, keeper in enumerate((0, 1, 0)):
+        made = keep(vaults[keeper], number, hosts=["device.example"])["id"]
+        for vault in vaults:
+            soon(lambda: vault.match("device.example")["choice"]["id"] == made, "chosen")
 
 
 def test_what_one_issued_the_other_shows_lists_and_counts(at):
@@ -204,6 +214,7 @@ def test_both_sign_by_the_same_profiles(at):
 
 def test_no_request_fails_while_one_after_the_other_is_restarted_gracefully(make_folder):
     replicas = Replicas(make_folder()).start()
+    replicas.retries = 0
     try:
         api = Api(replicas)
         api = api.in_zone(api.default_zone()["id"])
@@ -288,6 +299,7 @@ def listen(replicas, api, heard, done):
 def test_a_killed_replica_is_missed_by_no_reader(make_folder):
     """Reads go to the other one by the proxy alone: nobody needs to repeat them."""
     replicas = Replicas(make_folder()).start()
+    replicas.retries = 0
     try:
         api = Api(replicas)
         api = api.in_zone(api.default_zone()["id"])

@@ -81,7 +81,7 @@ impl TestDatabase {
             Self::Postgres(database) => {
                 let hex = hex::encode(octets);
                 let rows = all_rows(&mut database.connect());
-                assert!(rows.len() > 5, "the rows were read");
+                assert!(!rows.is_empty(), "there are always the migrations");
                 rows.iter().any(|row| contains(row.as_bytes(), octets) || row.contains(&hex))
             }
         }

@@ -116,12 +116,12 @@ async fn a_store_that_takes_no_writes_is_not_ready_until_it_does_again() {
         parts.into_iter().find(|part| part.name == "database").unwrap().fault
     };
     assert_eq!(database_fault().await, None);
-    installation.refuse("full", "UPDATE ON master_keys", "TRUE");
-    installation.refuse("full_too", "INSERT ON audit_events", "TRUE");
+    installation.refuse("no_keys", "UPDATE ON master_keys", "TRUE");
+    installation.refuse("no_audit", "INSERT ON audit_events", "TRUE");
     assert!(installation.try_issue("device", 30).await.is_err());
     assert!(database_fault().await.is_some() && database_fault().await.is_some(), "a failed write is remembered");
-    installation.allow_again("full");
-    installation.allow_again("full_too");
+    installation.allow_again("no_keys");
+    installation.allow_again("no_audit");
     assert_eq!(database_fault().await, None, "it heals by itself");
 }
 

@@ -21,7 +21,6 @@ use countersign::x509::ocsp::request::MAX_CERTIFICATES;
 use countersign::x509::ocsp::response::Refusal;
 use countersign::x509::public_key;
 use countersign::x509::signature::verify_document;
-use diesel::connection::SimpleConnection;
 use tokio::sync::watch;
 
 use crate::harness::{DAY, Installation, OCSP_VALIDITY};

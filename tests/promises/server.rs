@@ -16,7 +16,7 @@ pub const ADMIN: &str = "test-token-test-token-test-token-test-token";
 pub struct Server {
     pub url: String,
     pub client: reqwest::Client,
-    pub folder: TempDir,
+    _folder: TempDir,
     // Dropped after the process has been ended.
     pub database: TestDatabase,
     process: Child,
@@ -46,7 +46,7 @@ impl Server {
         // Read to the end, so that the server never blocks on a full pipe.
         std::thread::spawn(move || log.lines().map_while(Result::ok).for_each(drop));
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let mut server = Self { url: format!("http://127.0.0.1:{port}"), client, folder, database, process };
+        let mut server = Self { url: format!("http://127.0.0.1:{port}"), client, _folder: folder, database, process };
         server.wait_until_ready().await;
         server
     }
