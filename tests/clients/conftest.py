@@ -16,7 +16,7 @@ from server import Server
 pytest_plugins = ("installation",)
 REPLICAS = "replicas"
 # Tests that bring databases of their own, or none: they run once.
-ONCE = ("test_dashboard", "test_deploy", "test_dev_seed", "test_durability_postgres", "test_failover", "test_faults_",
+ONCE = ("test_dashboard", "test_deploy", "test_durability_postgres", "test_failover", "test_faults_",
         "test_postgres_cluster", "test_schema_postgres", "test_topology")
 REPEATS = 2
 REPEATED = pytest.StashKey()
