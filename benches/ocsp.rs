@@ -5,46 +5,64 @@
 mod common;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use common::api::{self, Zone};
-use common::figures::{Durations, at_least, chapter, figure, median, say, short};
+use common::engine::{Engine, Stage};
+use common::figures::{Of, chapter, figure, median, megabytes, say, short};
 use common::http::request;
-use common::load::{self, Load};
+use common::load::{self, Load, Pool};
 use common::ocsp::{self, Fresh, Issuer};
 use common::options::Options;
 use common::server::Server;
-use common::{Outcome, fault};
+use common::{Outcome, fault, limits};
 
 /// How many certificates are asked about in turn.
 const CERTIFICATES: usize = 1000;
-/// About as long as what is signed for an answer.
-const MESSAGE: [u8; 250] = [7; 250];
+/// Parts of what `/healthz` and one core's signatures reach.
+const REMEMBERED_BAR: f64 = 0.7;
+const SIGNED_BAR: f64 = 0.5;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Outcome<()> {
     let options = Options::read()?;
-    let folder = tempfile::tempdir()?;
-    let (server, _) = Server::start(folder.path()).await?;
-    let asked = Asked::prepare(&server).await?;
-    say(format_args!("OCSP: {CERTIFICATES} certificates, half of them revoked, {} connections", options.connections))?;
+    let stage = Stage::prepare("OCSP: remembered answers and answers signed for one request", &options)?;
+    let connections = options.connections();
+    say(format_args!("  {CERTIFICATES} certificates, half of them revoked, {connections} connections"))?;
+    for kind in stage.databases() {
+        let engine = stage.engine(kind).await?;
+        measure(&engine, &options, "").await?;
+        engine.stop().await?;
+        if let Some(delayed) = stage.delayed(kind).await? {
+            measure(&delayed, &options, &format!(", {} ms added to each sync", options.sync_delay.as_millis())).await?;
+            delayed.stop().await?;
+        }
+    }
+    Ok(())
+}
 
+async fn measure(engine: &Engine, options: &Options, how: &str) -> Outcome<()> {
+    let (server, _) = Server::start(&engine.place("ocsp")?).await?;
+    let asked = Asked::prepare(&server).await?;
+    chapter(format_args!("{}{how}: the rounds", engine.kind))?;
     let mut rates: Vec<Rates> = Vec::new();
     for _ in 0..options.rounds {
-        rates.push(asked.round(&server, &options).await?);
+        rates.push(asked.round(&server, options).await?);
     }
     let of = |select: fn(&Rates) -> f64| median(rates.iter().map(select).collect());
-    chapter("Rates, each the middle one of the rounds")?;
-    let (health, signing) = (of(|rates| rates.health), of(|rates| rates.signing));
-    figure("/healthz", format!("{}/s", short(health)))?;
-    figure("signatures of one core, P-256", format!("{}/s", short(signing)))?;
-    at_least("remembered, one certificate, GET", of(|rates| rates.one), health * 0.7, "/s")?;
-    at_least("remembered, many certificates, GET", of(|rates| rates.many), health * 0.7, "/s")?;
-    at_least("remembered, many certificates, POST", of(|rates| rates.posted), health * 0.7, "/s")?;
-    at_least("signed for each request, with a nonce", of(|rates| rates.fresh), signing * 0.5, "/s")?;
-    figure("resident", format!("{} MB", short(server.memory()? as f64 / 1e6)))?;
+    chapter(format_args!("{}{how}: rates, each the middle one of the rounds", engine.kind))?;
+    let health = Of { limit: of(|rates| rates.health), name: "/healthz" };
+    let signing = Of { limit: of(|rates| rates.signing), name: "one core's signatures" };
+    figure("/healthz", format!("{}/s", short(health.limit)))?;
+    figure("signatures of one core, P-256", format!("{}/s", short(signing.limit)))?;
+    health.at_least("remembered, one certificate, GET", of(|rates| rates.one), "/s", REMEMBERED_BAR)?;
+    health.at_least("remembered, many certificates, GET", of(|rates| rates.many), "/s", REMEMBERED_BAR)?;
+    health.at_least("remembered, many certificates, POST", of(|rates| rates.posted), "/s", REMEMBERED_BAR)?;
+    signing.at_least("signed for each request, with a nonce", of(|rates| rates.fresh), "/s", SIGNED_BAR)?;
+    figure("resident", format!("{} MB", short(megabytes(server.memory()?))))?;
+    if let Some(memory) = engine.memory()? {
+        figure("all processes of the database", format!("{} MB", short(megabytes(memory))))?;
+    }
     server.stop().await
 }
 
@@ -94,54 +112,22 @@ impl Asked {
 
     /// Everything once, in turn: a machine is not equally fast at all times.
     async fn round(&self, server: &Server, options: &Options) -> Outcome<Rates> {
-        let signing = signatures(options.round / 4)?;
-        let health = self.health.clone();
-        let health = load::run(server.address, options.connections, options.round, load::any, move |buffer| {
-            buffer.clone_from(&health);
-        });
-        let health = told("/healthz", health.await?)?;
-        let one = Arc::new(self.gets.iter().take(1).cloned().collect());
-        let one = told("remembered, one, GET", in_turn(server, options, one).await?)?;
-        let many = told("remembered, many, GET", in_turn(server, options, Arc::clone(&self.gets)).await?)?;
-        let posted = told("remembered, many, POST", in_turn(server, options, Arc::clone(&self.posts)).await?)?;
-        let mut fresh = self.fresh.clone();
-        let fresh = load::run(server.address, options.connections, options.round, ocsp::is_successful, move |buffer| {
-            fresh.next(buffer);
-        });
-        let fresh = told("with a nonce", fresh.await?)?;
+        let signing = limits::signatures(options.round / 4)?;
+        let (connections, time) = (options.connections(), options.round);
+        let run = |pool| load::run(server.address, connections, time, load::any, pool);
+        let health = told("/healthz", run(load::same(self.health.clone())).await?)?;
+        let one = told("remembered, one, GET", run(load::same(self.gets.first().cloned().unwrap_or_default())).await?)?;
+        let many = told("remembered, many, GET", run(Pool::of(Arc::clone(&self.gets))).await?)?;
+        let posted = told("remembered, many, POST", run(Pool::of(Arc::clone(&self.posts))).await?)?;
+        let fresh = self.fresh.clone();
+        let fresh = load::run(server.address, connections, time, ocsp::is_successful, fresh).await?;
+        let fresh = told("with a nonce", fresh)?;
         Ok(Rates { health, signing, one, many, posted, fresh })
     }
 }
 
-/// One request after the other, on every connection from the beginning.
-async fn in_turn(server: &Server, options: &Options, requests: Arc<Vec<Vec<u8>>>) -> Outcome<Load> {
-    let mut next = 0;
-    load::run(server.address, options.connections, options.round, ocsp::is_successful, move |buffer| {
-        if let Some(request) = requests.get(next % requests.len()) {
-            buffer.clone_from(request);
-        }
-        next += 1;
-    })
-    .await
-}
-
 fn told(name: &str, load: Load) -> Outcome<f64> {
-    let Load { rate, durations } = load;
-    say(format_args!("  {name:<24} {:>8}/s   {}", short(rate), Durations::summary(&durations)))?;
-    Ok(rate)
-}
-
-/// How many signatures a core makes in a second.
-fn signatures(time: Duration) -> Outcome<f64> {
-    let random = SystemRandom::new();
-    let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING)?;
-    let started = Instant::now();
-    let mut count = 0_u32;
-    while started.elapsed() < time {
-        for _ in 0..100 {
-            key.sign(&random, &MESSAGE)?;
-        }
-        count += 100;
-    }
-    Ok(f64::from(count) / started.elapsed().as_secs_f64())
+    let own = short(load.own);
+    say(format_args!("  {name:<24} {:>8}/s   {}, generator {own} cores", short(load.rate), load.durations.summary()))?;
+    Ok(load.rate)
 }

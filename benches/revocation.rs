@@ -4,95 +4,90 @@
 #[allow(dead_code, reason = "each benchmark uses its part")]
 mod common;
 
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
 use common::api::{self, Zone};
-use common::figures::{Durations, at_least, at_most, chapter, figure, median, megabytes, milliseconds, say, short};
+use common::engine::{Engine, Place, Stage};
+use common::figures::{Durations, Of, at_most, chapter, figure, median, megabytes, milliseconds, say, short};
 use common::http::{Connection, request};
 use common::load;
+use common::look::Look;
 use common::options::Options;
-use common::seed::{Certificates, Database};
-use common::server::{self, Server, pause};
-use common::{Outcome, fault};
-use countersign::clock::Clock;
+use common::seed::{self, Store, ZONE};
+use common::server::{Server, pause};
+use common::{Outcome, fault, limits};
 use tokio::task::JoinSet;
 
-const ZONE: &str = "benchmark";
 const PUBLISHED: &str = "countersign_publication_seconds";
 const SIGNED: &str = "countersign_crl_signing_seconds";
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Outcome<()> {
     let options = Options::read()?;
-    let temporary = tempfile::tempdir()?;
+    let stage = Stage::prepare("Revocation: with very many certificates revoked", &options)?;
     let shards = options.shards.map_or_else(|| "no shards".to_owned(), |shards| format!("{shards} shards"));
-    say(format_args!("Revocation: {} certificates revoked, {shards}", options.certificates))?;
+    say(format_args!("  {} certificates revoked, {shards}", options.certificates))?;
+    for kind in stage.databases() {
+        let engine = stage.engine(kind).await?;
+        measure(&engine, &options, &stage).await?;
+        if let Some(engine) = stage.slowed_down(engine).await? {
+            chapter(format_args!("{kind}: {} ms added to each sync", options.sync_delay.as_millis()))?;
+            let (server, _) = Server::start(&seed::store(&engine, revoked(&options)).await?).await?;
+            let zone = Zone::of(&mut server.connect().await?, ZONE, options.shards).await?;
+            visibility(&server, &zone, &options).await?;
+            server.stop().await?;
+            engine.stop().await?;
+        }
+    }
+    Ok(())
+}
 
-    let base = options.folder.clone().unwrap_or_else(|| temporary.path().to_owned());
-    let folder = prepare(&base.join("revoked"), &options, true).await?;
-    let server = start(&folder, &options).await?;
+/// The store with very many revoked certificates.
+fn revoked(options: &Options) -> Store {
+    Store { revoked: options.certificates, shards: options.shards, ..Store::default() }
+}
+
+async fn measure(engine: &Engine, options: &Options, stage: &Stage) -> Outcome<()> {
+    figure("the disk syncs a page", format!("{}/s", short(limits::syncs(stage.folder(), options.round / 8)?)))?;
+    let place = seed::store(engine, revoked(options)).await?;
+    let server = start(engine, &place, options).await?;
     let zone = Zone::of(&mut server.connect().await?, ZONE, options.shards).await?;
     first_fetch(&server, &zone).await?;
-    visibility(&server, &zone, &options).await?;
-    rebuild(&server, &zone, &options).await?;
-    burst(&server, &zone, &options).await?;
+    visibility(&server, &zone, options).await?;
+    rebuild(engine, &place, &server, &zone, options).await?;
+    burst(engine, &place, &server, &zone, options).await?;
     memory_of_fetches(&server, &zone).await?;
-    let active = prepare(&base.join("active"), &options, false).await?;
-    let server = issuance(server, &zone, &options, &active, &temporary.path().join("empty")).await?;
+    let server = issuance(engine, server, &zone, options).await?;
     chapter("Memory")?;
     at_most("resident at the end", megabytes(server.memory()?), 300.0, "MB")?;
+    if let Some(memory) = engine.memory()? {
+        figure("all processes of the database", format!("{} MB", short(megabytes(memory))))?;
+    }
     server.stop().await
 }
 
-/// A folder with a seeded database.
-async fn prepare(folder: &Path, options: &Options, are_revoked: bool) -> Outcome<PathBuf> {
-    let folder = folder.to_owned();
-    let is_seeded = folder.join("seeded");
-    if is_seeded.exists() {
-        return Ok(folder);
-    }
-    fs::create_dir_all(&folder)?;
-    let (server, _) = Server::start(&folder).await?;
-    let mut connection = server.connect().await?;
-    let zone = Zone::of(&mut connection, ZONE, options.shards).await?;
-    api::issue(&mut connection, &zone.issuance()?).await?;
-    drop(connection);
-    server.stop().await?;
-
-    let started = Instant::now();
-    let mut database = Database::open(&server::database(&folder))?;
-    let (count, shards) = (options.certificates, options.shards);
-    database.seed(&zone, Certificates { count, shards, are_revoked }, now())?;
-    figure("seeded in", format!("{} s", short(started.elapsed().as_secs_f64())))?;
-    fs::write(is_seeded, "")?;
-    Ok(folder)
-}
-
 /// Starts twice: with a publication that is due, for which everything has to be read, and with nothing to do.
-async fn start(folder: &Path, options: &Options) -> Outcome<Server> {
-    chapter("Start")?;
-    let (server, ready) = Server::start(folder).await?;
+async fn start(engine: &Engine, place: &Place, options: &Options) -> Outcome<Server> {
+    chapter(format_args!("{}: start", engine.kind))?;
+    let (server, ready) = Server::start(place).await?;
     let zone = Zone::of(&mut server.connect().await?, ZONE, options.shards).await?;
     server.stop().await?;
     figure("ready, the first start after seeding", format!("{} ms", short(milliseconds(ready))))?;
 
-    let mut database = Database::open(&server::database(folder))?;
+    let mut look = Look::into(engine, place)?;
     wait_for_disk().await?;
-    database.call_for_publication(&zone)?;
-    let before = database.number(&zone)?;
-    let (server, ready) = Server::start(folder).await?;
+    look.call_for_publication(&zone)?;
+    let before = look.crl_number(&zone)?;
+    let (server, ready) = Server::start(place).await?;
     at_most("ready, with a publication that is due", milliseconds(ready), 1000.0, "ms")?;
-    while database.number(&zone)? == before {
+    while look.crl_number(&zone)? == before {
         pause(Duration::from_millis(2)).await;
     }
     at_most("from the start until all is read, signed and stored", server.since_start().as_secs_f64(), 3.0, "s")?;
     figure("the most memory meanwhile", format!("{} MB", short(megabytes(server.peak_memory()?))))?;
     server.stop().await?;
 
-    let (server, ready) = Server::start(folder).await?;
+    let (server, ready) = Server::start(place).await?;
     at_most("ready, with nothing to do", milliseconds(ready), 1000.0, "ms")?;
     figure("resident then", format!("{} MB", short(megabytes(server.memory()?))))?;
     Ok(server)
@@ -142,9 +137,8 @@ async fn visibility(server: &Server, zone: &Zone, options: &Options) -> Outcome<
 
     let address = server.address;
     let time = options.round * 5;
-    let beside = tokio::spawn(load::run(address, options.connections, time, load::any, move |buffer| {
-        buffer.clone_from(&issuance)
-    }));
+    let connections = options.connections();
+    let beside = tokio::spawn(load::run(address, connections, time, load::any, load::same(issuance)));
     let together = together(server, zone, options, time).await?;
     let load = beside.await??;
     report("eight at a time, with issuance beside", together)?;
@@ -198,7 +192,7 @@ fn report(name: &str, revoked: Revoked) -> Outcome<()> {
 }
 
 /// Very many are revoked at once.
-async fn burst(server: &Server, zone: &Zone, options: &Options) -> Outcome<()> {
+async fn burst(engine: &Engine, place: &Place, server: &Server, zone: &Zone, options: &Options) -> Outcome<()> {
     let count = options.revocations * 10;
     chapter(format_args!("{count} revocations at once"))?;
     let issuance = zone.issuance()?;
@@ -210,7 +204,7 @@ async fn burst(server: &Server, zone: &Zone, options: &Options) -> Outcome<()> {
     let before = api::metrics(server).await?;
     let asked = Instant::now();
     let mut clients = JoinSet::new();
-    for some in certificates.chunks(count.div_ceil(options.connections)) {
+    for some in certificates.chunks(count.div_ceil(options.connections())) {
         let (mut connection, zone, some) = (server.connect().await?, zone.clone(), some.to_vec());
         clients.spawn(async move {
             let mut durations = Vec::with_capacity(some.len());
@@ -228,8 +222,8 @@ async fn burst(server: &Server, zone: &Zone, options: &Options) -> Outcome<()> {
     }
     say(format_args!("    DELETE answers:  {}", Durations::of(durations).summary()))?;
     let answered = Instant::now();
-    let mut database = Database::open(&server.database())?;
-    while database.waiting()? > 0 {
+    let mut look = Look::into(engine, place)?;
+    while look.waiting()? > 0 {
         pause(Duration::from_millis(5)).await;
     }
     at_most("from the last answer until all are `revoked`", milliseconds(answered.elapsed()), 1000.0, "ms")?;
@@ -239,15 +233,15 @@ async fn burst(server: &Server, zone: &Zone, options: &Options) -> Outcome<()> {
 }
 
 /// Everything is signed anew, out of memory.
-async fn rebuild(server: &Server, zone: &Zone, options: &Options) -> Outcome<()> {
+async fn rebuild(engine: &Engine, place: &Place, server: &Server, zone: &Zone, options: &Options) -> Outcome<()> {
     chapter("Signing everything anew, with the list in memory")?;
-    let mut database = Database::open(&server.database())?;
+    let mut look = Look::into(engine, place)?;
     let before = api::metrics(server).await?;
     const TIMES: usize = 5;
     for _ in 0..TIMES {
-        let number = database.number(zone)?;
-        database.call_for_everything(zone)?;
-        while database.number(zone)? == number {
+        let number = look.crl_number(zone)?;
+        look.call_for_everything(zone)?;
+        while look.crl_number(zone)? == number {
             pause(Duration::from_millis(5)).await;
         }
     }
@@ -322,12 +316,12 @@ async fn memory_of_fetches(server: &Server, zone: &Zone) -> Outcome<()> {
 
 /// The rate of issuance beside that of a server with as many certificates of which none is revoked, and of one that has
 /// none; in turns, since a machine is not equally fast at all times.
-async fn issuance(revoked: Server, zone: &Zone, options: &Options, active: &Path, empty: &Path) -> Outcome<Server> {
+async fn issuance(engine: &Engine, revoked: Server, zone: &Zone, options: &Options) -> Outcome<Server> {
     chapter("Issuance, in turns with stores in which nothing is revoked")?;
-    fs::create_dir_all(empty)?;
+    let active = Store { certificates: options.certificates, shards: options.shards, ..Store::default() };
     let mut others = Vec::new();
-    for folder in [active, empty] {
-        let (server, _) = Server::start(folder).await?;
+    for place in [seed::store(engine, active).await?, engine.place("empty")?] {
+        let (server, _) = Server::start(&place).await?;
         let zone = Zone::of(&mut server.connect().await?, ZONE, options.shards).await?;
         others.push((server, zone, Vec::new()));
     }
@@ -341,21 +335,14 @@ async fn issuance(revoked: Server, zone: &Zone, options: &Options, active: &Path
     let rate = median(rates);
     for (name, (server, _, rates)) in ["against as many, none revoked", "against an empty store"].iter().zip(others) {
         server.stop().await?;
-        let bar = median(rates);
-        at_least(&format!("{name} ({}/s)", short(bar)), rate, bar * 0.9, "/s")?;
+        let other = median(rates);
+        Of { limit: other, name: &format!("{}/s", short(other)) }.at_least(name, rate, "/s", 0.9)?;
     }
+    engine.remove(&engine.place("empty")?)?;
     Ok(revoked)
 }
 
 async fn issue_for_a_round(server: &Server, zone: &Zone, options: &Options) -> Outcome<f64> {
-    let issuance = zone.issuance()?;
-    let load = load::run(server.address, options.connections, options.round, load::any, move |buffer| {
-        buffer.clone_from(&issuance)
-    });
-    Ok(load.await?.rate)
-}
-
-fn now() -> i64 {
-    let now: chrono::DateTime<Utc> = Clock::system().now();
-    now.timestamp_millis()
+    let requests = load::same(zone.issuance()?);
+    Ok(load::run(server.address, options.connections(), options.round, load::any, requests).await?.rate)
 }

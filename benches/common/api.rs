@@ -20,11 +20,21 @@ pub struct Zone {
 impl Zone {
     /// The zone with this name; made, with so many shards, if it is not there.
     pub async fn of(connection: &mut Connection, name: &str, shards: Option<u32>) -> Outcome<Self> {
+        let authority = shards.map_or(json!({}), |shards| json!({ "crl_shards": shards }));
+        Self::with(connection, name, authority).await
+    }
+
+    /// The zone that the first start made.
+    pub async fn default_of(connection: &mut Connection) -> Outcome<Self> {
+        Self::of(connection, "default", None).await
+    }
+
+    /// The zone with this name; made, with such an authority, if it is not there.
+    pub async fn with(connection: &mut Connection, name: &str, authority: Value) -> Outcome<Self> {
         let found = call(connection, "GET", &format!("/client/v4/zones?name={name}"), None).await?;
         let id = match found.pointer("/result/0/id").and_then(Value::as_str) {
             Some(id) => id.to_owned(),
             None => {
-                let authority = shards.map_or(json!({}), |shards| json!({ "crl_shards": shards }));
                 let made = json!({ "name": name, "authority": authority });
                 text(&call(connection, "POST", "/client/v4/zones", Some(made)).await?, "/result/id")?
             }
@@ -40,10 +50,17 @@ impl Zone {
 
     /// A request for a certificate, as it is sent again and again.
     pub fn issuance(&self) -> Outcome<Vec<u8>> {
-        let key = ClientKey::generate(ClientKeyKind::P256)?;
-        let csr = key.certification_request(&[(AttributeType::CommonName, "benchmark".to_owned())], &[])?;
-        let body = json!({ "csr": csr, "validity_days": 365 });
-        Ok(authorised("POST", &self.certificates(), Some(&body)))
+        Ok(self.issuance_of(&csr("benchmark")?))
+    }
+
+    /// Asks for a certificate with this CSR.
+    pub fn issuance_of(&self, csr: &str) -> Vec<u8> {
+        authorised("POST", &self.certificates(), Some(&json!({ "csr": csr, "validity_days": 365 })))
+    }
+
+    /// Asks for a part of the list.
+    pub fn list(&self, query: &str) -> Vec<u8> {
+        authorised("GET", &format!("{}?{query}", self.certificates()), None)
     }
 
     /// Asks for a revocation, and waits for no more than the answer.
@@ -72,6 +89,16 @@ impl Zone {
             pause(look).await;
         }
     }
+}
+
+/// Many CSRs, each with a key and a name of its own.
+pub fn csrs(count: usize) -> Outcome<Vec<String>> {
+    (0..count).map(|number| csr(&format!("device-{number:07}"))).collect()
+}
+
+fn csr(name: &str) -> Outcome<String> {
+    let key = ClientKey::generate(ClientKeyKind::P256)?;
+    Ok(key.certification_request(&[(AttributeType::CommonName, name.to_owned())], &[])?)
 }
 
 /// Issues one certificate: its id and its PEM.

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use super::Outcome;
+use super::load::Load;
 
 /// A line of text.
 pub fn say(text: impl Display) -> Outcome<()> {
@@ -23,27 +24,85 @@ pub fn figure(name: &str, value: impl Display) -> Outcome<()> {
 
 /// A figure and the most it should be.
 pub fn at_most(name: &str, value: f64, bar: f64, unit: &str) -> Outcome<()> {
-    line(name, value, bar, unit, value <= bar)
+    Of { limit: bar, name: "the bar" }.at_most(name, value, unit)
 }
 
-/// A figure and the least it should be.
-pub fn at_least(name: &str, value: f64, bar: f64, unit: &str) -> Outcome<()> {
-    line(name, value, bar, unit, value >= bar)
+/// What a figure is a part of.
+#[derive(Clone, Copy, Debug)]
+pub struct Of<'a> {
+    pub limit: f64,
+    pub name: &'a str,
 }
 
-fn line(name: &str, value: f64, bar: f64, unit: &str, is_met: bool) -> Outcome<()> {
-    let (value, shown) = (format!("{} {unit}", short(value)), short(bar));
-    let verdict = if is_met { "met" } else { "MISSED" };
-    let ratio = short_ratio(value_of(&value), bar);
-    say(format_args!("  {name:<58} {value:>14}   bar {shown:>8} {unit:<4} ratio {ratio:>6}   {verdict}"))
+impl Of<'_> {
+    /// A figure that is to be at least this part of the limit.
+    pub fn at_least(&self, name: &str, value: f64, unit: &str, bar: f64) -> Outcome<()> {
+        let verdict = if value >= self.limit * bar { "met" } else { "MISSED" };
+        self.line(name, value, unit, format_args!("   bar {bar}: {verdict}"))
+    }
+
+    /// A figure that is to be at most the limit.
+    pub fn at_most(&self, name: &str, value: f64, unit: &str) -> Outcome<()> {
+        let verdict = if value <= self.limit { "met" } else { "MISSED" };
+        self.line(name, value, unit, format_args!(", {} {unit}: {verdict}", short(self.limit)))
+    }
+
+    /// A figure without a bar.
+    pub fn part(&self, name: &str, value: f64, unit: &str) -> Outcome<()> {
+        self.line(name, value, unit, "")
+    }
+
+    fn line(&self, name: &str, value: f64, unit: &str, verdict: impl Display) -> Outcome<()> {
+        let value_and_unit =
+            if unit.starts_with('/') { short(value) + unit } else { format!("{} {unit}", short(value)) };
+        let part = value / self.limit;
+        say(format_args!("  {name:<52} {value_and_unit:>12}   {part:.2} of {}{verdict}", self.name))
+    }
 }
 
-fn value_of(text: &str) -> f64 {
-    text.split(' ').next().and_then(|number| number.parse().ok()).unwrap_or(f64::NAN)
+/// How much of one core each took on average.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    pub server: f64,
+    pub database: f64,
 }
 
-fn short_ratio(value: f64, bar: f64) -> String {
-    format!("{:.2}", value / bar)
+/// What the rounds of one kind of load brought.
+#[derive(Default)]
+pub struct Rounds(Vec<(Load, Usage)>);
+
+impl Rounds {
+    pub fn push(&mut self, round: (Load, Usage)) {
+        self.0.push(round);
+    }
+
+    /// The rate of the middle round.
+    pub fn rate(&self) -> f64 {
+        self.middle(|(load, _)| load.rate)
+    }
+
+    /// A line about how long answers took, and who worked for them.
+    pub fn latency(&self, p99_bar: Option<f64>) -> Outcome<()> {
+        let percentile = |part| self.middle(|(load, _)| load.durations.percentile(part));
+        let longest = self.0.iter().map(|(load, _)| load.durations.percentile(1.0)).fold(0.0, f64::max);
+        let p99 = percentile(0.99);
+        let verdict =
+            p99_bar.map_or(String::new(), |bar| format!(" (bar {bar}: {})", if p99 <= bar { "met" } else { "MISSED" }));
+        let (p50, p95) = (short(percentile(0.5)), short(percentile(0.95)));
+        say(format_args!(
+            "    p50 {p50} ms, p95 {p95} ms, p99 {} ms{verdict}, longest {} ms",
+            short(p99),
+            short(longest)
+        ))?;
+        let server = short(self.middle(|(_, usage)| usage.server));
+        let database = short(self.middle(|(_, usage)| usage.database));
+        let own = short(self.middle(|(load, _)| load.own));
+        say(format_args!("    cores: server {server}, database {database}, generator {own}"))
+    }
+
+    fn middle(&self, of: impl Fn(&(Load, Usage)) -> f64) -> f64 {
+        median(self.0.iter().map(of).collect())
+    }
 }
 
 /// Three digits that count.

@@ -5,13 +5,22 @@
 //! same run. It fails when the server answers something wrong, since a fast wrong answer is no figure.
 
 pub mod api;
+pub mod cfssl;
+pub mod engine;
 pub mod figures;
 pub mod http;
+pub mod limits;
 pub mod load;
+pub mod look;
+pub mod machine;
 pub mod ocsp;
 pub mod options;
+pub mod postgres;
+pub mod process;
 pub mod seed;
 pub mod server;
+pub mod sync_delay;
+pub mod wrk;
 
 use std::error::Error;
 

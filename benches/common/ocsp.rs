@@ -7,6 +7,7 @@ use x509_parser::parse_x509_certificate;
 use x509_parser::pem::parse_x509_pem;
 
 use super::http::request;
+use super::load::Source;
 use super::{Outcome, fault};
 
 const SEQUENCE: u8 = 0x30;
@@ -85,15 +86,16 @@ impl Fresh {
     pub fn of(authority: &str, issuer: &Issuer, serial: &[u8]) -> Outcome<Self> {
         Ok(Self { request: post(authority, &issuer.request(serial, Some(&[0xa5; NONCE_LENGTH]))?), count: 0 })
     }
+}
 
-    /// Writes the next request. The nonce stands at the end of it.
-    pub fn next(&mut self, buffer: &mut Vec<u8>) {
+impl Source for Fresh {
+    /// The nonce stands at the end of the request.
+    fn next(&mut self) -> &[u8] {
         self.count += 1;
-        buffer.clone_from(&self.request);
-        let end = buffer.len();
-        if let Some(last) = buffer.get_mut(end - 8..) {
-            last.copy_from_slice(&self.count.to_be_bytes());
+        if let Some(last) = self.request.last_chunk_mut() {
+            *last = self.count.to_be_bytes();
         }
+        &self.request
     }
 }
 

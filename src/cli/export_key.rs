@@ -6,14 +6,15 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::configuration::ConfigurationFlags;
+use super::database;
 use super::error::CliError;
 use super::files::{self, Access};
 use super::{authority, output, serve};
 use crate::clock::Clock;
-use crate::config::{Config, DatabaseUrl};
+use crate::config::Config;
 use crate::domain::id::AuthorityId;
 use crate::service::{Random, Service};
-use crate::store::Store;
+use crate::store::{Database, Store};
 
 /// Write an authority's private key to a file, as encrypted PKCS#8 that openssl reads
 ///
@@ -45,11 +46,13 @@ pub async fn run(arguments: Arguments, config: Config) -> Result<(), CliError> {
     if arguments.out.exists() {
         return Err(CliError::failure(format_args!("{} is there already", arguments.out.display())));
     }
-    let DatabaseUrl::Sqlite(database) = &config.database;
-    if !database.exists() {
-        return Err(CliError::failure(format_args!("there is no database {}", database.display())));
+    let database = database::of(&config);
+    if let Database::Sqlite(path) = &database
+        && !path.exists()
+    {
+        return Err(CliError::failure(format_args!("there is no database {database}")));
     }
-    let store = Store::open_beside(database).map_err(CliError::failure)?;
+    let store = Store::open_beside(&database).map_err(CliError::failure)?;
     let options = serve::options(&config, config.listen)?;
     let opened = Service::open(store, Clock::system(), Random::system(), options).await;
     let service = opened.map_err(CliError::failure)?;

@@ -1,9 +1,10 @@
 //! The command line: one file per verb. A verb reads its options, calls the service over HTTP and prints; the rules are
-//! the server's. `serve`, `migrate` and `authority export-key` work on the data
-//! itself instead.
+//! the server's. `serve`, `migrate`, `backup`, `restore` and `authority export-key` work
+//! on the data itself instead.
 
 mod account;
 mod authority;
+mod backup;
 mod bulk;
 mod bundle;
 mod check;
@@ -11,6 +12,8 @@ mod client;
 mod configuration;
 mod connection;
 mod crl;
+mod database;
+mod dev;
 mod doctor;
 mod envelope;
 mod error;
@@ -18,6 +21,7 @@ mod escape;
 mod events;
 mod export_key;
 mod files;
+mod healthcheck;
 mod identity;
 mod in_account;
 mod in_zone;
@@ -29,11 +33,13 @@ mod openapi;
 mod outgoing;
 mod output;
 mod possession;
+mod postgres_tools;
 mod private_key;
 mod progress;
 mod reactivate;
 mod report;
 mod resolve;
+mod restore;
 mod revoke;
 mod serve;
 mod show;
@@ -101,9 +107,14 @@ enum Command {
     Events(events::Arguments),
     #[command(subcommand)]
     Webhook(webhook::Command),
-    Migrate(Migrate),
+    Migrate(migrate::Arguments),
+    Backup(backup::Arguments),
+    Restore(restore::Arguments),
     Doctor(doctor::Arguments),
+    Healthcheck(healthcheck::Arguments),
     Openapi(openapi::Arguments),
+    #[command(subcommand, hide = true)]
+    Dev(dev::Command),
 }
 
 /// Start the server; the first start sets everything up
@@ -116,22 +127,6 @@ enum Command {
 struct Serve {
     #[command(flatten)]
     configuration: ConfigurationFlags,
-}
-
-/// Bring the database to the schema of this version, which the start of the server does too
-///
-/// Example, before the new version of a deployment starts:
-///
-///   countersign migrate --data-dir /var/lib/countersign
-#[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
-struct Migrate {
-    #[command(flatten)]
-    configuration: ConfigurationFlags,
-
-    /// Print JSON, for scripts
-    #[arg(long)]
-    json: bool,
 }
 
 /// What commands take from the outside.
@@ -169,8 +164,20 @@ fn run(command: Command, context: &Context) -> Result<(), CliError> {
             runtime.shutdown_background();
             outcome
         }
-        Command::Migrate(arguments) => migrate::run(configure(&arguments.configuration, context)?, arguments.json),
+        Command::Migrate(arguments) => migrate::run(&arguments, &configure(&arguments.configuration, context)?),
+        Command::Backup(arguments) => {
+            let config = configure(&arguments.configuration, context)?;
+            runtime(Builder::new_current_thread())?.block_on(backup::run(&arguments, &config))
+        }
+        Command::Restore(arguments) => {
+            let config = configure(&arguments.configuration, context)?;
+            runtime(Builder::new_current_thread())?.block_on(restore::run(&arguments, &config))
+        }
         Command::Openapi(arguments) => openapi::run(&arguments),
+        Command::Dev(dev::Command::Seed(arguments)) => {
+            let config = configure(&arguments.configuration, context)?;
+            runtime(Builder::new_multi_thread())?.block_on(dev::seed(arguments, config))
+        }
         other => runtime(Builder::new_current_thread())?.block_on(call(other, context)),
     }
 }
@@ -195,7 +202,9 @@ async fn call(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Events(arguments) => events::run(arguments, context).await,
         Command::Webhook(command) => webhook::run(command, context).await,
         Command::Doctor(arguments) => doctor::run(arguments, context).await,
-        Command::Serve(_) | Command::Migrate(_) | Command::Openapi(_) => Ok(()),
+        Command::Healthcheck(arguments) => healthcheck::run(arguments, context).await,
+        Command::Serve(_) | Command::Migrate(_) | Command::Backup(_) | Command::Restore(_) => Ok(()),
+        Command::Openapi(_) | Command::Dev(_) => Ok(()),
     }
 }
 

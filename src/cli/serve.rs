@@ -1,21 +1,20 @@
 //! `countersign serve`: the composition of everything, from the lock on the data to the graceful stop.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
+use super::database::{self, create_private_folder};
 use super::escape::{program, shell_word};
 use super::{CliError, output};
 use crate::clock::Clock;
-use crate::config::{Config, DatabaseUrl, local_url};
+use crate::config::{Config, local_url};
 use crate::http::{self, HttpOptions, Lifecycle};
 use crate::service::{FirstStart, Options, Random, Service};
-use crate::store::Store;
+use crate::store::{Database, Store};
 #[cfg(feature = "otlp")]
 use crate::telemetry;
 use crate::telemetry::metrics::Metrics;
@@ -28,13 +27,10 @@ const RESERVED_FILES: u64 = 128;
 
 /// Serves until SIGTERM or SIGINT, then finishes what is in flight; a second one ends that.
 pub async fn run(config: Config) -> Result<(), CliError> {
-    let DatabaseUrl::Sqlite(database) = &config.database;
     refuse_core_dumps();
     create_private_folder(&config.data_dir)?;
-    if let Some(folder) = database.parent() {
-        create_private_folder(folder)?;
-    }
-    let _lock = lock(database)?;
+    let database = database::of(&config);
+    let _lock = database::claim(&database)?;
     // Before anything that is measured.
     Metrics::install().map_err(|error| CliError::failure(error.to_string()))?;
     #[cfg(feature = "otlp")]
@@ -44,11 +40,15 @@ pub async fn run(config: Config) -> Result<(), CliError> {
     })?;
     let address = listener.local_addr().map_err(|error| CliError::failure(error.to_string()))?;
 
-    let store = open(database).await?;
+    let store = open(&database).await?;
+    let start_lock = store.lock_start(&database).await.map_err(CliError::failure)?;
     let options = options(&config, address)?;
     let started = Service::start(store, Clock::system(), Random::system(), options).await;
     let (service, first) = started.map_err(|error| CliError::failure(error.to_string()))?;
-    service.take_over_leases().await.map_err(|error| CliError::failure(error.to_string()))?;
+    drop(start_lock);
+    if let Database::Sqlite(_) = &database {
+        service.take_over_leases().await.map_err(|error| CliError::failure(error.to_string()))?;
+    }
     if let Some(first) = first {
         announce(&first, &config, address);
     }
@@ -113,37 +113,9 @@ fn max_connections() -> usize {
     usize::try_from(files.saturating_sub(RESERVED_FILES)).unwrap_or(usize::MAX)
 }
 
-/// The folder is made for its owner alone: it holds the master key and the first token.
-pub(super) fn create_private_folder(folder: &Path) -> Result<(), CliError> {
-    if folder.as_os_str().is_empty() || folder.is_dir() {
-        return Ok(());
-    }
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(|error| CliError::failure(format!("cannot make the folder {}: {error}", folder.display())))
-}
-
-/// One process serves an embedded database; the lock goes with the process, however it ends.
-pub(super) fn lock(database: &Path) -> Result<File, CliError> {
-    // The file, not the name: another name may lead to the same one.
-    let file = database.canonicalize().unwrap_or_else(|_| database.to_owned());
-    let mut path = file.into_os_string();
-    path.push(".lock");
-    let path = Path::new(&path);
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
-    let file = file.map_err(|error| CliError::failure(format!("cannot open {}: {error}", path.display())))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(CliError::failure(format!(
-            "another countersign is using {}. Stop it first, or give this one a data folder of its own with --data-dir.",
-            database.display()
-        ))),
-        Err(TryLockError::Error(error)) => Err(CliError::failure(format!("cannot lock {}: {error}", path.display()))),
-    }
-}
-
-async fn open(database: &Path) -> Result<Store, CliError> {
-    let path = database.to_owned();
-    let opened = tokio::task::spawn_blocking(move || Store::open(&path)).await;
+async fn open(database: &Database) -> Result<Store, CliError> {
+    let database = database.clone();
+    let opened = tokio::task::spawn_blocking(move || Store::open(&database)).await;
     let opened = opened.map_err(|error| CliError::failure(error.to_string()))?;
     opened.map_err(|error| CliError::failure(error.to_string()))
 }
@@ -176,14 +148,18 @@ fn announce(first: &FirstStart, config: &Config, address: SocketAddr) {
     if config.data_dir != Path::new("data") {
         issue.push_str(&format!(" --data-dir {}", shell_word(&config.data_dir.display().to_string())));
     }
+    let file = first.token_file.display();
+    // Whoever set the token has it, and what is printed may be kept in a log for long.
+    let token = match &config.bootstrap_token {
+        Some(_) => format!("The administrator's token is the one that was set, and is kept in {file}."),
+        None => format!("The administrator's token, shown this once and kept in {file}:\n\n  {}", first.token.as_str()),
+    };
     let text = format!(
         "Countersign is set up: an account, its root CA, and the zone {zone:?} ({id}) with its issuing CA.\n\
-         The administrator's token, shown this once and kept in {file}:\n\n  {token}\n\n\
+         {token}\n\n\
          Issue your first client certificate, in another terminal:\n\n  {issue}\n",
         zone = first.zone.name,
         id = first.zone.id,
-        file = first.token_file.display(),
-        token = first.token.as_str(),
     );
     // Nobody may be reading; the token is in its file all the same.
     let _ = output::line(text);

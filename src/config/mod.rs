@@ -1,7 +1,8 @@
 //! Configuration: flags over environment over `countersign.toml` over defaults, read once and checked as a whole.
 //!
 //! All problems are reported at once, each by the names of its setting. What the values mean for the running server
-//! (whether a file can be read, a key opened) is not checked here but where it is used, and by `countersign doctor`.
+//! (whether a file can be read, a key opened) is not checked here but where it is used, and by `countersign doctor`. Only
+//! files that hold the text of a setting are read here, because that text is checked like any other.
 //! Logging is not configured here, because it must work while this fails: see [`crate::telemetry`].
 
 mod local;
@@ -23,10 +24,10 @@ pub use local::{LocalServer, local_url};
 pub use problems::{Problem, Problems};
 pub use settings::{Kind, SETTINGS, Setting, table};
 pub use sources::{Environment, Flags};
-pub use values::duration;
+pub use values::{database_url, duration};
 
-use settings::names;
-use sources::Values;
+use settings::{FROM_FILES, names};
+use sources::{Origin, Value, Values};
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::V4(std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 8080));
 /// The file in the data folder that holds the first token.
@@ -76,9 +77,11 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum DatabaseUrl {
     Sqlite(PathBuf),
+    /// As libpq reads it. It may hold a password.
+    Postgres(SecretString),
 }
 
 #[derive(Clone, Debug)]
@@ -111,6 +114,7 @@ struct Reader {
 
 impl Reader {
     fn config(&mut self) -> Config {
+        self.read_files();
         let data_dir = self.or("data_dir", values::path, || PathBuf::from(DEFAULT_DATA_DIR));
         let listen = self.or("listen", values::listen, || DEFAULT_LISTEN);
         let behind_proxy = self.or("behind_proxy", values::switch, || false);
@@ -135,6 +139,24 @@ impl Reader {
             root_key_type: self.or("root_key_type", values::key_type, || AuthorityKeyType::P384),
             issuing_key_type: self.or("issuing_key_type", values::key_type, || AuthorityKeyType::P256),
             data_dir,
+        }
+    }
+
+    /// Puts the texts that stand in files of their own in the place of their settings.
+    fn read_files(&mut self) {
+        for (key, file_key) in FROM_FILES {
+            let Some(path) = self.optional(file_key, values::path) else { continue };
+            if self.is_set(key) {
+                self.report(key, &format!("it is set, and so is {}: keep one", names(file_key)));
+                continue;
+            }
+            match std::fs::read_to_string(&path) {
+                Ok(text) => {
+                    let value = Value { text: text.trim().to_owned(), origin: Origin::Contents(path) };
+                    self.values.insert(key, value);
+                }
+                Err(error) => self.report(file_key, &format!("cannot read {}: {error}", path.display())),
+            }
         }
     }
 

@@ -34,7 +34,7 @@ const fn setting(
     Setting { key, flag, kind, default, meaning }
 }
 
-pub const SETTINGS: [Setting; 27] = [
+pub const SETTINGS: [Setting; 29] = [
     setting(
         "config",
         Some("--config"),
@@ -84,7 +84,14 @@ pub const SETTINGS: [Setting; 27] = [
         Some("--database-url"),
         Kind::Text,
         "`sqlite:DATA_DIR/countersign.db`",
-        "the database: `sqlite:PATH`",
+        "the database: `sqlite:PATH`, or `postgres://USER@HOST/DATABASE`, which any number of replicas share",
+    ),
+    setting(
+        "database_url_file",
+        Some("--database-url-file"),
+        Kind::Text,
+        "",
+        "file that holds `database_url`, for one with a password",
     ),
     setting(
         "public_url",
@@ -107,6 +114,13 @@ pub const SETTINGS: [Setting; 27] = [
         Kind::Secret,
         "a random one",
         "the first token, 40 to 80 characters of `0-9 A-Z a-z _ -`; used at the first start only",
+    ),
+    setting(
+        "bootstrap_token_file",
+        Some("--bootstrap-token-file"),
+        Kind::Text,
+        "",
+        "file that holds `bootstrap_token`",
     ),
     setting(
         "profiles_dir",
@@ -209,6 +223,11 @@ impl Setting {
         }
     }
 }
+
+/// Settings whose text may stand in a file of its own, which the second names: secrets that a container or a service
+/// manager hands over as files.
+pub const FROM_FILES: [(&str, &str); 2] =
+    [("database_url", "database_url_file"), ("bootstrap_token", "bootstrap_token_file")];
 
 /// The names of the setting with this key.
 pub fn names(key: &str) -> String {

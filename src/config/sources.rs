@@ -71,7 +71,12 @@ pub struct Value {
 pub enum Origin {
     Flag(String),
     Variable(String),
-    File { path: PathBuf, line: usize },
+    File {
+        path: PathBuf,
+        line: usize,
+    },
+    /// The whole of a file that another setting named.
+    Contents(PathBuf),
 }
 
 impl fmt::Display for Origin {
@@ -79,6 +84,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Flag(name) | Self::Variable(name) => formatter.write_str(name),
             Self::File { path, line } => write!(formatter, "{}, line {line}", path.display()),
+            Self::Contents(path) => write!(formatter, "{}", path.display()),
         }
     }
 }

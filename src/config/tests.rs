@@ -16,7 +16,7 @@ fn problems<const N: usize>(environment: [(&str, &str); N]) -> String {
 fn without_any_setting_the_defaults_hold() {
     let config = load([]).unwrap();
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
-    assert_eq!(config.database, DatabaseUrl::Sqlite("data/countersign.db".into()));
+    assert!(matches!(config.database, DatabaseUrl::Sqlite(path) if path == Path::new("data/countersign.db")));
     assert!(matches!(config.master_key, MasterKeySource::File(path) if path == Path::new("data/master.key")));
     assert_eq!(config.crl_validity, Duration::from_secs(604_800));
     assert_eq!((config.root_key_type, config.issuing_key_type), (AuthorityKeyType::P384, AuthorityKeyType::P256));
@@ -41,7 +41,7 @@ fn flags_go_over_environment_over_file_over_defaults() {
 #[test]
 fn the_data_folder_carries_the_database_and_the_master_key() {
     let config = load([("COUNTERSIGN_DATA_DIR", "/srv/cs")]).unwrap();
-    assert_eq!(config.database, DatabaseUrl::Sqlite("/srv/cs/countersign.db".into()));
+    assert!(matches!(config.database, DatabaseUrl::Sqlite(path) if path == Path::new("/srv/cs/countersign.db")));
     assert!(matches!(config.master_key, MasterKeySource::File(path) if path == Path::new("/srv/cs/master.key")));
 }
 
@@ -54,7 +54,7 @@ fn an_empty_variable_counts_as_none() {
 fn all_problems_are_reported_at_once_by_all_their_names() {
     let message = problems([
         ("COUNTERSIGN_LISTEN", "everywhere"),
-        ("COUNTERSIGN_DATABASE_URL", "postgres://db/countersign"),
+        ("COUNTERSIGN_DATABASE_URL", "mysql://db/countersign"),
         ("COUNTERSIGN_BOOTSTRAP_TOKEN", "hunter2"),
         ("COUNTERSIGN_CRL_VALIDITY", "soon"),
         ("COUNTERSIGN_ROOT_KEY_TYPE", "dsa"),
@@ -63,7 +63,7 @@ fn all_problems_are_reported_at_once_by_all_their_names() {
     for part in [
         "6 problems",
         "listen (--listen, COUNTERSIGN_LISTEN): \"everywhere\" is no address",
-        "database_url (--database-url, COUNTERSIGN_DATABASE_URL): PostgreSQL is not supported by this build",
+        "database_url (--database-url, COUNTERSIGN_DATABASE_URL): it does not begin with a known scheme",
         "bootstrap_token (COUNTERSIGN_BOOTSTRAP_TOKEN): a token has 40 to 80",
         "crl_validity (--crl-validity, COUNTERSIGN_CRL_VALIDITY): \"soon\" is no duration",
         "root_key_type (--root-key-type, COUNTERSIGN_ROOT_KEY_TYPE): \"dsa\" is no key type",
@@ -94,6 +94,38 @@ fn a_tls_certificate_needs_its_key() {
 fn the_master_key_comes_from_one_place() {
     let message = problems([("COUNTERSIGN_MASTER_KEY", "s3cret"), ("COUNTERSIGN_MASTER_KEY_FILE", "f")]);
     assert!(message.contains("keep one") && !message.contains("s3cret"), "{message}");
+}
+
+#[test]
+fn secrets_may_stand_in_files_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let (token, database) = (folder.path().join("token"), folder.path().join("database"));
+    std::fs::write(&token, format!("{TOKEN}\n")).unwrap();
+    std::fs::write(&database, "sqlite:elsewhere.db\n").unwrap();
+    let variables = [
+        ("COUNTERSIGN_BOOTSTRAP_TOKEN_FILE", token.to_str().unwrap()),
+        ("COUNTERSIGN_DATABASE_URL_FILE", database.to_str().unwrap()),
+    ];
+    let config = load(variables).unwrap();
+    assert_eq!(config.bootstrap_token.unwrap().expose_secret(), TOKEN);
+    assert_eq!(config.database, DatabaseUrl::Sqlite("elsewhere.db".into()));
+
+    std::fs::write(&token, "hunter2").unwrap();
+    std::fs::remove_file(&database).unwrap();
+    let message = problems(variables);
+    let stands_in = format!(
+        "a token has 40 to 80 characters of 0-9, A-Z, a-z, _ and -; `openssl rand -hex 32` makes one (it stands in {})",
+        token.display()
+    );
+    assert!(message.contains(&stands_in) && !message.contains("hunter2"), "{message}");
+    let cannot_read = format!("COUNTERSIGN_DATABASE_URL_FILE): cannot read {}", database.display());
+    assert!(message.contains(&cannot_read), "{message}");
+}
+
+#[test]
+fn a_secret_comes_from_one_place() {
+    let message = problems([("COUNTERSIGN_BOOTSTRAP_TOKEN", TOKEN), ("COUNTERSIGN_BOOTSTRAP_TOKEN_FILE", "f")]);
+    assert!(message.contains("COUNTERSIGN_BOOTSTRAP_TOKEN_FILE): keep one") && !message.contains(TOKEN), "{message}");
 }
 
 #[test]

@@ -64,13 +64,18 @@ pub fn public_url(text: &str) -> Result<String, String> {
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
-/// `sqlite:PATH`. Schemes are spelt out, so that a mistyped one never makes an empty database file.
+/// `sqlite:PATH` or `postgres://…`. Schemes are spelt out, so that a mistyped one never makes an empty database file.
 pub fn database_url(text: &str) -> Result<DatabaseUrl, String> {
-    if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-        return Err("PostgreSQL is not supported by this build; write sqlite:PATH".into());
+    if let Some(rest) = text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://")) {
+        let place = rest.split('?').next().unwrap_or_default();
+        let name = place.split_once('/').map(|(_, name)| name).unwrap_or_default();
+        if name.is_empty() {
+            return Err("it names no database; write postgres://USER@HOST/DATABASE".into());
+        }
+        return Ok(DatabaseUrl::Postgres(SecretString::from(text)));
     }
     let Some(path) = text.strip_prefix("sqlite:") else {
-        return Err("it does not begin with a known scheme; write sqlite:PATH".into());
+        return Err("it does not begin with a known scheme; write sqlite:PATH or postgres://USER@HOST/DATABASE".into());
     };
     let path = path.strip_prefix("//").unwrap_or(path);
     if path.is_empty() || path.starts_with(':') || path.contains('?') {
@@ -209,13 +214,21 @@ mod tests {
 
     #[test]
     fn databases_are_named_by_scheme() {
-        assert_eq!(database_url("sqlite:a/b.db"), Ok(DatabaseUrl::Sqlite("a/b.db".into())));
-        assert_eq!(database_url("sqlite:///var/b.db"), Ok(DatabaseUrl::Sqlite("/var/b.db".into())));
+        let file = |text| match database_url(text) {
+            Ok(DatabaseUrl::Sqlite(path)) => path,
+            other => panic!("{text}: {other:?}"),
+        };
+        assert_eq!(file("sqlite:a/b.db"), PathBuf::from("a/b.db"));
+        assert_eq!(file("sqlite:///var/b.db"), PathBuf::from("/var/b.db"));
         for text in ["", "a.db", "sqlite:", "sqlite::memory:", "sqlite:a.db?mode=ro", "postgre://x", "mysql://x"] {
             assert!(database_url(text).is_err(), "{text}");
         }
-        let refused = database_url("postgres://user:hunter2@db/x").unwrap_err();
-        assert!(refused.contains("PostgreSQL is not supported by this build"), "{refused}");
-        assert!(!refused.contains("hunter2"));
+        for text in ["postgres://user:hunter2@db:5432/ca?sslmode=verify-full", "postgresql://a,b/ca"] {
+            let url = database_url(text);
+            assert!(matches!(url, Ok(DatabaseUrl::Postgres(_))), "{text}");
+            assert!(!format!("{url:?}").contains("hunter2"));
+        }
+        let refused = database_url("postgres://user:hunter2@db").unwrap_err();
+        assert!(refused.contains("names no database") && !refused.contains("hunter2"), "{refused}");
     }
 }

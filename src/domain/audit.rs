@@ -64,6 +64,11 @@ impl ActorKind {
         if let Self::Token { id, .. } = self { Some(*id) } else { None }
     }
 
+    /// The octets of that token's id.
+    pub fn token_bytes(&self) -> Option<&[u8]> {
+        if let Self::Token { id, .. } = self { Some(id.as_bytes()) } else { None }
+    }
+
     /// Reads what [`ActorKind::name`] and [`ActorKind::token`] wrote; `None` for what they never write.
     pub fn of(token: Option<TokenId>, name: String) -> Option<Self> {
         match (token, name.strip_prefix(Self::HOLDER)) {
@@ -118,6 +123,8 @@ pub enum Action {
     TestWebhook,
     /// By the service itself: the receiver is gone, or has failed for too long.
     DisableWebhook,
+    /// On the server's own machine: everything was put back to an earlier time.
+    RestoreInstallation,
 }
 
 impl Action {
@@ -158,6 +165,7 @@ impl Action {
             Self::DeleteWebhook => "webhook.delete",
             Self::TestWebhook => "webhook.test",
             Self::DisableWebhook => "webhook.disable",
+            Self::RestoreInstallation => "installation.restore",
         }
     }
 }

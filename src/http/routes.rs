@@ -18,13 +18,13 @@ pub fn configure(config: &mut web::ServiceConfig) {
 pub fn register(config: &mut ServiceConfig<'_>) {
     config
         .service(ocsp::ask)
+        .service(api::certificates::create)
+        .service(api::certificates::list)
         .service(ocsp::ask_in_address)
         .service(api::bulk::create)
         .service(api::bulk::list)
         .service(api::bulk::show)
         .service(api::bulk::cancel)
-        .service(api::certificates::list)
-        .service(api::certificates::create)
         .service(api::certificates::show)
         .service(api::certificates::edit)
         .service(api::certificates::delete)

@@ -3,9 +3,10 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::audit::Action;
+use crate::domain::authority::Authority;
 use crate::domain::certificate::{Certificate, SubjectFields};
 use crate::domain::event::{Event, Subject};
-use crate::domain::id::CertificateId;
+use crate::domain::id::{CertificateId, ZoneId};
 use crate::domain::name::{AttributeType, Name};
 use crate::domain::plan::{Plan, PlanKind};
 use crate::domain::policy::{self, IssueRequest};
@@ -13,7 +14,7 @@ use crate::domain::profile;
 use crate::domain::status::Status;
 use crate::domain::subject_alternative_name::SubjectAlternativeName;
 use crate::domain::violation::Violation;
-use crate::store::{Claimed, IdempotencyClaim, IssueOutcome, NewCertificate};
+use crate::store::{Claimed, IdempotencyClaim, Issuance, IssueOutcome, NewCertificate};
 use crate::telemetry::stage::Stage;
 use crate::x509::certificate::SignedCertificate;
 use crate::x509::{csr, lint, tbs};
@@ -96,7 +97,8 @@ impl Service {
         let signer = self.keyring.signer(&self.store, &permit.issuer().authority).await?;
         let signed = Stage::Sign.measure_async(signer.sign_certificate(linted)).await?;
 
-        let certificate = self.record_of(permit, &signed, csr_pem, now)?;
+        let id = CertificateId::new(self.random.ordered_id(now));
+        let certificate = record(permit.zone(), &permit.issuer().authority, id, &signed, csr_pem)?;
         let messages = signed.plan().messages.clone();
         let mut event = self.event(
             permit.caller().actor(),
@@ -110,19 +112,18 @@ impl Service {
             common_name: certificate.subject.common_name.clone(),
             expires_on: certificate.not_after,
         });
-        let new = NewCertificate { certificate, created_on: now };
-        let recording = self.store.record_issuance(
-            permit.account(),
-            new.clone(),
+        let issuance = Issuance {
+            account: permit.account(),
+            new: NewCertificate { certificate, created_on: now },
             event,
-            claim.clone().map(|claim| (claim, messages.clone())),
-            now - IDEMPOTENCY_WINDOW,
-        );
-        let outcome = Stage::Commit.measure_async(recording).await?;
+            claim: claim.clone().map(|claim| (claim, messages.clone())),
+            oldest_claim: now - IDEMPOTENCY_WINDOW,
+        };
+        let outcome = Stage::Commit.measure_async(self.store.record_issuance(issuance)).await?;
         match (outcome, claim) {
-            (IssueOutcome::Recorded, _) => {
+            (IssueOutcome::Recorded(certificate), _) => {
                 metrics::counter!("countersign_certificates_issued_total").increment(1);
-                Ok(Issued { certificate: new.certificate, messages })
+                Ok(Issued { certificate: *certificate, messages })
             }
             (IssueOutcome::Claimed(first), Some(claim)) => self.first_result(permit, &claim, first).await,
             (IssueOutcome::Claimed(_), None) => Err(ServiceError::Internal("a claim without a key".into())),
@@ -165,42 +166,6 @@ impl Service {
         Ok(Decided { plan: plan.map_err(ServiceError::Invalid)?, csr_pem })
     }
 
-    /// What is stored of a signed certificate.
-    fn record_of(
-        &self,
-        permit: &ZonePermit<IssueCertificate>,
-        signed: &SignedCertificate,
-        csr: String,
-        now: DateTime<Utc>,
-    ) -> Result<Certificate, ServiceError> {
-        let plan = signed.plan();
-        let authority = &permit.issuer().authority;
-        let validity_days = i32::try_from((plan.not_after - plan.not_before).num_days());
-        Ok(Certificate {
-            id: CertificateId::new(self.random.ordered_id(now)),
-            zone: permit.zone(),
-            authority: authority.id,
-            authority_name: authority.name.clone(),
-            serial: plan.serial.clone(),
-            der: signed.der().to_vec(),
-            csr,
-            ski: plan.public_key.ski.to_vec(),
-            fingerprint_sha256: signed.fingerprint_sha256().to_vec(),
-            spki_sha256: plan.public_key.spki_sha256.to_vec(),
-            signature: authority.key_type.signature_name().to_owned(),
-            subject: subject_fields(&plan.subject),
-            subject_alternative_names: names(plan),
-            profile: plan.profile.clone(),
-            validity_days: validity_days.map_err(|_| ServiceError::Internal("a validity without end".into()))?,
-            not_before: plan.not_before,
-            not_after: plan.not_after,
-            status: Status::Active,
-            version: 0,
-            revocation: None,
-            receipt: None,
-        })
-    }
-
     /// The answer to a repeated request: the certificate that the first one made.
     async fn first_result(
         &self,
@@ -218,6 +183,41 @@ impl Service {
         let lost = || ServiceError::Internal("an idempotency key names no certificate".into());
         Ok(Issued { certificate: certificate.ok_or_else(lost)?, messages: first.messages })
     }
+}
+
+/// What is stored of a signed certificate.
+pub(super) fn record(
+    zone: ZoneId,
+    authority: &Authority,
+    id: CertificateId,
+    signed: &SignedCertificate,
+    csr: String,
+) -> Result<Certificate, ServiceError> {
+    let plan = signed.plan();
+    let validity_days = i32::try_from((plan.not_after - plan.not_before).num_days());
+    Ok(Certificate {
+        id,
+        zone,
+        authority: authority.id,
+        authority_name: authority.name.clone(),
+        serial: plan.serial.clone(),
+        der: signed.der().to_vec(),
+        csr,
+        ski: plan.public_key.ski.to_vec(),
+        fingerprint_sha256: signed.fingerprint_sha256().to_vec(),
+        spki_sha256: plan.public_key.spki_sha256.to_vec(),
+        signature: authority.key_type.signature_name().to_owned(),
+        subject: subject_fields(&plan.subject),
+        subject_alternative_names: names(plan),
+        profile: plan.profile.clone(),
+        validity_days: validity_days.map_err(|_| ServiceError::Internal("a validity without end".into()))?,
+        not_before: plan.not_before,
+        not_after: plan.not_after,
+        status: Status::Active,
+        version: 0,
+        revocation: None,
+        receipt: None,
+    })
 }
 
 struct Decided {
@@ -245,7 +245,7 @@ fn claim(
 }
 
 /// What the lint finds in the request's own parts is for the caller; anything else is a fault of ours.
-fn lint_failure(violations: Vec<Violation>) -> ServiceError {
+pub(super) fn lint_failure(violations: Vec<Violation>) -> ServiceError {
     if violations.iter().all(|violation| !violation.pointer.is_empty()) {
         return ServiceError::Invalid(violations);
     }

@@ -7,7 +7,7 @@ use crate::domain::audit::AuditEvent;
 use crate::domain::id::AccountId;
 
 use super::authorities::NewAuthority;
-use super::connection::Connection;
+use super::connection::{Connection, on_either};
 use super::convert::{account_id, millis, time};
 use super::error::StoreError;
 use super::schema::accounts;
@@ -89,7 +89,7 @@ impl Store {
 
 /// `false` when there is an account of that name.
 pub(super) fn insert(connection: &mut Connection, account: &Account) -> Result<bool, StoreError> {
-    let inserted = diesel::insert_into(accounts::table)
+    let upsert = diesel::insert_into(accounts::table)
         .values((
             accounts::id.eq(account.id.as_bytes().as_slice()),
             accounts::name.eq(&account.name),
@@ -97,7 +97,7 @@ pub(super) fn insert(connection: &mut Connection, account: &Account) -> Result<b
             accounts::created_at.eq(millis(account.created_on)),
         ))
         .on_conflict(accounts::name)
-        .do_nothing()
-        .execute(connection)?;
+        .do_nothing();
+    let inserted = on_either!(connection, |connection| upsert.execute(connection))?;
     Ok(inserted == 1)
 }

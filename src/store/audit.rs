@@ -1,14 +1,13 @@
 //! The audit log: events are written in the transaction of the act itself.
 
-use diesel::prelude::*;
-
 use crate::domain::audit::AuditEvent;
 
+use super::bulk_insert::{Row, Value};
 use super::connection::Connection;
 use super::convert::millis;
 use super::error::StoreError;
 use super::schema::audit_events;
-use super::{Store, events};
+use super::{Store, bulk_insert, events};
 
 impl Store {
     /// Records an act that changed nothing: a refusal.
@@ -23,25 +22,30 @@ fn shortened(detail: &str) -> &str {
     detail.char_indices().nth(MAX_CHARACTERS).map_or(detail, |(end, _)| detail.split_at(end).0)
 }
 
+/// The events of many acts, and what others hear of them.
+pub(super) fn insert_all(connection: &mut Connection, all: &[&AuditEvent]) -> Result<(), StoreError> {
+    let rows: Vec<Row<'_>> = all.iter().map(|event| row(event)).collect();
+    bulk_insert::insert::<audit_events::table>(connection, "audit_events", &rows)?;
+    events::insert_all(connection, all)
+}
+
 pub(super) fn insert(connection: &mut Connection, event: &AuditEvent) -> Result<(), StoreError> {
-    let (token, name) = (event.actor.kind.token(), event.actor.kind.name());
-    diesel::insert_into(audit_events::table)
-        .values((
-            audit_events::id.eq(event.id.as_bytes().as_slice()),
-            audit_events::at.eq(millis(event.at)),
-            audit_events::account_id.eq(event.account.as_bytes().as_slice()),
-            audit_events::zone_id.eq(event.zone.as_ref().map(|id| id.as_bytes().to_vec())),
-            audit_events::actor_token_id.eq(token.map(|id| id.as_bytes().to_vec())),
-            audit_events::actor_name.eq(name),
-            audit_events::source.eq(&event.actor.source),
-            audit_events::action.eq(event.action.as_str()),
-            audit_events::subject.eq(&event.subject),
-            audit_events::result.eq(event.result.code()),
-            audit_events::detail.eq(shortened(&event.detail)),
-        ))
-        .execute(connection)?;
-    match &event.news {
-        Some(news) => events::insert(connection, event, news),
-        None => Ok(()),
-    }
+    insert_all(connection, &[event])
+}
+
+fn row(event: &AuditEvent) -> Row<'_> {
+    let actor = &event.actor;
+    vec![
+        ("id", Value::binary(event.id.as_bytes())),
+        ("at", Value::BigInt(millis(event.at))),
+        ("account_id", Value::binary(event.account.as_bytes())),
+        ("zone_id", Value::Binary(event.zone.as_ref().map(|id| id.as_bytes().as_slice()))),
+        ("actor_token_id", Value::Binary(actor.kind.token_bytes())),
+        ("actor_name", Value::Text(actor.kind.name().into())),
+        ("source", Value::text(&actor.source)),
+        ("action", Value::text(event.action.as_str())),
+        ("subject", Value::text(&event.subject)),
+        ("result", Value::SmallInt(event.result.code())),
+        ("detail", Value::text(shortened(&event.detail))),
+    ]
 }

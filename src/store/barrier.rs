@@ -13,13 +13,13 @@ use std::thread;
 
 use diesel::Connection as _;
 use diesel::prelude::*;
-use diesel::r2d2::{ConnectionManager, PooledConnection};
+use diesel::r2d2::PooledConnection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::id::AuthorityId;
 
 use super::Store;
-use super::connection::{Connection, Readers};
+use super::connection::{Connection, Readers, Reading, reader};
 use super::error::StoreError;
 use super::schema::publications;
 
@@ -66,17 +66,17 @@ impl Store {
     }
 }
 
-type Kept = Option<PooledConnection<ConnectionManager<Connection>>>;
+type Kept = Option<PooledConnection<Reading>>;
 
 fn run(readers: &Readers, mut waiting: mpsc::Receiver<Waiting>) {
     let mut batch = Vec::with_capacity(BATCH_LENGTH);
     let mut connection: Kept = None;
     while waiting.blocking_recv_many(&mut batch, BATCH_LENGTH) > 0 {
-        let read = catch_unwind(AssertUnwindSafe(|| read(readers, &mut connection, &batch)));
-        let read = read.unwrap_or_else(|_| Err(StoreError::Damaged("a read of the barrier panicked".into())));
-        if read.is_err() {
-            // A connection that failed is given back: the pool tells good ones from broken ones.
-            connection = None;
+        let was_kept = connection.is_some();
+        let mut read = guarded_read(readers, &mut connection, &batch);
+        if read.is_err() && was_kept {
+            // It may have failed long ago, with a server that is back by now.
+            read = guarded_read(readers, &mut connection, &batch);
         }
         for Waiting { authority, reply } in batch.drain(..) {
             let answer = match &read {
@@ -89,17 +89,24 @@ fn run(readers: &Readers, mut waiting: mpsc::Receiver<Waiting>) {
     }
 }
 
-fn read(
-    readers: &Readers,
-    kept: &mut Kept,
-    batch: &[Waiting],
-) -> Result<HashMap<AuthorityId, Option<i64>>, StoreError> {
+/// A connection that failed is given back: the pool tells good ones from broken ones.
+fn guarded_read(readers: &Readers, kept: &mut Kept, batch: &[Waiting]) -> Result<Numbers, StoreError> {
+    let read = catch_unwind(AssertUnwindSafe(|| read(readers, kept, batch)));
+    let read = read.unwrap_or_else(|_| Err(StoreError::Damaged("a read of the barrier panicked".into())));
+    if read.is_err() {
+        *kept = None;
+    }
+    read
+}
+
+type Numbers = HashMap<AuthorityId, Option<i64>>;
+
+fn read(readers: &Readers, kept: &mut Kept, batch: &[Waiting]) -> Result<Numbers, StoreError> {
     let connection = match kept {
         Some(connection) => connection,
-        None => kept.insert(readers.get().map_err(|error| StoreError::Unavailable(error.to_string()))?),
+        None => kept.insert(reader(readers)?),
     };
-    let mut numbers: HashMap<AuthorityId, Option<i64>> =
-        batch.iter().map(|waiting| (waiting.authority, None)).collect();
+    let mut numbers: Numbers = batch.iter().map(|waiting| (waiting.authority, None)).collect();
     if numbers.len() == 1 {
         numbers.iter_mut().try_for_each(|(authority, number)| look_up(connection, *authority, number))?;
         return Ok(numbers);

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::Connection as _;
 use diesel::dsl::{self, count_star};
 use diesel::prelude::*;
-use diesel::sql_types::Bool;
+use diesel::sql_types::{Bool, Integer};
 
 use crate::domain::bulk::{Filter, Selector, first_id_of};
 use crate::domain::certificate::Certificate;
@@ -12,7 +12,7 @@ use crate::domain::id::{CertificateId, ZoneId};
 use crate::domain::reason::RevocationReason;
 use crate::domain::status::{Standing, Status};
 
-use super::connection::Connection;
+use super::connection::{Connection, MultiBackend};
 use super::convert::{certificate_id, millis, reason, status};
 use super::error::StoreError;
 use super::schema::certificates::{self, table as AllCertificates};
@@ -146,8 +146,9 @@ fn tally(
     selector: &Selector,
     now: DateTime<Utc>,
 ) -> Result<Vec<Tally>, StoreError> {
+    let one = 1_i32.into_sql::<Integer>();
     // One pass, however many there are.
-    let rows: Vec<(i16, Option<i16>, String, i64, i64)> = certificates::table
+    let rows: Vec<(i16, Option<i16>, String, i64, Option<i64>)> = certificates::table
         .filter(certificates::zone_id.eq(zone.as_bytes().to_vec()))
         .filter(is_selected(zone, selector))
         .group_by((certificates::status, certificates::revocation_reason, certificates::profile))
@@ -156,12 +157,13 @@ fn tally(
             certificates::revocation_reason,
             certificates::profile,
             count_star(),
-            dsl::count(certificates::id).aggregate_filter(certificates::not_after.lt(millis(now))),
+            dsl::sum(dsl::case_when(certificates::not_after.lt(millis(now)), one).otherwise(0)),
         ))
         .load(connection)?;
     let mut tallies = Vec::new();
     for (code, recorded, profile, all, expired) in rows {
         let recorded: Option<RevocationReason> = recorded.map(reason).transpose()?;
+        let expired = expired.unwrap_or_default();
         for (is_expired, count) in [(false, all - expired), (true, expired)] {
             let standing = Standing { status: status(code)?, reason: recorded, is_expired };
             tallies.push(Tally { standing, profile: profile.clone(), count });
@@ -171,8 +173,8 @@ fn tally(
     Ok(tallies)
 }
 
-type Condition = Box<dyn BoxableExpression<AllCertificates, diesel::sqlite::Sqlite, SqlType = Bool>>;
-type Selected = certificates::BoxedQuery<'static, diesel::sqlite::Sqlite>;
+type Condition = Box<dyn BoxableExpression<AllCertificates, MultiBackend, SqlType = Bool>>;
+type Selected = certificates::BoxedQuery<'static, MultiBackend>;
 
 fn selected(zone: ZoneId, selector: &Selector) -> Selected {
     certificates::table
@@ -214,11 +216,10 @@ fn matching(zone: ZoneId, mut condition: Condition, filter: &Filter) -> Conditio
     }
     if let Some(key) = &filter.spki_sha256 {
         // Apart, so that it is found by its index and not by looking at every certificate of the zone.
-        let holders = certificates::table
-            .filter(certificates::zone_id.eq(zone.as_bytes().to_vec()))
-            .filter(certificates::spki_sha256.eq(key.clone()))
-            .into_boxed()
-            .select(certificates::id);
+        let holders = diesel::alias!(certificates as holders);
+        let of_zone = holders.field(certificates::zone_id).eq(zone.as_bytes().to_vec());
+        let holds = holders.field(certificates::spki_sha256).eq(key.clone());
+        let holders = holders.filter(of_zone).filter(holds).select(holders.field(certificates::id));
         condition = Box::new(condition.and(certificates::id.eq_any(holders)));
     }
     if let Some(status) = filter.status {

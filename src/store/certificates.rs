@@ -10,13 +10,14 @@ use crate::domain::id::{AuthorityId, CertificateId, ZoneId};
 use crate::domain::serial::SerialNumber;
 use crate::domain::subject_alternative_name::{SubjectAlternativeName, SubjectAlternativeNameType};
 
-use super::connection::Connection;
+use super::bulk_insert::{Row, Value};
+use super::connection::{Connection, MultiBackend};
 use super::convert::{
     authority_id, certificate_id, damaged, from_json, millis, reason, serial, status, time, to_json, zone_id,
 };
 use super::error::StoreError;
 use super::schema::{authorities, certificates};
-use super::{Store, counters};
+use super::{Store, bulk_insert, counters};
 
 /// A certificate to be stored; it starts active.
 #[derive(Clone)]
@@ -151,33 +152,35 @@ pub(super) fn find(
     row.map(into_domain).transpose()
 }
 
-pub(super) fn insert(connection: &mut Connection, new: &NewCertificate) -> Result<(), StoreError> {
+pub(super) fn insert_all(connection: &mut Connection, new: &[&NewCertificate]) -> Result<(), StoreError> {
+    let rows: Result<Vec<Row<'_>>, StoreError> = new.iter().map(|one| row(one)).collect();
+    bulk_insert::insert::<certificates::table>(connection, "certificates", &rows?)
+}
+
+fn row(new: &NewCertificate) -> Result<Row<'_>, StoreError> {
     let certificate = &new.certificate;
-    diesel::insert_into(certificates::table)
-        .values((
-            certificates::id.eq(certificate.id.as_bytes().as_slice()),
-            certificates::zone_id.eq(certificate.zone.as_bytes().as_slice()),
-            certificates::authority_id.eq(certificate.authority.as_bytes().as_slice()),
-            certificates::serial.eq(certificate.serial.as_bytes()),
-            certificates::der.eq(&certificate.der),
-            certificates::csr.eq(&certificate.csr),
-            certificates::ski.eq(&certificate.ski),
-            certificates::fingerprint_sha256.eq(&certificate.fingerprint_sha256),
-            certificates::spki_sha256.eq(&certificate.spki_sha256),
-            certificates::signature.eq(&certificate.signature),
-            certificates::common_name.eq(&certificate.subject.common_name),
-            certificates::subject.eq(to_json(&OtherSubjectFields::of(&certificate.subject))?),
-            certificates::subject_alternative_names.eq(names_to_json(&certificate.subject_alternative_names)?),
-            certificates::profile.eq(&certificate.profile),
-            certificates::validity_days.eq(certificate.validity_days),
-            certificates::not_before.eq(millis(certificate.not_before)),
-            certificates::not_after.eq(millis(certificate.not_after)),
-            certificates::created_at.eq(millis(new.created_on)),
-            certificates::status.eq(certificate.status.code()),
-            certificates::version.eq(certificate.version),
-        ))
-        .execute(connection)?;
-    counters::add(connection, certificate.zone, certificate.status)
+    Ok(vec![
+        ("id", Value::binary(certificate.id.as_bytes())),
+        ("zone_id", Value::binary(certificate.zone.as_bytes())),
+        ("authority_id", Value::binary(certificate.authority.as_bytes())),
+        ("serial", Value::binary(certificate.serial.as_bytes())),
+        ("der", Value::binary(&certificate.der)),
+        ("csr", Value::text(&certificate.csr)),
+        ("ski", Value::binary(&certificate.ski)),
+        ("fingerprint_sha256", Value::binary(&certificate.fingerprint_sha256)),
+        ("spki_sha256", Value::binary(&certificate.spki_sha256)),
+        ("signature", Value::text(&certificate.signature)),
+        ("common_name", Value::text(&certificate.subject.common_name)),
+        ("subject", Value::Text(to_json(&OtherSubjectFields::of(&certificate.subject))?.into())),
+        ("subject_alternative_names", Value::Text(names_to_json(&certificate.subject_alternative_names)?.into())),
+        ("profile", Value::text(&certificate.profile)),
+        ("validity_days", Value::Integer(certificate.validity_days)),
+        ("not_before", Value::BigInt(millis(certificate.not_before))),
+        ("not_after", Value::BigInt(millis(certificate.not_after))),
+        ("created_at", Value::BigInt(millis(new.created_on))),
+        ("status", Value::SmallInt(certificate.status.code())),
+        ("version", Value::Integer(certificate.version)),
+    ])
 }
 
 fn page(
@@ -234,7 +237,7 @@ fn ids_of_page(
     Ok(ids.load(connection)?)
 }
 
-type Filtered<'a> = certificates::BoxedQuery<'a, diesel::sqlite::Sqlite>;
+type Filtered<'a> = certificates::BoxedQuery<'a, MultiBackend>;
 
 fn filtered(zone: ZoneId, filter: &CertificateFilter) -> Filtered<'static> {
     let mut query = certificates::table.into_boxed().filter(certificates::zone_id.eq(zone.as_bytes().to_vec()));
@@ -341,7 +344,11 @@ impl OtherSubjectFields {
     }
 }
 
-fn names_to_json(names: &[SubjectAlternativeName]) -> Result<String, StoreError> {
+pub(super) fn subject_to_json(subject: &SubjectFields) -> Result<String, StoreError> {
+    to_json(&OtherSubjectFields::of(subject))
+}
+
+pub(super) fn names_to_json(names: &[SubjectAlternativeName]) -> Result<String, StoreError> {
     to_json(&names.iter().map(|name| (name.kind().as_str(), name.value())).collect::<Vec<_>>())
 }
 

@@ -8,7 +8,7 @@ use crate::domain::id::{AccountId, CheckId};
 
 use super::authorities::SealedKey;
 use super::certificates::{Page, Window};
-use super::connection::Connection;
+use super::connection::{Connection, MultiBackend};
 use super::convert::{account_id, check_id, damaged, from_json, identity_id, millis, time, to_json};
 use super::error::StoreError;
 use super::schema::{check_runs, checks};
@@ -151,7 +151,7 @@ impl Store {
     }
 }
 
-type Filtered<'a> = checks::BoxedQuery<'a, diesel::sqlite::Sqlite>;
+type Filtered<'a> = checks::BoxedQuery<'a, MultiBackend>;
 
 fn filtered(account: AccountId, state: Option<CheckState>) -> Filtered<'static> {
     let query = checks::table.into_boxed().filter(checks::account_id.eq(account.as_bytes().to_vec()));

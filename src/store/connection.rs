@@ -1,25 +1,70 @@
-//! Connections: how the database is opened, and the pool of readers.
+//! Connections: which databases there are, how they are opened, and the pool of readers.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
-use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool};
+use diesel::r2d2::{ManageConnection, Pool, PooledConnection, R2D2Connection};
 use diesel::sqlite::SqliteConnection;
 use diesel::{Connection as _, r2d2};
+use secrecy::{ExposeSecret, SecretString};
 
+pub(super) use super::any_connection::{AnyConnection as Connection, MultiBackend};
 use super::error::StoreError;
+use super::postgres;
 
-/// The one connection type. Everything in `store` names this alias, so that a second database stays a change here.
-pub(super) type Connection = SqliteConnection;
-pub(super) type Readers = Pool<ConnectionManager<Connection>>;
+/// Compiles one expression once for each database. For what Diesel's enum of connections does not offer (`ON CONFLICT`).
+macro_rules! on_either {
+    ($connection:expr, |$inner:ident| $statement:expr) => {
+        match $connection {
+            $crate::store::any_connection::AnyConnection::Sqlite($inner) => $statement,
+            $crate::store::any_connection::AnyConnection::Postgres($inner) => $statement,
+        }
+    };
+}
+pub(super) use on_either;
+
+/// Where the data is.
+#[derive(Clone)]
+pub enum Database {
+    /// A file of this machine, used by one process.
+    Sqlite(PathBuf),
+    /// A connection URI as libpq reads it; it may hold a password. Any number of processes share it.
+    Postgres(SecretString),
+}
+
+/// Never the password.
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Display::fmt(self, f)
+    }
+}
+
+/// For people: the file, or the server without user and password.
+impl Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "{}", path.display()),
+            Self::Postgres(url) => f.write_str(&postgres::shown(url.expose_secret())),
+        }
+    }
+}
+
+pub(super) type Readers = Pool<Reading>;
 
 /// How long a reader waits for a free connection before the request is answered 503.
 const WAIT_FOR_READER: Duration = Duration::from_secs(5);
 
+/// The same while there is no connection at all.
+const WAIT_FOR_LOST_DATABASE: Duration = Duration::from_secs(1);
+
+/// The cache is small on purpose: after each commit that split a page SQLite looks through all of it (a balance parks pages
+/// at the number of the locking page, and the commit drops everything up to there), and the system keeps the file's pages
+/// anyway.
+///
 /// FULL, not NORMAL: in WAL mode NORMAL loses the last commits when the power goes (sqlite.org, "PRAGMA synchronous").
 const WRITER_PRAGMAS: &str = "
     PRAGMA busy_timeout = 2000;
@@ -27,7 +72,7 @@ const WRITER_PRAGMAS: &str = "
     PRAGMA synchronous = FULL;
     PRAGMA foreign_keys = ON;
     PRAGMA wal_autocheckpoint = 4000;
-    PRAGMA cache_size = -65536;
+    PRAGMA cache_size = -16384;
     PRAGMA temp_store = MEMORY;
 ";
 
@@ -38,48 +83,112 @@ const READER_PRAGMAS: &str = "
     PRAGMA temp_store = MEMORY;
 ";
 
-/// Opens the connection that writes; the file is created when it is not there.
-pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
-    create_private(path)?;
-    let mut connection = open(path)?;
-    connection.batch_execute(WRITER_PRAGMAS).map_err(|error| unusable(path, &error))?;
-    Ok(connection)
+/// Opens a connection that writes; SQLite's file is created when it is not there.
+pub(super) fn open_writer(database: &Database) -> Result<Connection, StoreError> {
+    match database {
+        Database::Sqlite(path) => {
+            create_private(path)?;
+            let mut connection = open_file(path)?;
+            connection.batch_execute(WRITER_PRAGMAS).map_err(|error| unusable(database, &error))?;
+            Ok(Connection::Sqlite(connection))
+        }
+        Database::Postgres(url) => postgres::open_writer(url.expose_secret()).map(Connection::Postgres),
+    }
+}
+
+/// Opens a connection that only reads.
+pub(super) fn open_reader(database: &Database) -> Result<Connection, StoreError> {
+    match database {
+        Database::Sqlite(path) => {
+            let mut connection = open_file(path)?;
+            connection.batch_execute(READER_PRAGMAS)?;
+            Ok(Connection::Sqlite(connection))
+        }
+        Database::Postgres(url) => postgres::open_reader(url.expose_secret()).map(Connection::Postgres),
+    }
 }
 
 /// Opens the pool of connections that only read.
-pub(super) fn open_readers(path: &Path, size: u32) -> Result<Readers, StoreError> {
-    let manager = ConnectionManager::new(name(path)?);
+pub(super) fn open_readers(database: &Database, size: u32) -> Result<Readers, StoreError> {
     Pool::builder()
         .max_size(size)
         .connection_timeout(WAIT_FOR_READER)
-        .connection_customizer(Box::new(ReaderPragmas))
-        .build(manager)
+        .error_handler(Box::new(Quiet))
+        .build(Reading { database: database.clone() })
         .map_err(|error| StoreError::Unavailable(error.to_string()))
 }
 
-fn open(path: &Path) -> Result<Connection, StoreError> {
-    Connection::establish(name(path)?).map_err(|error| unusable(path, &error))
+/// A connection of the pool. Where none could be made for a while, nobody waits long for one.
+pub(super) fn reader(readers: &Readers) -> Result<PooledConnection<Reading>, StoreError> {
+    let is_lost = readers.state().connections == 0;
+    let wait = if is_lost { WAIT_FOR_LOST_DATABASE } else { WAIT_FOR_READER };
+    readers.get_timeout(wait).map_err(|error| StoreError::Unavailable(error.to_string()))
+}
+
+/// Opens a file of SQLite as it is.
+pub(super) fn open_plain(path: &Path) -> Result<SqliteConnection, StoreError> {
+    let mut connection = open_file(path)?;
+    connection.batch_execute("PRAGMA busy_timeout = 10000")?;
+    Ok(connection)
+}
+
+fn open_file(path: &Path) -> Result<SqliteConnection, StoreError> {
+    let database = Database::Sqlite(path.to_owned());
+    let name = path.to_str().ok_or_else(|| StoreError::Unavailable(format!("{database} is not a UTF-8 path")))?;
+    SqliteConnection::establish(name).map_err(|error| unusable(&database, &error))
 }
 
 /// Only the owner reads the file; SQLite gives its companions (-wal, -shm) the same mode.
+///
+/// A file that is there is left alone. To open it past SQLite and close it again would take from this process every lock
+/// that it holds on it (sqlite.org, "How To Corrupt An SQLite Database File", 2.2): the next program that reads the
+/// database and goes would take itself for the last one, and remove the write-ahead log under us.
 fn create_private(path: &Path) -> Result<(), StoreError> {
+    if path.exists() {
+        return Ok(());
+    }
     let created = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
-    created.map(drop).map_err(|error| unusable(path, &error))
+    created.map(drop).map_err(|error| unusable(&Database::Sqlite(path.to_owned()), &error))
 }
 
-fn unusable(path: &Path, error: &dyn Display) -> StoreError {
-    StoreError::Unavailable(format!("{} cannot be used as a database: {error}", path.display()))
+fn unusable(database: &Database, error: &dyn Display) -> StoreError {
+    StoreError::Unavailable(format!("{database} cannot be used as a database: {error}"))
 }
 
-fn name(path: &Path) -> Result<&str, StoreError> {
-    path.to_str().ok_or_else(|| StoreError::Unavailable(format!("{} is not a UTF-8 path", path.display())))
+/// Makes the connections of the pool.
+pub(super) struct Reading {
+    database: Database,
 }
 
+impl ManageConnection for Reading {
+    type Connection = Connection;
+    type Error = r2d2::Error;
+
+    fn connect(&self) -> Result<Connection, r2d2::Error> {
+        open_reader(&self.database).map_err(|error: StoreError| {
+            r2d2::Error::ConnectionError(diesel::ConnectionError::BadConnection(error.to_string()))
+        })
+    }
+
+    /// A file does not go away; a server does.
+    fn is_valid(&self, connection: &mut Connection) -> Result<(), r2d2::Error> {
+        match connection {
+            Connection::Sqlite(_) => Ok(()),
+            Connection::Postgres(connection) => connection.ping().map_err(r2d2::Error::QueryError),
+        }
+    }
+
+    fn has_broken(&self, connection: &mut Connection) -> bool {
+        std::thread::panicking() || on_either!(connection, |connection| connection.is_broken())
+    }
+}
+
+/// The pool tells whoever waits for a connection; its own log would repeat it for each attempt.
 #[derive(Debug)]
-struct ReaderPragmas;
+struct Quiet;
 
-impl CustomizeConnection<Connection, r2d2::Error> for ReaderPragmas {
-    fn on_acquire(&self, connection: &mut Connection) -> Result<(), r2d2::Error> {
-        connection.batch_execute(READER_PRAGMAS).map_err(r2d2::Error::QueryError)
+impl r2d2::HandleError<r2d2::Error> for Quiet {
+    fn handle_error(&self, error: r2d2::Error) {
+        tracing::debug!(%error, "a connection to the database could not be made");
     }
 }

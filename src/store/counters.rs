@@ -5,14 +5,9 @@ use diesel::prelude::*;
 use crate::domain::id::ZoneId;
 use crate::domain::status::Status;
 
-use super::connection::Connection;
+use super::connection::{Connection, on_either};
 use super::error::StoreError;
 use super::schema::certificate_counters::dsl;
-
-/// One more certificate with this status.
-pub(super) fn add(connection: &mut Connection, zone: ZoneId, status: Status) -> Result<(), StoreError> {
-    add_many(connection, zone, status, 1)
-}
 
 /// A certificate goes from one status to another.
 pub(super) fn shift(connection: &mut Connection, zone: ZoneId, from: Status, to: Status) -> Result<(), StoreError> {
@@ -36,13 +31,19 @@ pub(super) fn shift_many(
     add_many(connection, zone, to, count)
 }
 
-fn add_many(connection: &mut Connection, zone: ZoneId, status: Status, count: i64) -> Result<(), StoreError> {
-    diesel::insert_into(dsl::certificate_counters)
+/// So many more certificates with this status.
+pub(super) fn add_many(
+    connection: &mut Connection,
+    zone: ZoneId,
+    status: Status,
+    count: i64,
+) -> Result<(), StoreError> {
+    let upsert = diesel::insert_into(dsl::certificate_counters)
         .values((dsl::zone_id.eq(zone.as_bytes().as_slice()), dsl::status.eq(status.code()), dsl::total.eq(count)))
         .on_conflict((dsl::zone_id, dsl::status))
         .do_update()
-        .set(dsl::total.eq(dsl::total + count))
-        .execute(connection)?;
+        .set(dsl::total.eq(dsl::total + count));
+    on_either!(connection, |connection| upsert.execute(connection))?;
     Ok(())
 }
 

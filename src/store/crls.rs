@@ -12,7 +12,7 @@ use crate::domain::serial::SerialNumber;
 use crate::domain::status::settled;
 use crate::domain::transition::Transition;
 
-use super::connection::Connection;
+use super::connection::{Connection, on_either};
 use super::convert::{authority_id, damaged, millis, time};
 use super::error::StoreError;
 use super::publications::{Lease, Publication};
@@ -192,12 +192,12 @@ fn put(connection: &mut Connection, crl: &Crl) -> Result<(), StoreError> {
         crls::tail.eq(tail),
         crls::entries_length.eq(entries_length),
     );
-    diesel::insert_into(crls::table)
+    let upsert = diesel::insert_into(crls::table)
         .values((crls::authority_id.eq(key.0), crls::scope.eq(key.1), content))
         .on_conflict((crls::authority_id, crls::scope))
         .do_update()
-        .set(content)
-        .execute(connection)?;
+        .set(content);
+    on_either!(connection, |connection| upsert.execute(connection))?;
     Ok(())
 }
 

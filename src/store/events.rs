@@ -12,7 +12,8 @@ use crate::domain::event_stream::{Kinds, NumberedEvent};
 use crate::domain::id::{AccountId, ZoneId};
 
 use super::Store;
-use super::connection::Connection;
+use super::bulk_insert::{self, Row, Value};
+use super::connection::{Connection, MultiBackend};
 use super::convert::{account_id, from_json, millis, time, zone_id};
 use super::error::StoreError;
 use super::schema::events;
@@ -96,9 +97,12 @@ impl Store {
     }
 }
 
-/// Written with the audit event of the same act.
-pub(super) fn insert(connection: &mut Connection, audit: &AuditEvent, news: &Event) -> Result<(), StoreError> {
-    insert_news(connection, audit.account, audit.zone, audit.at, news)
+/// Written with the audit events of the same acts, in their order.
+pub(super) fn insert_all(connection: &mut Connection, all: &[&AuditEvent]) -> Result<(), StoreError> {
+    let news = all.iter().filter_map(|audit| Some((*audit, audit.news.as_ref()?)));
+    let rows: Vec<Row<'_>> =
+        news.map(|(audit, news)| row(&audit.account, audit.zone.as_ref(), audit.at, news)).collect();
+    bulk_insert::insert::<events::table>(connection, "events", &rows)
 }
 
 /// Written by itself, in the transaction that makes it true.
@@ -109,16 +113,17 @@ pub(super) fn insert_news(
     at: DateTime<Utc>,
     news: &Event,
 ) -> Result<(), StoreError> {
-    diesel::insert_into(events::table)
-        .values((
-            events::account_id.eq(account.as_bytes().as_slice()),
-            events::zone_id.eq(zone.map(|id| id.as_bytes().to_vec())),
-            events::at.eq(millis(at)),
-            events::kind.eq(news.kind()),
-            events::body.eq(news.to_json().to_string()),
-        ))
-        .execute(connection)?;
-    Ok(())
+    bulk_insert::insert::<events::table>(connection, "events", &[row(&account, zone.as_ref(), at, news)])
+}
+
+fn row<'a>(account: &'a AccountId, zone: Option<&'a ZoneId>, at: DateTime<Utc>, news: &Event) -> Row<'a> {
+    vec![
+        ("account_id", Value::binary(account.as_bytes())),
+        ("zone_id", Value::Binary(zone.map(|id| id.as_bytes().as_slice()))),
+        ("at", Value::BigInt(millis(at))),
+        ("kind", Value::text(news.kind())),
+        ("body", Value::Text(news.to_json().to_string().into())),
+    ]
 }
 
 fn newest(connection: &mut Connection) -> Result<i64, StoreError> {
@@ -173,7 +178,7 @@ fn end_of_look(
     Ok(end.optional()?)
 }
 
-type OfPlace<'a> = events::BoxedQuery<'a, diesel::sqlite::Sqlite>;
+type OfPlace<'a> = events::BoxedQuery<'a, MultiBackend>;
 
 /// The events of a zone, or those of the account as a whole.
 fn of_place(account: AccountId, zone: Option<ZoneId>) -> OfPlace<'static> {

@@ -8,7 +8,7 @@ use crate::domain::event::{Event, Subject};
 use crate::domain::id::{AccountId, ZoneId};
 use crate::domain::status::Status;
 
-use super::connection::Connection;
+use super::connection::{Connection, on_either};
 use super::convert::{account_id, authority_id, certificate_id, millis, serial, status, time, zone_id};
 use super::error::StoreError;
 use super::schema::{certificates, expiry_notices, zones};
@@ -154,7 +154,7 @@ fn note(
     (until, certificate): Place,
 ) -> Result<(), StoreError> {
     let place = (expiry_notices::told_until.eq(until), expiry_notices::told_certificate.eq(certificate));
-    diesel::insert_into(expiry_notices::table)
+    let upsert = diesel::insert_into(expiry_notices::table)
         .values((
             expiry_notices::zone_id.eq(zone.as_bytes().as_slice()),
             expiry_notices::within_days.eq(notice.within_days),
@@ -162,8 +162,8 @@ fn note(
         ))
         .on_conflict((expiry_notices::zone_id, expiry_notices::within_days))
         .do_update()
-        .set(place)
-        .execute(connection)?;
+        .set(place);
+    on_either!(connection, |connection| upsert.execute(connection))?;
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use diesel::prelude::*;
 use crate::domain::audit::AuditEvent;
 use crate::domain::id::ZoneId;
 
+use super::connection::on_either;
 use super::convert::{from_json, millis, to_json};
 use super::error::StoreError;
 use super::schema::hostname_associations;
@@ -39,7 +40,7 @@ impl Store {
                 hostname_associations::hostnames.eq(to_json(&hostnames)?),
                 hostname_associations::updated_at.eq(millis(now)),
             );
-            diesel::insert_into(hostname_associations::table)
+            let upsert = diesel::insert_into(hostname_associations::table)
                 .values((
                     hostname_associations::zone_id.eq(zone.as_bytes().as_slice()),
                     hostname_associations::mtls_certificate_id.eq(&mtls_certificate),
@@ -47,8 +48,8 @@ impl Store {
                 ))
                 .on_conflict((hostname_associations::zone_id, hostname_associations::mtls_certificate_id))
                 .do_update()
-                .set(list)
-                .execute(connection)?;
+                .set(list);
+            on_either!(connection, |connection| upsert.execute(connection))?;
             audit::insert(connection, &event)
         })
         .await

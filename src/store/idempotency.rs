@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use crate::domain::id::{CertificateId, TokenId, ZoneId};
 
 use super::Store;
-use super::connection::Connection;
+use super::connection::{Connection, on_either};
 use super::convert::{certificate_id, from_json, millis, to_json, zone_id};
 use super::error::StoreError;
 use super::schema::idempotency_keys;
@@ -95,7 +95,7 @@ pub(super) fn insert(
         idempotency_keys::messages.eq(to_json(&messages)?),
         idempotency_keys::created_at.eq(millis(claim.created_on)),
     );
-    diesel::insert_into(idempotency_keys::table)
+    let upsert = diesel::insert_into(idempotency_keys::table)
         .values((
             idempotency_keys::token_id.eq(claim.token.as_bytes().as_slice()),
             idempotency_keys::key_sha256.eq(claim.key_sha256.as_slice()),
@@ -103,7 +103,7 @@ pub(super) fn insert(
         ))
         .on_conflict((idempotency_keys::token_id, idempotency_keys::key_sha256))
         .do_update()
-        .set(result)
-        .execute(connection)?;
+        .set(result);
+    on_either!(connection, |connection| upsert.execute(connection))?;
     Ok(())
 }

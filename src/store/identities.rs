@@ -12,7 +12,7 @@ use crate::domain::identity::{Identity, IdentityEdit, IdentityFacts, IdentityFil
 
 use super::authorities::SealedKey;
 use super::certificates::{Page, Window};
-use super::connection::Connection;
+use super::connection::{Connection, MultiBackend};
 use super::convert::{account_id, damaged, from_json, identity_id, millis, time, to_json};
 use super::error::StoreError;
 use super::managed_identities::{self, ManagedRow};
@@ -370,7 +370,7 @@ fn of_account(
     Ok(Page::of_list(items, window))
 }
 
-type Filtered<'a> = identities::BoxedQuery<'a, diesel::sqlite::Sqlite>;
+type Filtered<'a> = identities::BoxedQuery<'a, MultiBackend>;
 
 /// The account's identities under a filter, but for labels.
 fn filtered(account: AccountId, filter: &IdentityFilter) -> Filtered<'static> {

@@ -6,7 +6,7 @@ use crate::domain::audit::AuditEvent;
 use crate::domain::id::{AccountId, IdentityId};
 use crate::domain::identity::Use;
 
-use super::connection::Connection;
+use super::connection::{Connection, on_either};
 use super::convert::{check_id, millis, time, zone_id};
 use super::error::StoreError;
 use super::schema::{checks, hostname_associations, identity_associations, zones};
@@ -52,7 +52,7 @@ impl Store {
                 return Ok(None);
             }
             let said = (identity_associations::kind.eq(&using.kind), identity_associations::link.eq(&using.link));
-            diesel::insert_into(identity_associations::table)
+            let upsert = diesel::insert_into(identity_associations::table)
                 .values((
                     identity_associations::identity_id.eq(id.as_bytes().as_slice()),
                     identity_associations::name.eq(&using.name),
@@ -62,8 +62,8 @@ impl Store {
                 ))
                 .on_conflict((identity_associations::identity_id, identity_associations::name))
                 .do_update()
-                .set(said)
-                .execute(connection)?;
+                .set(said);
+            on_either!(connection, |connection| upsert.execute(connection))?;
             audit::insert(connection, &event)?;
             Ok(Some(true))
         })

@@ -1,52 +1,112 @@
-//! Recording an issued certificate: everything that belongs to it in one transaction.
+//! Recording issued certificates: everything that belongs to them in one transaction, many at once.
+
+use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
 use crate::domain::audit::AuditEvent;
-use crate::domain::id::AccountId;
+use crate::domain::certificate::Certificate;
+use crate::domain::id::{AccountId, ZoneId};
+use crate::domain::status::Status;
 
 use super::certificates::NewCertificate;
+use super::connection::Connection;
 use super::error::StoreError;
 use super::idempotency::{Claimed, IdempotencyClaim};
-use super::{Store, audit, blocked_keys, certificates, idempotency};
+use super::{Store, audit, blocked_keys, certificates, counters, idempotency};
+
+/// A signed certificate with everything that is stored with it.
+pub struct Issuance {
+    pub account: AccountId,
+    pub new: NewCertificate,
+    pub event: AuditEvent,
+    /// Its idempotency key, if there is one, and the messages that a repeated request is answered with.
+    pub claim: Option<(IdempotencyClaim, Vec<String>)>,
+    /// Keys used since then count as used.
+    pub oldest_claim: DateTime<Utc>,
+}
 
 /// What became of a signed certificate.
 #[derive(Clone, Debug)]
 pub enum IssueOutcome {
     /// It is durable, with its audit event and counters, and may be released.
-    Recorded,
+    Recorded(Box<Certificate>),
     /// Nothing was stored: another request under the same idempotency key was first.
     Claimed(Claimed),
     /// Nothing was stored: the key is on the account's block list.
     KeyBlocked,
 }
 
+/// What is to be done with one of many.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    Record,
+    Claimed(Claimed),
+    KeyBlocked,
+}
+
+impl Verdict {
+    /// What its caller is told after the commit.
+    pub(super) fn outcome(self, issuance: Issuance) -> IssueOutcome {
+        match self {
+            Self::Record => IssueOutcome::Recorded(Box::new(issuance.new.certificate)),
+            Self::Claimed(first) => IssueOutcome::Claimed(first),
+            Self::KeyBlocked => IssueOutcome::KeyBlocked,
+        }
+    }
+}
+
 impl Store {
     /// Stores a signed certificate, its audit event, its counters and, if there is one, its idempotency key.
-    /// Keys used since `oldest` count as used.
-    pub async fn record_issuance(
-        &self,
-        account: AccountId,
-        new: NewCertificate,
-        event: AuditEvent,
-        claim: Option<(IdempotencyClaim, Vec<String>)>,
-        oldest: DateTime<Utc>,
-    ) -> Result<IssueOutcome, StoreError> {
-        self.write(move |connection| {
-            let certificate = &new.certificate;
-            if blocked_keys::contain(connection, account, &certificate.spki_sha256)? {
-                return Ok(IssueOutcome::KeyBlocked);
-            }
-            if let Some((claim, messages)) = &claim {
-                if let Some(first) = idempotency::find(connection, claim, oldest)? {
-                    return Ok(IssueOutcome::Claimed(first));
-                }
-                idempotency::insert(connection, claim, certificate.zone, certificate.id, messages)?;
-            }
-            certificates::insert(connection, &new)?;
-            audit::insert(connection, &event)?;
-            Ok(IssueOutcome::Recorded)
-        })
-        .await
+    pub async fn record_issuance(&self, issuance: Issuance) -> Result<IssueOutcome, StoreError> {
+        self.writer.submit_issuance(issuance).await
     }
+}
+
+/// Stores all of them, but those that must not be, in the caller's transaction. The verdicts are in the order of the
+/// issuances.
+pub(super) fn record_all(connection: &mut Connection, issuances: &[&Issuance]) -> Result<Vec<Verdict>, StoreError> {
+    let keys = issuances.iter().map(|issuance| (issuance.account, issuance.new.certificate.spki_sha256.as_slice()));
+    let blocked: HashSet<(AccountId, Vec<u8>)> = blocked_keys::among(connection, keys)?;
+    let mut verdicts = Vec::with_capacity(issuances.len());
+    let mut recorded: Vec<&Issuance> = Vec::with_capacity(issuances.len());
+    for issuance in issuances {
+        let is_blocked =
+            !blocked.is_empty() && blocked.contains(&(issuance.account, issuance.new.certificate.spki_sha256.clone()));
+        let verdict = if is_blocked { Verdict::KeyBlocked } else { claim(connection, issuance)? };
+        if let Verdict::Record = verdict {
+            recorded.push(issuance);
+        }
+        verdicts.push(verdict);
+    }
+    if recorded.is_empty() {
+        return Ok(verdicts);
+    }
+    let new: Vec<&NewCertificate> = recorded.iter().map(|issuance| &issuance.new).collect();
+    certificates::insert_all(connection, &new)?;
+    for (zone, count) in totals(&new) {
+        counters::add_many(connection, zone, Status::Active, count)?;
+    }
+    let events: Vec<&AuditEvent> = recorded.iter().map(|issuance| &issuance.event).collect();
+    audit::insert_all(connection, &events)?;
+    Ok(verdicts)
+}
+
+/// Takes the idempotency key, unless somebody was first: also one before it in the same batch.
+fn claim(connection: &mut Connection, issuance: &Issuance) -> Result<Verdict, StoreError> {
+    let Some((claim, messages)) = &issuance.claim else { return Ok(Verdict::Record) };
+    if let Some(first) = idempotency::find(connection, claim, issuance.oldest_claim)? {
+        return Ok(Verdict::Claimed(first));
+    }
+    let certificate = &issuance.new.certificate;
+    idempotency::insert(connection, claim, certificate.zone, certificate.id, messages)?;
+    Ok(Verdict::Record)
+}
+
+fn totals(new: &[&NewCertificate]) -> BTreeMap<ZoneId, i64> {
+    let mut totals = BTreeMap::new();
+    for one in new {
+        *totals.entry(one.certificate.zone).or_default() += 1;
+    }
+    totals
 }

@@ -12,7 +12,7 @@ use crate::domain::id::{AccountId, CertificateId, IdentityId, ZoneId};
 use crate::domain::identity::{Identity, Managed, ManagedPlan};
 use crate::domain::reason::RevocationReason;
 
-use super::connection::Connection;
+use super::connection::{Connection, on_either};
 use super::convert::{certificate_id, from_json, millis, reason, time, to_json, zone_id};
 use super::error::StoreError;
 use super::identities::{self, IdentityRow, Replacement};
@@ -239,14 +239,14 @@ pub(super) fn renew_at_once(
 }
 
 fn supersede(connection: &mut Connection, supersession: &Supersession) -> Result<(), StoreError> {
-    diesel::insert_into(supersessions::table)
+    let upsert = diesel::insert_into(supersessions::table)
         .values((
             supersessions::certificate_id.eq(supersession.certificate.as_bytes().as_slice()),
             supersessions::zone_id.eq(supersession.zone.as_bytes().as_slice()),
             supersessions::revoke_at.eq(millis(supersession.revoke_on)),
             supersessions::reason.eq(supersession.reason.code()),
         ))
-        .on_conflict_do_nothing()
-        .execute(connection)?;
+        .on_conflict_do_nothing();
+    on_either!(connection, |connection| upsert.execute(connection))?;
     Ok(())
 }

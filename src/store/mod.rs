@@ -8,10 +8,13 @@
 //! here. Certificates and audit events are never deleted; of CRLs the last ten of each authority are kept.
 
 mod accounts;
+mod any_connection;
 mod audit;
 mod authorities;
+mod backup;
 mod barrier;
 mod blocked_keys;
+mod bulk_insert;
 mod bulk_jobs;
 mod bulk_selection;
 mod bulk_work;
@@ -25,6 +28,7 @@ mod counters;
 mod crls;
 mod error;
 mod events;
+mod examination;
 mod expiry_notices;
 mod hostname_associations;
 mod idempotency;
@@ -34,24 +38,28 @@ mod issuance;
 mod managed_identities;
 mod master_keys;
 mod migrations;
+mod notice;
 mod ocsp;
+mod postgres;
 mod publications;
 mod responders;
 mod revocations;
 mod schema;
+mod seed;
 mod setup;
 mod tokens;
+mod transfer;
 mod transitions;
 mod webhook_deliveries;
 mod webhooks;
 mod writer;
 mod zones;
 
-use std::path::Path;
-
 use diesel::connection::SimpleConnection;
+use secrecy::ExposeSecret;
 
 pub use authorities::{NewAuthority, SealedKey};
+pub use backup::{Holdings, check_file, claim_for_restoration, copy_file, is_free, prepare_file};
 pub use blocked_keys::BlockedKey;
 pub use bulk_jobs::{NewJob, ShownJob};
 pub use bulk_selection::{Survey, Tally};
@@ -60,21 +68,25 @@ pub use certificates::{NewCertificate, Page, Window};
 pub use check_runs::ClaimedCheck;
 pub use checks::StoredCheck;
 pub use compromises::{Compromise, KeyJob};
+pub use connection::Database;
 pub use crls::{CarriedOut, PublishOutcome, Publishing};
 pub use error::StoreError;
 pub use events::{EventBatch, EventChoice, EventRange};
+pub use examination::{DatabaseServer, Examination, examine};
 pub use expiry_notices::ExpiryNotice;
 pub use idempotency::{Claimed, IdempotencyClaim};
 pub use identities::{AddOutcome, Candidacy, NewIdentity, RemoveOutcome, Replacement};
-pub use issuance::IssueOutcome;
+pub use issuance::{Issuance, IssueOutcome};
 pub use managed_identities::{Renewal, Supersession};
 pub use master_keys::MasterKeyCheck;
 pub use ocsp::{Changes, Statuses};
 pub use publications::{Base, Lease, Publication};
 pub use responders::StoredResponder;
 pub use revocations::Misplaced;
+pub use seed::{SeededCertificate, Seeder};
 pub use setup::FirstStart;
 pub use tokens::NewToken;
+pub use transfer::{Moved, MovedTable, Progress, Stage, relocate};
 pub use transitions::{ChangeOutcome, RequestedChange};
 pub use webhook_deliveries::{ClaimedWebhook, DueWebhook, Standing};
 pub use webhooks::{StoredWebhook, WebhookStored};
@@ -86,6 +98,11 @@ use writer::Writer;
 /// Readers on SQLite only wait for the disk; a few more than cores keep both busy. One is the barrier's.
 const READERS: u32 = 7;
 
+/// As long as it lives, no other process starts on the database.
+pub struct StartLock {
+    _connection: Option<Connection>,
+}
+
 /// The store. Clones share the pool and the writer.
 #[derive(Clone)]
 pub struct Store {
@@ -95,33 +112,55 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the database file, migrates it, and starts the writer.
+    /// Opens the database, migrates it, and starts the writer.
     ///
-    /// Fails when the file cannot be opened or belongs to a newer version.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let mut connection = connection::open_writer(path)?;
+    /// Fails when it cannot be opened or belongs to a newer version.
+    pub fn open(database: &Database) -> Result<Self, StoreError> {
+        let mut connection = connection::open_writer(database)?;
+        notice::require_none(&mut connection)?;
         for version in migrations::run(&mut connection)? {
             tracing::info!(%version, "migrated the database");
         }
-        let readers = connection::open_readers(path, READERS)?;
-        let barrier = Barrier::start(readers.clone())?;
-        Ok(Self { readers, writer: Writer::start(connection)?, barrier })
+        Self::start(database, connection, READERS)
     }
 
-    /// Opens a database file that a server may be using: nothing is migrated.
+    /// Opens a database that a server may be using: nothing is migrated.
     ///
     /// Fails when its schema is not this version's.
-    pub fn open_beside(path: &Path) -> Result<Self, StoreError> {
-        let mut connection = connection::open_writer(path)?;
+    pub fn open_beside(database: &Database) -> Result<Self, StoreError> {
+        let mut connection = connection::open_writer(database)?;
+        notice::require_none(&mut connection)?;
         migrations::require_current(&mut connection)?;
-        let readers = connection::open_readers(path, 1)?;
-        let barrier = Barrier::start(readers.clone())?;
-        Ok(Self { readers, writer: Writer::start(connection)?, barrier })
+        Self::start(database, connection, 1)
     }
 
-    /// Migrates the database file and returns the versions that were applied.
-    pub fn migrate(path: &Path) -> Result<Vec<String>, StoreError> {
-        migrations::run(&mut connection::open_writer(path)?)
+    /// Migrates the database and returns the versions that were applied.
+    pub fn migrate(database: &Database) -> Result<Vec<String>, StoreError> {
+        let mut connection = connection::open_writer(database)?;
+        notice::require_none(&mut connection)?;
+        migrations::run(&mut connection)
+    }
+
+    fn start(database: &Database, connection: Connection, readers: u32) -> Result<Self, StoreError> {
+        let readers = connection::open_readers(database, readers)?;
+        let barrier = Barrier::start(readers.clone())?;
+        Ok(Self { readers, writer: Writer::start(database.clone(), connection)?, barrier })
+    }
+
+    /// Waits until no other process is starting on this database, and keeps others waiting until the guard is dropped: the
+    /// very first start sets things up once. An embedded database has one process anyway.
+    pub async fn lock_start(&self, database: &Database) -> Result<StartLock, StoreError> {
+        let Database::Postgres(url) = database.clone() else { return Ok(StartLock { _connection: None }) };
+        let locked = move || {
+            let mut connection = postgres::open_writer(url.expose_secret())?;
+            postgres::lock_start(&mut connection)?;
+            let mut connection = Connection::Postgres(connection);
+            // Somebody may have begun to fill it since it was opened.
+            notice::require_none(&mut connection)?;
+            Ok(StartLock { _connection: Some(connection) })
+        };
+        let joined = tokio::task::spawn_blocking(locked).await;
+        joined.map_err(|error| StoreError::Unavailable(error.to_string()))?
     }
 
     /// Whether the database answers a read and, when the last write failed, takes one durably again.
@@ -143,7 +182,7 @@ impl Store {
     {
         let readers = self.readers.clone();
         let read = move || {
-            let mut connection = readers.get().map_err(|error| StoreError::Unavailable(error.to_string()))?;
+            let mut connection = connection::reader(&readers)?;
             query(&mut connection)
         };
         let joined = tokio::task::spawn_blocking(read).await;

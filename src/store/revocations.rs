@@ -14,7 +14,7 @@ use crate::domain::serial::SerialNumber;
 use crate::domain::transition::Transition;
 
 use super::Store;
-use super::connection::Connection;
+use super::connection::{Connection, on_either};
 use super::convert::{damaged, millis, reason, serial, time};
 use super::error::StoreError;
 use super::schema::{crl_changes, publications, revocations};
@@ -143,7 +143,7 @@ pub(super) fn relist(
         revocations::invalidity_at.eq(entry.invalidity_date.map(millis)),
         revocations::is_listed.eq(true),
     );
-    diesel::insert_into(revocations::table)
+    let upsert = diesel::insert_into(revocations::table)
         .values((
             revocations::authority_id.eq(key.0),
             revocations::shard.eq(key.1),
@@ -155,8 +155,8 @@ pub(super) fn relist(
         ))
         .on_conflict((revocations::authority_id, revocations::shard, revocations::serial))
         .do_update()
-        .set(as_listed)
-        .execute(connection)?;
+        .set(as_listed);
+    on_either!(connection, |connection| upsert.execute(connection))?;
     Ok(())
 }
 

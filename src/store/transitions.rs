@@ -9,7 +9,7 @@ use crate::domain::id::AuthorityId;
 use crate::domain::transition::Transition;
 
 use super::compromises::{self, Compromise};
-use super::connection::Connection;
+use super::connection::{Connection, on_either};
 use super::convert::{authority_id, certificate_id, job_id, millis, reason, serial, status, time, zone_id};
 use super::error::StoreError;
 use super::schema::{certificates, transitions};
@@ -183,7 +183,7 @@ fn enqueue(connection: &mut Connection, transition: &Transition) -> Result<(), S
         transitions::job_id.eq(transition.job.map(|id| id.as_bytes().to_vec())),
         transitions::invalidity_at.eq(transition.invalidity_date.map(millis)),
     );
-    diesel::insert_into(transitions::table)
+    let upsert = diesel::insert_into(transitions::table)
         .values((
             transitions::certificate_id.eq(transition.certificate.as_bytes().as_slice()),
             transitions::zone_id.eq(transition.zone.as_bytes().as_slice()),
@@ -194,8 +194,8 @@ fn enqueue(connection: &mut Connection, transition: &Transition) -> Result<(), S
         ))
         .on_conflict(transitions::certificate_id)
         .do_update()
-        .set(request)
-        .execute(connection)?;
+        .set(request);
+    on_either!(connection, |connection| upsert.execute(connection))?;
     Ok(())
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Work arrives in a bounded queue. The thread takes all that is there, runs it in one `BEGIN IMMEDIATE … COMMIT`, and
 //! answers every waiter only after the commit has returned, which under `synchronous=FULL` is after the sync of the
-//! write-ahead log. There is no artificial delay: while one batch syncs, the next one gathers.
+//! write-ahead log. There is no artificial delay: while one batch syncs, the next one gathers. PostgreSQL's writers take
+//! turns, over all processes, as SQLite's do by themselves: see `postgres::begin`.
 //!
 //! When a piece of work fails, its batch is rolled back and replayed piece by piece, so that no piece fails because of
 //! its neighbours. Work may therefore run twice, and must depend on nothing but the database.
@@ -11,17 +12,24 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::connection::Connection;
+use super::connection::{Connection, Database};
 use super::error::StoreError;
+use super::issuance::{Issuance, IssueOutcome, Verdict};
+use super::{connection, issuance, postgres};
 
 /// How many pieces of work may wait; the next one is refused with [`StoreError::Busy`].
 const QUEUE_LENGTH: usize = 4096;
 /// The most pieces that share one transaction.
 const BATCH_LENGTH: usize = 512;
+
+/// How long a caller waits for a write that is queued or under way before it is told that the outcome is not known. A commit
+/// that waits for a standby which is gone has no end of its own.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The way into the queue. Dropping the last clone ends the thread after it has finished what is queued.
 #[derive(Clone)]
@@ -32,14 +40,15 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread that owns the connection.
-    pub(super) fn start(connection: Connection) -> Result<Self, StoreError> {
+    /// Starts the thread that owns the connection, and makes a new one to the same database when it is lost.
+    pub(super) fn start(database: Database, connection: Connection) -> Result<Self, StoreError> {
         let (queue, waiting) = mpsc::channel(QUEUE_LENGTH);
         let is_healthy = Arc::new(AtomicBool::new(true));
         let health = Arc::clone(&is_healthy);
+        let line = Line { database, connection: Some(connection) };
         thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || run(connection, waiting, &health))
+            .spawn(move || run(line, waiting, &health))
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         Ok(Self { queue, is_healthy })
     }
@@ -56,21 +65,80 @@ impl Writer {
         F: FnMut(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let piece = Piece { work, outcome: None, reply };
-        self.queue.try_send(Box::new(piece)).map_err(|error| match error {
+        self.enqueue(Box::new(Piece { work, outcome: None, reply }), answer).await
+    }
+
+    /// The same for an issuance: those of a batch are recorded together.
+    pub(super) async fn submit_issuance(&self, issuance: Issuance) -> Result<IssueOutcome, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.enqueue(Box::new(IssuancePiece { issuance, verdict: None, reply }), answer).await
+    }
+
+    async fn enqueue<T>(&self, work: Box<dyn Work>, answer: Answer<T>) -> Result<T, StoreError> {
+        self.queue.try_send(work).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => StoreError::Busy,
             mpsc::error::TrySendError::Closed(_) => StoreError::Unavailable("the writer has stopped".into()),
         })?;
-        metrics::gauge!("countersign_write_queue_depth").set((QUEUE_LENGTH - self.queue.capacity()) as f64);
-        answer.await.map_err(|_| StoreError::Unavailable("the writer has stopped".into()))?
+        match tokio::time::timeout(PATIENCE, answer).await {
+            Ok(answer) => answer.map_err(|_| StoreError::Unavailable("the writer has stopped".into()))?,
+            Err(_) => Err(StoreError::Unavailable(format!(
+                "the database has not confirmed a write for {} s; it may have been stored",
+                PATIENCE.as_secs()
+            ))),
+        }
     }
 }
+
+type Answer<T> = oneshot::Receiver<Result<T, StoreError>>;
 
 /// A piece of work whose types the queue need not know.
 trait Work: Send {
     fn run(&mut self, connection: &mut Connection) -> Result<(), StoreError>;
+    /// Itself, if it is an issuance: its running is done by [`record_issuances`].
+    fn issuance(&mut self) -> Option<&mut IssuancePiece> {
+        None
+    }
     /// Tells the waiter; called exactly once, after the transaction ended.
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
+}
+
+struct IssuancePiece {
+    issuance: Issuance,
+    verdict: Option<Verdict>,
+    reply: oneshot::Sender<Result<IssueOutcome, StoreError>>,
+}
+
+impl Work for IssuancePiece {
+    fn run(&mut self, _: &mut Connection) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn issuance(&mut self) -> Option<&mut IssuancePiece> {
+        Some(self)
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        let Self { issuance, verdict, reply } = *self;
+        let lost = || StoreError::Damaged("a committed issuance has no outcome".into());
+        let answer = committed.and_then(|()| Ok(verdict.ok_or_else(lost)?.outcome(issuance)));
+        // The waiter may have gone (a closed connection): the certificate is recorded all the same.
+        let _ = reply.send(answer);
+    }
+}
+
+/// Records all issuances of a batch. Which piece comes first does not matter: nobody was answered yet.
+fn record_issuances(connection: &mut Connection, batch: &mut [Box<dyn Work>]) -> Result<(), StoreError> {
+    let mut pieces: Vec<&mut IssuancePiece> = batch.iter_mut().filter_map(|work| work.issuance()).collect();
+    if pieces.is_empty() {
+        return Ok(());
+    }
+    let issuances: Vec<&Issuance> = pieces.iter().map(|piece| &piece.issuance).collect();
+    let verdicts = catch_unwind(AssertUnwindSafe(|| issuance::record_all(connection, &issuances)))
+        .unwrap_or_else(|_| Err(StoreError::Damaged("a write panicked".into())))?;
+    for (piece, verdict) in pieces.iter_mut().zip(verdicts) {
+        piece.verdict = Some(verdict);
+    }
+    Ok(())
 }
 
 struct Piece<T, F> {
@@ -101,35 +169,63 @@ where
     }
 }
 
-fn run(mut connection: Connection, mut waiting: mpsc::Receiver<Box<dyn Work>>, is_healthy: &AtomicBool) {
+/// The writer's connection, which may have to be made anew.
+struct Line {
+    database: Database,
+    connection: Option<Connection>,
+}
+
+/// Why a batch was not taken.
+enum Failure {
+    /// Not even a transaction could be begun: each piece would only wait as long again.
+    BeforeWork(StoreError),
+    /// It was rolled back.
+    RolledBack(StoreError),
+    /// The connection was lost: whether the database has committed is not known, and nothing is tried again.
+    Lost(StoreError),
+}
+
+impl Failure {
+    fn error(&self) -> &StoreError {
+        match self {
+            Self::BeforeWork(error) | Self::RolledBack(error) | Self::Lost(error) => error,
+        }
+    }
+}
+
+fn run(mut line: Line, mut waiting: mpsc::Receiver<Box<dyn Work>>, is_healthy: &AtomicBool) {
     let mut batch = Vec::with_capacity(BATCH_LENGTH);
     while waiting.blocking_recv_many(&mut batch, BATCH_LENGTH) > 0 {
+        let depth = metrics::gauge!("countersign_write_queue_depth");
+        depth.set(waiting.len() as f64);
         metrics::histogram!("countersign_write_batch_size").record(batch.len() as f64);
-        commit_together(&mut connection, &mut batch, is_healthy);
+        let begun = Instant::now();
+        commit_together(&mut line, &mut batch, is_healthy);
+        metrics::histogram!("countersign_write_commit_seconds").record(begun.elapsed().as_secs_f64());
     }
 }
 
 /// Runs the batch in one transaction, or piece by piece. Whether the database took anything is noted before anybody is
 /// answered: who was refused and then asks for readiness must not be told of better days.
-fn commit_together(connection: &mut Connection, batch: &mut Vec<Box<dyn Work>>, is_healthy: &AtomicBool) {
-    match in_transaction(connection, batch) {
+fn commit_together(line: &mut Line, batch: &mut Vec<Box<dyn Work>>, is_healthy: &AtomicBool) {
+    match line.in_transaction(batch) {
         Ok(()) => {
             is_healthy.store(true, Ordering::Release);
             batch.drain(..).for_each(|work| work.answer(Ok(())));
         }
-        Err(Failure { before_work: false, error }) if batch.len() > 1 => {
+        Err(Failure::RolledBack(error)) if batch.len() > 1 => {
             tracing::warn!(%error, pieces = batch.len(), "a batch of writes failed; replaying it piece by piece");
-            replay(connection, batch, is_healthy);
+            replay(line, batch, is_healthy);
         }
-        // Where not even a transaction could be begun, each piece would only wait as long again.
-        Err(Failure { error, .. }) => {
+        Err(failure) => {
             is_healthy.store(false, Ordering::Release);
-            batch.drain(..).for_each(|work| work.answer(Err(error.clone())));
+            tracing::warn!(error = %failure.error(), pieces = batch.len(), "writes failed");
+            batch.drain(..).for_each(|work| work.answer(Err(failure.error().clone())));
         }
     }
 }
 
-fn replay(connection: &mut Connection, batch: &mut Vec<Box<dyn Work>>, is_healthy: &AtomicBool) {
+fn replay(line: &mut Line, batch: &mut Vec<Box<dyn Work>>, is_healthy: &AtomicBool) {
     let mut committed = false;
     let mut stuck: Option<StoreError> = None;
     for mut work in batch.drain(..) {
@@ -137,28 +233,68 @@ fn replay(connection: &mut Connection, batch: &mut Vec<Box<dyn Work>>, is_health
             work.answer(Err(error.clone()));
             continue;
         }
-        let result = in_transaction(connection, std::slice::from_mut(&mut work));
+        let result = line.in_transaction(std::slice::from_mut(&mut work));
         committed |= result.is_ok();
         is_healthy.store(committed, Ordering::Release);
-        stuck = result.as_ref().err().filter(|failure| failure.before_work).map(|failure| failure.error.clone());
-        work.answer(result.map_err(|failure| failure.error));
+        if let Err(Failure::BeforeWork(error) | Failure::Lost(error)) = &result {
+            stuck = Some(error.clone());
+        }
+        work.answer(result.map_err(|failure| failure.error().clone()));
     }
 }
 
-struct Failure {
-    /// The transaction could not even be begun.
-    before_work: bool,
-    error: StoreError,
+impl Line {
+    fn in_transaction(&mut self, batch: &mut [Box<dyn Work>]) -> Result<(), Failure> {
+        let connection = self.begin().map_err(Failure::BeforeWork)?;
+        let recorded = record_issuances(connection, batch);
+        let worked = recorded.and_then(|()| batch.iter_mut().try_for_each(|work| work.run(connection)));
+        let Err(error) = worked.and_then(|()| Ok(commit(connection)?)) else { return Ok(()) };
+        let rolled_back = connection.batch_execute("ROLLBACK");
+        match (&connection, rolled_back) {
+            // SQLite has rolled back by itself after some I/O errors, and complains of the second time.
+            (Connection::Sqlite(_), _) | (Connection::Postgres(_), Ok(())) => Err(Failure::RolledBack(error)),
+            (Connection::Postgres(_), Err(_)) => {
+                self.connection = None;
+                Err(Failure::Lost(error))
+            }
+        }
+    }
+
+    /// Begins a transaction. A connection that was lost while it was idle (a server that started anew) is made anew at once.
+    fn begin(&mut self) -> Result<&mut Connection, StoreError> {
+        let was_there = self.connection.is_some();
+        match self.try_to_begin() {
+            Err(error) if was_there && self.connection.is_none() => {
+                tracing::warn!(%error, "the connection to the database was lost; making a new one");
+                self.try_to_begin()?;
+            }
+            begun => begun?,
+        }
+        self.connection.as_mut().ok_or_else(|| StoreError::Unavailable("there is no connection".into()))
+    }
+
+    fn try_to_begin(&mut self) -> Result<(), StoreError> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            None => self.connection.insert(connection::open_writer(&self.database)?),
+        };
+        let begun = match connection {
+            Connection::Sqlite(connection) => connection.batch_execute("BEGIN IMMEDIATE"),
+            Connection::Postgres(connection) => postgres::begin(connection),
+        };
+        let Err(error) = begun else { return Ok(()) };
+        if let Connection::Postgres(connection) = connection
+            && connection.batch_execute("ROLLBACK").is_err()
+        {
+            self.connection = None;
+        }
+        Err(error.into())
+    }
 }
 
-fn in_transaction(connection: &mut Connection, batch: &mut [Box<dyn Work>]) -> Result<(), Failure> {
-    let begun = connection.batch_execute("BEGIN IMMEDIATE");
-    begun.map_err(|error| Failure { before_work: true, error: error.into() })?;
-    let worked = batch.iter_mut().try_for_each(|work| work.run(connection));
-    let result = worked.and_then(|()| Ok(connection.batch_execute("COMMIT")?));
-    result.map_err(|error| {
-        // Fails when SQLite has rolled back by itself, as it does after some I/O errors.
-        let _ = connection.batch_execute("ROLLBACK");
-        Failure { before_work: false, error }
-    })
+fn commit(connection: &mut Connection) -> diesel::QueryResult<()> {
+    match connection {
+        Connection::Sqlite(connection) => connection.batch_execute("COMMIT"),
+        Connection::Postgres(connection) => postgres::commit(connection),
+    }
 }

@@ -8,7 +8,7 @@ use crate::domain::zone::Zone;
 
 use super::accounts::AccountRow;
 use super::authorities::NewAuthority;
-use super::connection::Connection;
+use super::connection::{Connection, on_either};
 use super::convert::{millis, time, zone_id};
 use super::error::StoreError;
 use super::schema::{accounts, zones};
@@ -70,7 +70,7 @@ impl Store {
 }
 
 pub(super) fn insert(connection: &mut Connection, zone: &Zone) -> Result<bool, StoreError> {
-    let inserted = diesel::insert_into(zones::table)
+    let upsert = diesel::insert_into(zones::table)
         .values((
             zones::id.eq(zone.id.as_bytes().as_slice()),
             zones::account_id.eq(zone.account.id.as_bytes().as_slice()),
@@ -78,8 +78,8 @@ pub(super) fn insert(connection: &mut Connection, zone: &Zone) -> Result<bool, S
             zones::created_at.eq(millis(zone.created_on)),
         ))
         .on_conflict((zones::account_id, zones::name))
-        .do_nothing()
-        .execute(connection)?;
+        .do_nothing();
+    let inserted = on_either!(connection, |connection| upsert.execute(connection))?;
     Ok(inserted == 1)
 }
 

@@ -21,6 +21,16 @@ const SECONDS: [f64; 20] = [
 /// From the batch of one to the most that share a transaction.
 const SIZES: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
+/// Counters of what may never happen begin at zero: from nothing to one, Prometheus sees no increase.
+const FROM_ZERO: [&str; 6] = [
+    "countersign_certificates_issued_total",
+    "countersign_issuance_refused_total",
+    "countersign_crls_published_total",
+    "countersign_transitions_finished_total",
+    "countersign_outgoing_calls_total",
+    "countersign_identity_renewal_failures_total",
+];
+
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// What has been measured. Clones share it.
@@ -41,6 +51,7 @@ impl Metrics {
             .and_then(PrometheusBuilder::install_recorder)
             .map_err(io::Error::other)?;
         describe();
+        FROM_ZERO.into_iter().for_each(|name| metrics::counter!(name).absolute(0));
         tokio::spawn(keep_small(handle.clone()));
         Ok(Self(HANDLE.get_or_init(|| handle).clone()))
     }

@@ -19,7 +19,9 @@ pub fn check(spki_der: &[u8]) -> Result<PublicKey, Vec<String>> {
     let faults = match key_type {
         PublicKeyType::Rsa(_) => rsa_faults(key),
         PublicKeyType::Ed25519 => ed25519_faults(key),
-        PublicKeyType::P256 | PublicKeyType::P384 | PublicKeyType::P521 => Vec::new(),
+        PublicKeyType::P256 => point_faults(&ECDSA_P256_SHA256_ASN1, key_type, key),
+        PublicKeyType::P384 => point_faults(&ECDSA_P384_SHA384_ASN1, key_type, key),
+        PublicKeyType::P521 => point_faults(&ECDSA_P521_SHA512_ASN1, key_type, key),
     };
     if !faults.is_empty() {
         return Err(faults);
@@ -27,8 +29,8 @@ pub fn check(spki_der: &[u8]) -> Result<PublicKey, Vec<String>> {
     Ok(PublicKey { key_type, spki: spki_der.to_vec(), ski: key_identifier(key), spki_sha256: sha256(spki_der) })
 }
 
-/// The kind of key and the contents of subjectPublicKey, with everything that makes it a key at all (structure,
-/// curve, length), but without a judgement of its strength.
+/// The kind of key and the contents of subjectPublicKey by their form (structure, curve, length). Whether a point lies on
+/// its curve, and whether the key is strong, is for [`check`], which costs more.
 pub fn identify(spki_der: &[u8]) -> Result<(PublicKeyType, &[u8]), String> {
     let malformed = |error: DerError| format!("the public key is malformed: {error}");
     let (algorithm, key) = split(spki_der).map_err(malformed)?;
@@ -114,19 +116,24 @@ fn elliptic_type(mut parameters: Reader<'_>, point: &[u8]) -> Result<PublicKeyTy
     };
     let curve = curve.object_identifier().map_err(|error| error.to_string())?;
     parameters.finish("the curve").map_err(|error| error.to_string())?;
-    let (key_type, length, verifier): (_, _, &'static EcdsaVerificationAlgorithm) = match curve.as_str() {
-        oid::CURVE_P256 => (PublicKeyType::P256, 65, &ECDSA_P256_SHA256_ASN1),
-        oid::CURVE_P384 => (PublicKeyType::P384, 97, &ECDSA_P384_SHA384_ASN1),
-        oid::CURVE_P521 => (PublicKeyType::P521, 133, &ECDSA_P521_SHA512_ASN1),
+    let (key_type, length) = match curve.as_str() {
+        oid::CURVE_P256 => (PublicKeyType::P256, 65),
+        oid::CURVE_P384 => (PublicKeyType::P384, 97),
+        oid::CURVE_P521 => (PublicKeyType::P521, 133),
         other => return Err(format!("EC keys on the curve {} are not accepted; {ACCEPTED}", oid::name(other))),
     };
     if point.first() != Some(&0x04) || point.len() != length {
         return Err(format!("the {key_type} public key is not an uncompressed point of {length} octets"));
     }
-    // The library refuses points that are not on the curve.
-    ParsedPublicKey::new(verifier, point)
-        .map_err(|_| format!("the public key is not a point on the curve {key_type}"))?;
     Ok(key_type)
+}
+
+/// The library refuses points that are not on the curve.
+fn point_faults(verifier: &'static EcdsaVerificationAlgorithm, key_type: PublicKeyType, point: &[u8]) -> Vec<String> {
+    match ParsedPublicKey::new(verifier, point) {
+        Ok(_) => Vec::new(),
+        Err(_) => vec![format!("the public key is not a point on the curve {key_type}")],
+    }
 }
 
 /// RFC 8410, 3: no parameters, 32 octets.

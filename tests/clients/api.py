@@ -1,10 +1,12 @@
 """A plain HTTP client of one zone; it checks the envelope of every answer that it sees."""
 
 import re
+import secrets
 import time
 from datetime import UTC, datetime
 
 import httpx
+import pytest
 from cryptography import x509
 
 CERTIFICATE_FIELDS = [
@@ -15,6 +17,7 @@ CERTIFICATE_FIELDS = [
 EXTRA_FIELDS = ["serial_number_hex", "revocation", "receipt", "sans", "profile"]
 STATUSES = {"active", "pending_reactivation", "pending_revocation", "revoked"}
 SETTLES_WITHIN = 60
+NUL = pytest.param("%00", marks=pytest.mark.one_process(reason="nginx refuses NUL by itself"))
 
 
 class Api:
@@ -22,7 +25,7 @@ class Api:
         self.server = server
         if headers is None:
             headers = {"Authorization": f"Bearer {token or server.token}"}
-        self.http = httpx.Client(base_url=server.url, headers=headers, timeout=60)
+        self.http = httpx.Client(base_url=server.url, headers=headers, timeout=60, transport=Repeating(server.retries))
         self.zone = zone
 
     def call(self, method, path, **arguments):
@@ -139,6 +142,29 @@ class Api:
         answers = [httpx.get(f"{self.server.url}/pki/{a['id']}/crl.pem", timeout=60) for a in self.authorities()]
         assert all(answer.status_code == 200 for answer in answers)
         return "".join(answer.text for answer in answers)
+
+
+class Repeating(httpx.HTTPTransport):
+    """Repeats what was not answered, as the SDKs do: after a growing pause, an issuance under one Idempotency-Key."""
+
+    def __init__(self, times):
+        super().__init__()
+        self.times = times
+
+    def handle_request(self, request):
+        if self.times and request.method == "POST" and request.url.path.endswith("/client_certificates"):
+            request.headers.setdefault("Idempotency-Key", secrets.token_hex(16))
+        for attempt in range(self.times):
+            try:
+                answer = super().handle_request(request)
+            except httpx.TransportError:
+                pass
+            else:
+                if answer.status_code not in (429, 502, 503, 504):
+                    return answer
+                answer.close()
+            time.sleep(0.25 * 2**attempt)
+        return super().handle_request(request)
 
 
 def check_envelope(answer):

@@ -1,18 +1,103 @@
 """Fixtures: servers that last a session, a module or a test, and a zone for each test."""
 
+import os
 import secrets
 
 import pytest
+from _pytest.runner import runtestprotocol
 
 import csr
+import databases
 import server as server_module
 from api import Api
+from replicas import Replicas
 from server import Server
+
+pytest_plugins = ("installation",)
+REPLICAS = "replicas"
+# Tests that bring databases of their own, or none: they run once.
+ONCE = ("test_dashboard", "test_deploy", "test_dev_seed", "test_durability_postgres", "test_failover", "test_faults_",
+        "test_postgres_cluster", "test_schema_postgres", "test_topology")
+REPEATS = 2
+REPEATED = pytest.StashKey()
+
+
+def pytest_addoption(parser):
+    parser.addoption("--database", choices=[*databases.KINDS, REPLICAS], default=os.environ.get("COUNTERSIGN_TEST_DATABASE") or "sqlite",
+                     help="what the servers under test keep their data in; `replicas`: two on PostgreSQL of which one is "
+                          "always being killed, for the tests of the shared server")
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "only_on(database, reason): a test of what only one database has")
+    config.addinivalue_line("markers", "one_process(reason): a test of what two replicas, one of them being killed, cannot keep")
+    config.addinivalue_line("markers", "shared: a test of the server that many share; it is done under replicas too")
+    config.stash[REPEATED] = []
+    databases.choose(databases.Postgres.name if has_replicas(config) else config.option.database)
     if not config.option.collectonly and not server_module.BINARY:
         raise pytest.UsageError("COUNTERSIGN_BIN must name the server's binary; tests/run sets it")
+
+
+def has_replicas(config):
+    return config.option.database == REPLICAS
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """On PostgreSQL, all but what was run with SQLite already. Under two replicas, the tests of the shared server: the others
+    would start a server of their own again. `-m 'not shared'` leaves out on PostgreSQL what is done under replicas."""
+    for item in items:
+        if "shared_server" in item.fixturenames and not item.get_closest_marker("one_process"):
+            item.add_marker("shared")
+    if config.option.database == databases.Sqlite.name:
+        return
+    apart = {item for item in items if item.module.__name__.startswith(ONCE)
+             or has_replicas(config) and "shared_server" not in item.fixturenames}
+    items[:] = [item for item in items if item not in apart]
+    config.hook.pytest_deselected(items=list(apart))
+
+
+def pytest_unconfigure():
+    databases.Postgres.stop_cluster()
+
+
+def pytest_report_header(config):
+    return f"database: {config.option.database}"
+
+
+def pytest_runtest_setup(item):
+    for mark in item.iter_markers("only_on"):
+        if mark.args != (databases.CHOSEN.name,):
+            pytest.skip(f"only on {mark.args[0]}: {mark.kwargs['reason']}")
+    if has_replicas(item.config):
+        for mark in item.iter_markers("one_process"):
+            pytest.skip(f"not under replicas: {mark.kwargs['reason']}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item, nextitem):
+    """Under replicas, a test that fails after the proxy could get no answer to one of its requests is done again: the
+    request may have been carried out or not, as a caller is told, and few tests can look which."""
+    if not has_replicas(item.config):
+        return None
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for left in reversed(range(REPEATS + 1)):
+        item._initrequest()
+        before = Replicas.unanswered()
+        reports = runtestprotocol(item, nextitem=nextitem, log=False)
+        if not left or not any(report.failed for report in reports) or Replicas.unanswered() == before:
+            break
+        item.config.stash[REPEATED].append(item.nodeid)
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if has_replicas(config):
+        terminalreporter.write_line(f"a replica was killed {Replicas.killed} times, and {Replicas.unanswered()} requests got no "
+                                    f"answer; done again: {', '.join(config.stash[REPEATED]) or 'none'}")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -33,8 +118,16 @@ def make_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def shared_server(make_folder):
-    """One server for all tests that leave it as it was."""
+def shared_server(make_folder, pytestconfig):
+    """One server for all tests that leave it as it was; or two replicas, one of which is always being killed."""
+    if has_replicas(pytestconfig):
+        replicas = Replicas(make_folder()).start().wreak_havoc()
+        try:
+            yield replicas
+            assert replicas.calm() > 0, "nobody was killed"
+        finally:
+            replicas.clean_up()
+        return
     server = Server(make_folder()).start()
     yield server
     server.clean_up()

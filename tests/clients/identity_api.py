@@ -99,14 +99,14 @@ class Identities(Api):
 
     def audit(self, action=None):
         """The account's audit events as (action, subject, result, detail), oldest first."""
-        query = "select action, subject, result, detail from audit_events where hex(account_id) = ? order by id"
-        rows = self.rows(query, self.account.upper())
+        query = "select action, subject, result, detail from audit_events where account_id = ? order by id"
+        rows = self.rows(query, bytes.fromhex(self.account))
         return [row for row in rows if action in (None, row[0])]
 
     def report_rows(self, check):
         """The reports of a check's runs, as they are stored."""
-        query = "select report from check_runs where hex(check_id) = ?"
-        return [report for (report,) in self.rows(query, check.replace("-", "").upper())]
+        query = "select report from check_runs where check_id = ?"
+        return [report for (report,) in self.rows(query, bytes.fromhex(check.replace("-", "")))]
 
     def rows(self, query, *parameters):
         connection = self.server.database()

@@ -2,7 +2,6 @@
 fingerprint and a key of its own. Beside a running server, as another process of the same database."""
 
 import os
-import sqlite3
 import time
 
 ID, SERIAL, FINGERPRINT, KEY, NAME = "id", "serial", "fingerprint_sha256", "spki_sha256", "common_name"
@@ -17,11 +16,10 @@ def ordered_id(milliseconds, number):
 
 def copies(server, certificate_id, count, name=lambda number: f"device-{number:07}", issued_before=60):
     """Makes so many copies, issued some seconds ago; gives their ids as the API writes them, in order."""
-    connection = sqlite3.connect(server.data / "countersign.db", timeout=60)
-    connection.isolation_level = None
+    connection = server.database(writable=True)
     of = bytes.fromhex(certificate_id.replace("-", ""))
-    columns = [row[1] for row in connection.execute("PRAGMA table_info(certificates)")]
-    [original] = connection.execute(f"SELECT {', '.join(columns)} FROM certificates WHERE id = ?", [of]).fetchall()
+    asked = connection.execute("SELECT * FROM certificates WHERE id = ?", [of])
+    columns, [original] = [column[0] for column in asked.description], asked.fetchall()
     original = dict(zip(columns, original))
     insert = f"INSERT INTO certificates ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
     began = int((time.time() - issued_before) * 1000)
@@ -32,7 +30,7 @@ def copies(server, certificate_id, count, name=lambda number: f"device-{number:0
             own = {ID: ids[number], SERIAL: b"\x10" + os.urandom(15), FINGERPRINT: os.urandom(32), KEY: os.urandom(32),
                    NAME: name(number)}
             rows.append([{**original, **own}[column] for column in columns])
-        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(server.store.begin)
         connection.executemany(insert, rows)
         connection.execute("UPDATE certificate_counters SET total = total + ? WHERE zone_id = ? AND status = ?",
                            [len(rows), original["zone_id"], original["status"]])

@@ -4,11 +4,13 @@ import os
 import pathlib
 import secrets
 import socket
-import sqlite3
 import subprocess
 import time
+from contextlib import closing
 
 import httpx
+
+import databases
 
 BINARY = os.environ.get("COUNTERSIGN_BIN", "")
 STARTS_WITHIN = 60
@@ -20,16 +22,23 @@ PASSED_ON = ("PATH", "TMPDIR")
 class Server:
     """One folder and one port; the process in between may come and go."""
 
-    def __init__(self, folder, token=None, **settings):
+    # How often a client is to repeat what was not answered.
+    retries = 0
+
+    def __init__(self, folder, token=None, store=None, binary=None, **settings):
+        self.binary = binary or BINARY
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.data = self.folder / "data"
+        self._owns_store = store is None
+        self.store = store or databases.CHOSEN(self.data)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.token = token or secrets.token_urlsafe(36)
         self.settings = {
             "COUNTERSIGN_LISTEN": f"127.0.0.1:{self.port}",
             "COUNTERSIGN_DATA_DIR": str(self.data),
+            "COUNTERSIGN_DATABASE_URL": self.store.url,
             "COUNTERSIGN_BOOTSTRAP_TOKEN": self.token,
             "RUST_BACKTRACE": "1",
             **settings,
@@ -45,7 +54,7 @@ class Server:
         """Starts the process without waiting until it serves."""
         with open(self.folder / "stdout", "ab") as out, open(self.folder / "stderr", "ab") as err:
             self.process = subprocess.Popen(
-                [BINARY, "serve"], cwd=self.folder, env=self.environment(**extra),
+                [self.binary, "serve"], cwd=self.folder, env=self.environment(**extra),
                 stdin=subprocess.DEVNULL, stdout=out, stderr=err,
             )
         return self
@@ -87,7 +96,12 @@ class Server:
             raise AssertionError(f"the server did not stop within {STOPS_WITHIN} s:\n{self.output()}") from None
 
     def clean_up(self):
-        """Ends the process whatever state it is in."""
+        """Ends the process whatever state it is in, and forgets a database that is its own."""
+        self.end()
+        if self._owns_store:
+            self.store.clean_up()
+
+    def end(self):
         if self.alive():
             self.process.kill()
             self.process.wait()
@@ -114,20 +128,19 @@ class Server:
         assert "panicked" not in said, said
         return said
 
-    def database(self):
-        """The SQLite file, read-only."""
-        connection = sqlite3.connect(f"file:{self.data / 'countersign.db'}?mode=ro", uri=True, timeout=20)
-        connection.isolation_level = None
-        return connection
+    def database(self, writable=False):
+        """A connection to what the server stores, past it; it commits each statement."""
+        return self.store.open(writable)
+
+    def tamper(self, sql, *parameters):
+        """One change past the server."""
+        with closing(self.database(writable=True)) as connection:
+            connection.execute(sql, parameters)
 
     def row_counts(self):
         """Rows per table of the database."""
-        connection = self.database()
-        try:
-            names = connection.execute("select name from sqlite_master where type = 'table'").fetchall()
-            return {n: connection.execute(f'select count(*) from "{n}"').fetchone()[0] for (n,) in names}
-        finally:
-            connection.close()
+        with closing(self.database()) as connection:
+            return {n: connection.execute(f'select count(*) from "{n}"').fetchone()[0] for n in self.store.tables()}
 
 
 def free_port():

@@ -3,9 +3,9 @@
 import pytest
 from cryptography import x509
 
-from api import codes, crl_number, listed_reason, listed_serials, moment, pointers
+from api import NUL, codes, crl_number, listed_reason, listed_serials, moment, pointers
 
-UNKNOWN_IDS = ["00000000-0000-4000-8000-000000000000", "0" * 32, "no-id", "%00", "x" * 300]
+UNKNOWN_IDS = ["00000000-0000-4000-8000-000000000000", "0" * 32, "no-id", NUL, "x" * 300]
 FINAL_REASONS = {
     "unspecified": "unspecified", "keyCompromise": "key_compromise", "cACompromise": "ca_compromise",
     "affiliationChanged": "affiliation_changed", "superseded": "superseded",

@@ -118,7 +118,7 @@ def test_twenty_kills_under_load_lose_nothing(own_zone, tmp_path):
     for asked, done in (("certificate.revoke", "certificate.revoked"), ("certificate.reactivate", "certificate.reactivated")):
         more = log(
             "SELECT subject FROM audit_events WHERE result = 0 AND action IN (?, ?) GROUP BY subject "
-            "HAVING SUM(action = ?) > SUM(action = ?)", [asked, done, done, asked])
+            "HAVING SUM(CASE action WHEN ? THEN 1 ELSE -1 END) > 0", [asked, done, done])
         assert more.fetchall() == []
 
     chain = Chain(tmp_path, own_zone)

@@ -1,7 +1,6 @@
 """Complete CRLs, deltas, shards and the file of a chain, judged by openssl, GnuTLS and pkilint."""
 
 import pathlib
-import sqlite3
 import subprocess
 
 import httpx
@@ -179,8 +178,8 @@ def test_an_installation_of_before_goes_on_with_its_crls(make_server):
     authority = api.authorities()[0]["id"]
     der, number = api.crl_der(), crl_number(api.crl())
     server.stop()
-    down = pathlib.Path(__file__).parents[2] / "migrations" / "sqlite" / MIGRATION / "down.sql"
-    database = sqlite3.connect(server.data / "countersign.db")
+    down = pathlib.Path(__file__).parents[2] / "migrations" / server.store.name / MIGRATION / "down.sql"
+    database = server.database(writable=True)
     states = database.execute("select authority_id, number, this_update, next_update from publications").fetchall()
     database.executescript(down.read_text())
     for owner, last, this_update, next_update in states:
@@ -189,7 +188,6 @@ def test_an_installation_of_before_goes_on_with_its_crls(make_server):
         database.execute("update publications set this_update = ?, next_update = ? where authority_id = ?",
                          (this_update, next_update, owner))
     database.execute("delete from __diesel_schema_migrations where version = '20261122000000'")
-    database.commit()
     database.close()
 
     server.start()

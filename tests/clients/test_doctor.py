@@ -3,10 +3,9 @@
 import base64
 import http.server
 import json
-import sqlite3
 import threading
 import urllib.parse
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import httpx
 import pytest
@@ -63,8 +62,7 @@ def test_webhooks_and_jobs_that_fail_are_named(doctor):
     shown = lambda: api.result("GET", f"/zones/{api.zone}/webhooks/{failing['id']}")
     wait_until(lambda: shown()["failing_since"], lambda: shown())
     deployment.cli.run("revoke", "--where", "all", "--yes")
-    with sqlite3.connect(deployment.server.data / "countersign.db", timeout=20) as database:
-        database.execute("UPDATE bulk_jobs SET state = 4, failure = 'the disk is full'")
+    deployment.server.tamper("UPDATE bulk_jobs SET state = 4, failure = 'the disk is full'")
     [(verdict, message), (also, second)] = deployment.said("webhook")
     assert (verdict, also) == ("warn", "warn")
     assert '"failing"' in message and "has been failing since 2" in message
@@ -142,3 +140,66 @@ def test_an_answer_that_nobody_may_rely_on_is_a_fault(doctor, answer, words):
             assert verdict == "ok"
         else:
             assert verdict == "fail" and "is not good" in message and words in message
+
+
+def test_disk_database_and_master_key_are_looked_at(doctor):
+    deployment = doctor()
+    findings = deployment.findings()
+    said = {check: [found["message"] for found in findings if found["check"] == check] for check in
+            ("disk", "database", "master key", "clock")}
+    assert any("a sync in" in message and " ms" in message for message in said["disk"])
+    assert any("answers within" in message for message in said["database"])
+    assert "opens the keys in the database" in said["master key"]
+    assert "agrees with this one" in said["clock"]
+    # The probe of the disk is gone.
+    assert [path.name for path in deployment.server.data.iterdir() if "doctor" in path.name] == []
+    # Another key, of the right form and mode, is not the one; the server that runs has the right one in memory.
+    key = deployment.server.data / "master.key"
+    key.write_text("00" * 32)
+    wrong = [found for found in deployment.findings(1) if found["verdict"] == "fail"]
+    assert [found["check"] for found in wrong] == ["master key"]
+    assert "is not the one" in wrong[0]["message"] and "put the right key into" in wrong[0]["way_out"]
+
+
+def test_every_authority_is_verified_up_to_its_root(doctor):
+    deployment = doctor()
+    issuing, root = deployment.zone.authorities()
+    told = lambda authority, findings: [
+        (f["verdict"], f["message"]) for f in findings if authority["id"] in f["check"]]
+    findings = deployment.findings()
+    assert ("ok", "verifies up to its root, 1 above it") in told(issuing, findings)
+    assert ("ok", "its own signature verifies") in told(root, findings)
+    assert any(message.startswith("certificate at http") for _, message in told(issuing, findings))
+    # Its signature, changed.
+    with closing(deployment.server.database()) as database:
+        [(der,)] = database.execute(
+            "SELECT certificate FROM authorities WHERE zone_id IS NOT NULL").fetchall()
+    changed = bytes(der[:-1]) + bytes([der[-1] ^ 1])
+    deployment.server.tamper("UPDATE authorities SET certificate = ? WHERE zone_id IS NOT NULL", changed)
+    assert any(verdict == "fail" and "no authority's signature on" in message
+               for verdict, message in told(issuing, deployment.findings(1)))
+
+
+@pytest.mark.only_on("postgres", reason="a file has no settings")
+def test_settings_of_postgres_that_lose_data_are_named(doctor):
+    deployment = doctor()
+    cluster = deployment.server.store.cluster()
+    # The tests' own server does not sync.
+    wrong = {found["message"].split(" is ")[0]: found for found in deployment.findings(1) if found["verdict"] == "fail"}
+    assert set(wrong) == {"fsync", "full_page_writes"}
+    assert wrong["fsync"]["way_out"] == "set fsync = on in postgresql.conf"
+    said = [found["message"] for found in deployment.findings(1) if found["check"] == "database"]
+    assert any(message.startswith("PostgreSQL 1") for message in said), said
+    assert any("answers within" in message and cluster.password not in message for message in said), said
+    assert any("no standby is waited for" in message for message in said), said
+    assert ("ok", "the database's agrees with this one") in deployment.said("clock", 1)
+    cluster.psql('ALTER ROLE countersign SET synchronous_commit = off')
+    try:
+        assert any(verdict == "warn" and "synchronous_commit is off" in message
+                   for verdict, message in deployment.said("database", 1))
+    finally:
+        cluster.psql('ALTER ROLE countersign RESET synchronous_commit')
+    nowhere = cluster.url("nowhere")
+    done = deployment.cli.call("doctor", "--json", COUNTERSIGN_DATABASE_URL=nowhere)
+    assert done.returncode == 1 and cluster.password not in done.stdout
+    assert "is the server up?" in done.stdout

@@ -79,6 +79,7 @@ def page(api, **params):
     return answer.json()
 
 
+@pytest.mark.one_process(reason="a stream ends with its replica")
 def test_a_stream_tells_what_happens_with_number_kind_and_one_line_of_json(zone):
     with Stream(zone) as stream:
         assert stream.answer.headers["content-type"] == "text/event-stream"
@@ -116,6 +117,7 @@ def test_each_event_comes_once_across_kill_and_restart(server):
     assert numbers == sorted(set(numbers))
 
 
+@pytest.mark.one_process(reason="a stream ends with its replica")
 def test_kinds_are_chosen_and_unknown_ones_refused(zone):
     [certificate] = issue(zone)
     zone.delete(certificate)
@@ -144,6 +146,7 @@ def test_pages_are_for_those_who_would_rather_ask(zone):
     check_envelope(answer)
 
 
+@pytest.mark.one_process(reason="a stream ends with its replica")
 @pytest.mark.timeout(90)
 def test_silence_is_broken_by_comments(zone):
     with Stream(zone) as stream:
@@ -151,6 +154,7 @@ def test_silence_is_broken_by_comments(zone):
         assert stream.events == [] and not stream.ended.is_set()
 
 
+@pytest.mark.one_process(reason="a stream ends with its replica")
 def test_a_stream_ends_when_its_token_is_deleted(zone):
     made = zone.create_token(["client_certificates:read"], zones=[zone.zone])
     listener = Api(zone.server, token=made["value"], zone=zone.zone)
@@ -162,6 +166,7 @@ def test_a_stream_ends_when_its_token_is_deleted(zone):
         assert again.answer.status_code == 403
 
 
+@pytest.mark.one_process(reason="a stream ends with its replica")
 def test_whoever_may_not_read_the_zone_hears_nothing(zone):
     other = zone.in_zone(zone.create_zone(f"other-{zone.zone[:8]}")["id"])
     made = zone.create_token(["client_certificates:read"], zones=[other.zone])

@@ -1,7 +1,6 @@
 """Identities at work: servers that ask for client certificates see the right one, also after it was replaced or
 renewed."""
 
-import sqlite3
 import ssl
 import time
 
@@ -382,7 +381,7 @@ def test_a_renewed_certificate_is_presented_and_the_one_before_refused(make_serv
         assert vault.request(nginx.url, trusted_ca=bundle)["status"] == 200
         # The server's own certificate lasts a year, so the renewal is brought on in the database instead.
         server.stop()
-        renew_now(server)
+        server.tamper("update managed_identities set renew_at = 0, retry_at = 0")
         server.start()
         renewed = wait_until(lambda: (one := vault.show(made["id"]))["version"] == 1 and one, "renewed")
         zone.wait_for(made["managed"]["client_certificate_id"], "revoked")
@@ -390,10 +389,3 @@ def test_a_renewed_certificate_is_presented_and_the_one_before_refused(make_serv
         called = vault.request(nginx.url, trusted_ca=bundle)
         assert called["status"] == 200 and called["identity"]["fingerprint_sha256"] == renewed["fingerprint_sha256"]
         assert [int(line[2], 16) for line in nginx.seen()] == [int(one["serial_number"]) for one in (made, renewed)]
-
-
-def renew_now(server):
-    connection = sqlite3.connect(server.data / "countersign.db")
-    with connection:
-        connection.execute("update managed_identities set renew_at = 0, retry_at = 0")
-    connection.close()

@@ -16,6 +16,7 @@ def saw(zone, request_pem):
     environment = {
         "PATH": os.environ["PATH"], "NODE_PATH": str(MODULES), "BASE_URL": f"{zone.server.url}/client/v4",
         "TOKEN": zone.server.token, "ZONE": zone.zone, "CSR": request_pem,
+        "RETRIES": str(zone.server.retries),
     }
     done = subprocess.run(
         ["node", HERE / "node" / "sdk.cjs"], env=environment, capture_output=True, text=True, timeout=120)

@@ -15,7 +15,7 @@ UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
 def sdk(zone, **credentials):
     credentials = credentials or {"api_token": zone.server.token}
     return Cloudflare(
-        base_url=f"{zone.server.url}/client/v4", max_retries=0, _strict_response_validation=True, **credentials)
+        base_url=f"{zone.server.url}/client/v4", max_retries=zone.server.retries, _strict_response_validation=True, **credentials)
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_email_and_key_are_credentials_too(zone, request_pem):
 
 
 def test_a_base_url_with_a_final_slash_works(zone):
-    client = Cloudflare(base_url=f"{zone.server.url}/client/v4/", api_token=zone.server.token, max_retries=0)
+    client = Cloudflare(base_url=f"{zone.server.url}/client/v4/", api_token=zone.server.token, max_retries=zone.server.retries)
     assert list(client.client_certificates.list(zone_id=zone.zone)) == []
 
 
@@ -139,7 +139,7 @@ def test_a_literal_backslash_n_request_as_in_the_sdk_sample_is_accepted(client, 
 def test_the_asynchronous_client_does_the_same(zone):
     async def life():
         async with AsyncCloudflare(
-            base_url=f"{zone.server.url}/client/v4", api_token=zone.server.token, max_retries=0,
+            base_url=f"{zone.server.url}/client/v4", api_token=zone.server.token, max_retries=zone.server.retries,
             _strict_response_validation=True,
         ) as client:
             certificates = client.client_certificates
@@ -162,4 +162,4 @@ def test_the_asynchronous_client_does_the_same(zone):
 def test_the_two_variables_of_the_sdk_are_enough(zone, monkeypatch):
     monkeypatch.setenv("CLOUDFLARE_BASE_URL", f"{zone.server.url}/client/v4")
     monkeypatch.setenv("CLOUDFLARE_API_TOKEN", zone.server.token)
-    assert Cloudflare(max_retries=0).zones.get(zone_id=zone.zone).id == zone.zone
+    assert Cloudflare(max_retries=zone.server.retries).zones.get(zone_id=zone.zone).id == zone.zone

@@ -1,4 +1,4 @@
-"""Keys, tokens and the master key appear in no log, no database file and no answer."""
+"""Keys, tokens and the master key appear in no log, no database and no answer."""
 
 import base64
 import binascii
@@ -44,10 +44,11 @@ def used(request, make_server):
 
 
 def written(server):
-    """Everything that the process wrote, by file, but for the two files that are there to hold a secret."""
+    """Everything that the process wrote, by file or table, but for the two files that are there to hold a secret."""
     files = [path for path in server.folder.rglob("*") if path.is_file() and path.name not in ("master.key", "admin.token")]
-    assert {"countersign.db", "stderr"} <= {path.name for path in files}
-    return {path.name: path.read_bytes() for path in files}
+    found = {path.name: path.read_bytes() for path in files} | server.store.octets()
+    assert "stderr" in found and any(b"default" in octets for octets in server.store.octets().values())
+    return found
 
 
 def spellings(secret):

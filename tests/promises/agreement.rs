@@ -116,13 +116,10 @@ impl World {
             Step::Reactivate(index) => drop(installation.reactivate_in(self.zone, self.certificates[*index]).await),
             Step::Publish(index) => self.publish(*index).await,
             Step::FailToPublish(index) => {
-                installation.tamper(
-                    "CREATE TRIGGER fails BEFORE INSERT ON audit_events WHEN NEW.action = 'crl.publish' \
-                     BEGIN SELECT RAISE(ABORT, 'the disk is full'); END",
-                );
+                installation.refuse("fails", "INSERT ON audit_events", "NEW.action = 'crl.publish'");
                 let lease = self.services[*index].claim_lease(self.authority, Uuid::new_v4()).await.unwrap().unwrap();
                 assert!(self.services[*index].publish(lease).await.is_err());
-                installation.tamper("DROP TRIGGER fails");
+                installation.allow_again("fails");
                 installation.service.take_over_leases().await.unwrap();
             }
             Step::PublishTooLate(index) => {

@@ -69,10 +69,7 @@ impl Installation {
     }
 
     fn shows(&self, text: &str) -> bool {
-        self.files().iter().any(|file| {
-            let bytes = std::fs::read(file).unwrap();
-            bytes.windows(text.len()).any(|window| window == text.as_bytes())
-        })
+        self.database.holds(text.as_bytes())
     }
 }
 

@@ -243,7 +243,9 @@ async fn a_crl_whose_parts_do_not_fit_is_not_handed_out_but_signed_anew() {
         installation.revoke(id, None).await;
     }
     installation.publish(certificate.authority).await.unwrap();
-    installation.tamper("UPDATE revocations SET reason = 4 WHERE serial = (SELECT MIN(serial) FROM revocations)");
+    installation.tamper(
+        "UPDATE revocations SET reason = 4 WHERE serial = (SELECT serial FROM revocations ORDER BY serial LIMIT 1)",
+    );
     let newcomer = installation.second_service().await;
     let refused = newcomer.public_crl(Some(certificate.authority), CrlScope::Complete).await;
     assert!(matches!(refused, Err(ServiceError::Unavailable(_))), "{refused:?}");

@@ -107,9 +107,7 @@ async fn numbers_grow_in_the_order_of_the_commits_and_what_is_refused_makes_none
     installation.revoke(issued[0].id, None).await;
     assert!(installation.try_issue("device", 0).await.is_err());
     assert!(installation.service.revoke(&installation.permit().await, None, Default::default()).await.is_err());
-    installation.tamper(
-        "CREATE TRIGGER no_audit BEFORE INSERT ON audit_events BEGIN SELECT RAISE(ABORT, 'audit is broken'); END",
-    );
+    installation.refuse("no_audit", "INSERT ON audit_events", "TRUE");
     assert!(installation.try_issue("another", 30).await.is_err());
 
     let events = installation.heard().await;
@@ -323,10 +321,10 @@ async fn very_many_that_end_at_one_moment_are_each_told_once() {
     assert_eq!(installation.count(&distinct), 1202);
     // A crash in the middle goes on where it stopped: what was told is noted in the same transaction.
     installation.tamper("DELETE FROM events; DELETE FROM expiry_notices");
-    installation.tamper("CREATE TRIGGER broken BEFORE INSERT ON events WHEN (SELECT COUNT(*) FROM events) > 700 BEGIN SELECT RAISE(ABORT, 'x'); END");
+    installation.refuse("broken", "INSERT ON events", "(SELECT COUNT(*) FROM events) > 700");
     assert!(installation.service.tell_of_ending_certificates().await.is_err());
     assert_eq!(installation.count(&format!("SELECT COUNT(*) {told}")), 500);
-    installation.tamper("DROP TRIGGER broken");
+    installation.allow_again("broken");
     installation.tell_of_ends().await;
     assert_eq!(installation.count(&format!("SELECT COUNT(*) {told}")), 1202);
     assert_eq!(installation.count(&distinct), 1202);

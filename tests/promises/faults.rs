@@ -14,10 +14,7 @@ use crate::harness::{Installation, csr};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_that_fails_does_not_fail_its_neighbours() {
     let installation = Arc::new(Installation::new().await);
-    installation.tamper(
-        "CREATE TRIGGER poison BEFORE INSERT ON certificates WHEN NEW.common_name = 'poison' \
-         BEGIN SELECT RAISE(ABORT, 'poisoned'); END",
-    );
+    installation.refuse("poison", "INSERT ON certificates", "NEW.common_name = 'poison'");
     let issues = (0..30).map(|number| {
         let installation = Arc::clone(&installation);
         let name = if number % 10 == 3 { "poison".to_owned() } else { format!("device-{number}") };
@@ -119,11 +116,12 @@ async fn a_store_that_takes_no_writes_is_not_ready_until_it_does_again() {
         parts.into_iter().find(|part| part.name == "database").unwrap().fault
     };
     assert_eq!(database_fault().await, None);
-    installation.tamper("CREATE TRIGGER full BEFORE UPDATE ON master_keys BEGIN SELECT RAISE(ABORT, 'full'); END");
-    installation.tamper("CREATE TRIGGER full_too BEFORE INSERT ON audit_events BEGIN SELECT RAISE(ABORT, 'full'); END");
+    installation.refuse("no_keys", "UPDATE ON master_keys", "TRUE");
+    installation.refuse("no_audit", "INSERT ON audit_events", "TRUE");
     assert!(installation.try_issue("device", 30).await.is_err());
     assert!(database_fault().await.is_some() && database_fault().await.is_some(), "a failed write is remembered");
-    installation.tamper("DROP TRIGGER full; DROP TRIGGER full_too");
+    installation.allow_again("no_keys");
+    installation.allow_again("no_audit");
     assert_eq!(database_fault().await, None, "it heals by itself");
 }
 

@@ -23,11 +23,11 @@ use countersign::service::zones::NewZone;
 use countersign::service::{Options, Random, Service, ServiceError};
 use countersign::store::Store;
 use countersign::x509::crl::CrlFacts;
-use diesel::connection::SimpleConnection;
-use diesel::{Connection, RunQueryDsl, SqliteConnection};
 use secrecy::SecretString;
 use tempfile::TempDir;
 use uuid::Uuid;
+
+use crate::database::{Door, TestDatabase};
 
 pub const CRL_VALIDITY: TimeDelta = TimeDelta::days(7);
 pub const OCSP_VALIDITY: TimeDelta = TimeDelta::minutes(5);
@@ -37,6 +37,7 @@ pub struct Installation {
     pub service: Arc<Service>,
     pub clock: Clock,
     pub zone: ZoneId,
+    pub database: TestDatabase,
     token: String,
     folder: TempDir,
 }
@@ -45,11 +46,12 @@ impl Installation {
     pub async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::fixed(DateTime::from_timestamp(1_800_000_000, 0).unwrap());
-        let store = Store::open(&folder.path().join("test.db")).unwrap();
+        let database = TestDatabase::migrated(folder.path());
+        let store = Store::open(&database.address()).unwrap();
         let (service, first) =
             Service::start(store, clock.clone(), Random::system(), options(folder.path().into())).await.unwrap();
         let first = first.expect("an empty store is set up");
-        Self { service, clock, zone: first.zone.id, token: first.token.to_string(), folder }
+        Self { service, clock, zone: first.zone.id, token: first.token.to_string(), database, folder }
     }
 
     /// A second process on the same database.
@@ -59,7 +61,7 @@ impl Installation {
 
     /// A second process with a source of randomness of its own.
     pub async fn service_with(&self, random: Random) -> Arc<Service> {
-        let store = Store::open(&self.database()).unwrap();
+        let store = self.store();
         let (service, first) =
             Service::start(store, self.clock.clone(), random, options(self.folder.path().into())).await.unwrap();
         assert!(first.is_none(), "only the first start sets up");
@@ -120,35 +122,26 @@ impl Installation {
 
     /// SQL past the store, for faults that no caller can make.
     pub fn tamper(&self, sql: &str) {
-        let mut connection = SqliteConnection::establish(self.database().to_str().unwrap()).unwrap();
-        connection.batch_execute("PRAGMA busy_timeout = 5000").unwrap();
-        connection.batch_execute(sql).unwrap();
+        self.database.connect().execute(sql);
+    }
+
+    /// Has every such statement fail: "INSERT ON certificates", where `when` is true.
+    pub fn refuse(&self, name: &str, statement: &str, when: &str) {
+        self.database.connect().refuse(name, statement, when);
+    }
+
+    pub fn allow_again(&self, name: &str) {
+        self.database.connect().allow_again(name);
     }
 
     /// One number out of the database, past the store.
     pub fn count(&self, sql: &str) -> i64 {
-        let one = diesel::select(diesel::dsl::sql::<diesel::sql_types::BigInt>(&format!("({sql})")));
-        one.get_result(&mut self.connection()).unwrap()
+        self.database.connect().count(sql)
     }
 
     /// One text out of the database, past the store.
     pub fn text(&self, sql: &str) -> String {
-        let one = diesel::select(diesel::dsl::sql::<diesel::sql_types::Text>(&format!("({sql})")));
-        one.get_result(&mut self.connection()).unwrap()
-    }
-
-    fn connection(&self) -> SqliteConnection {
-        SqliteConnection::establish(self.database().to_str().unwrap()).unwrap()
-    }
-
-    /// The database and its companions.
-    pub fn files(&self) -> Vec<PathBuf> {
-        let all = std::fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().path());
-        all.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("test.db")).collect()
-    }
-
-    fn database(&self) -> PathBuf {
-        self.folder.path().join("test.db")
+        self.database.connect().text(sql)
     }
 }
 
@@ -178,11 +171,9 @@ fn options(data_dir: PathBuf) -> Options {
 }
 
 impl Installation {
-    /// Keeps every writer out until the connection is dropped.
-    pub fn hold_the_database(&self) -> SqliteConnection {
-        let mut connection = SqliteConnection::establish(self.database().to_str().unwrap()).unwrap();
-        connection.batch_execute("BEGIN IMMEDIATE").unwrap();
-        connection
+    /// Keeps every writer out until the door is dropped.
+    pub fn hold_the_database(&self) -> Door {
+        self.database.hold()
     }
 
     /// The cheapest request that is refused.
@@ -265,7 +256,7 @@ impl Installation {
 
     /// The store alone, as another process would open it.
     pub fn store(&self) -> Store {
-        Store::open(&self.database()).unwrap()
+        Store::open(&self.database.address()).unwrap()
     }
 
     /// Whether the totals are what a count of the certificates gives.
@@ -275,7 +266,7 @@ impl Installation {
             EXCEPT SELECT zone_id, status, total FROM certificate_counters
             UNION ALL
             SELECT * FROM (SELECT zone_id, status, total FROM certificate_counters WHERE total <> 0
-            EXCEPT SELECT zone_id, status, COUNT(*) FROM certificates GROUP BY zone_id, status))";
+            EXCEPT SELECT zone_id, status, COUNT(*) FROM certificates GROUP BY zone_id, status) AS kept) AS differing";
         self.count(differing) == 0
     }
 }

@@ -1,10 +1,13 @@
 //! The promises, each kept by tests that name it. `service` tests run the services in this process with a clock that
-//! the test sets; `server` tests start the real binary.
+//! the test sets; `server` tests start the real binary. All run on SQLite, and on PostgreSQL where the environment says so
+//! (`database`).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
+mod database;
 mod harness;
 mod identities;
+mod postgres;
 mod server;
 
 mod agreement;

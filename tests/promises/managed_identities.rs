@@ -76,11 +76,11 @@ async fn two_workers_renew_an_identity_once() {
 async fn a_renewal_that_fails_is_tried_again_and_leaves_the_identity_as_it_is() {
     let installation = Installation::new().await;
     let identity = installation.manage(30, 0).await;
-    installation.tamper("CREATE TRIGGER no_issuance BEFORE INSERT ON certificates BEGIN SELECT RAISE(FAIL, 'no'); END");
+    installation.refuse("no_issuance", "INSERT ON certificates", "TRUE");
     installation.clock.advance(DAY * 21);
     installation.service.keep_identities_fresh().await.unwrap();
     assert_eq!(installation.kept(identity.id).await.version, 0);
-    installation.tamper("DROP TRIGGER no_issuance");
+    installation.allow_again("no_issuance");
     installation.service.keep_identities_fresh().await.unwrap();
     assert_eq!(installation.kept(identity.id).await.version, 0, "not before the pause is over");
     installation.clock.advance(std::time::Duration::from_secs(61));

@@ -21,7 +21,6 @@ use countersign::x509::ocsp::request::MAX_CERTIFICATES;
 use countersign::x509::ocsp::response::Refusal;
 use countersign::x509::public_key;
 use countersign::x509::signature::verify_document;
-use diesel::connection::SimpleConnection;
 use tokio::sync::watch;
 
 use crate::harness::{DAY, Installation, OCSP_VALIDITY};
@@ -163,7 +162,7 @@ async fn nor_where_the_answer_had_to_wait_for_its_responder() {
             INSERT INTO crl_changes SELECT c.authority_id, p.number + 1, c.serial, 1, c.not_after, NULL \
             FROM certificates c JOIN publications p ON p.authority_id = c.authority_id; \
             UPDATE publications SET number = number + 1; COMMIT";
-        held.batch_execute(publish).unwrap();
+        held.execute(publish);
     };
     let (answer, ()) = tokio::join!(asked, revoked);
     assert!(is_revoked(&facts(&answer).answers[0].status), "it was, before the answer was made");

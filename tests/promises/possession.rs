@@ -108,9 +108,7 @@ async fn an_act_of_a_holder_that_cannot_be_audited_does_not_happen() {
     let installation = Installation::new().await;
     let holder = installation.holder(ClientKeyKind::P256).await;
     let message = installation.message(&holder, None).await;
-    installation.tamper(
-        "CREATE TRIGGER no_audit BEFORE INSERT ON audit_events BEGIN SELECT RAISE(ABORT, 'audit is broken'); END",
-    );
+    installation.refuse("no_audit", "INSERT ON audit_events", "TRUE");
     let refused = installation.send(holder.certificate.authority, &message).await;
     assert!(matches!(refused, Err(ServiceError::Unavailable(_))), "{refused:?}");
     assert_eq!(installation.show(holder.certificate.id).await.status, Status::Active);

@@ -1,8 +1,5 @@
 //! Promise 8 and 9 at the edge: refused requests leave their audit event, made-up input leaves nothing behind.
 
-use diesel::RunQueryDsl;
-use diesel::sql_types::BigInt;
-use diesel::{Connection, SqliteConnection};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
@@ -10,10 +7,7 @@ use crate::harness::csr;
 use crate::server::{ADMIN, Server};
 
 fn count(server: &Server, condition: &str) -> i64 {
-    let path = server.folder.path().join("data/countersign.db");
-    let mut connection = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
-    let sql = format!("(SELECT COUNT(*) FROM audit_events WHERE {condition})");
-    diesel::select(diesel::dsl::sql::<BigInt>(&sql)).get_result(&mut connection).unwrap()
+    server.database.connect().count(&format!("SELECT COUNT(*) FROM audit_events WHERE {condition}"))
 }
 
 async fn zone(server: &Server) -> String {

@@ -9,12 +9,16 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::database::TestDatabase;
+
 pub const ADMIN: &str = "test-token-test-token-test-token-test-token";
 
 pub struct Server {
     pub url: String,
     pub client: reqwest::Client,
-    pub folder: TempDir,
+    _folder: TempDir,
+    // Dropped after the process has been ended.
+    pub database: TestDatabase,
     process: Child,
 }
 
@@ -25,12 +29,14 @@ impl Server {
 
     pub async fn start_with(settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let database = TestDatabase::empty(folder.path());
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut process = Command::new(env!("CARGO_BIN_EXE_countersign"))
             .arg("serve")
             .current_dir(folder.path())
             .env("COUNTERSIGN_LISTEN", format!("127.0.0.1:{port}"))
             .env("COUNTERSIGN_BOOTSTRAP_TOKEN", ADMIN)
+            .env("COUNTERSIGN_DATABASE_URL", database.url())
             .envs(settings.iter().copied())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -40,7 +46,7 @@ impl Server {
         // Read to the end, so that the server never blocks on a full pipe.
         std::thread::spawn(move || log.lines().map_while(Result::ok).for_each(drop));
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let mut server = Self { url: format!("http://127.0.0.1:{port}"), client, folder, process };
+        let mut server = Self { url: format!("http://127.0.0.1:{port}"), client, _folder: folder, database, process };
         server.wait_until_ready().await;
         server
     }

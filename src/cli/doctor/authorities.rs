@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::finding::Report;
-use super::{deliveries, ocsp};
+use super::{chain, deliveries, ocsp};
 use crate::cli::client::Client;
 use crate::cli::envelope::read;
 use crate::cli::error::CliError;
@@ -35,11 +35,11 @@ pub async fn check(report: &mut Report, client: &Client, zone: Option<&str>, con
                 "see `countersign authority list`",
             );
         }
-        for authority in authorities {
+        for authority in &authorities {
             // The root is every zone's.
             if !seen.contains(&authority.id) {
-                check_one(report, client, &authority, context).await;
-                seen.push(authority.id);
+                check_one(report, client, authority, &authorities, context).await;
+                seen.push(authority.id.clone());
             }
         }
         deliveries::check(report, client, zone, context.clock.now()).await;
@@ -59,7 +59,13 @@ fn unreadable(report: &mut Report, check: &str, error: &CliError) {
     report.warn(check, error.message().unwrap_or_default(), way_out);
 }
 
-async fn check_one(report: &mut Report, client: &Client, authority: &Authority, context: &Context) {
+async fn check_one(
+    report: &mut Report,
+    client: &Client,
+    authority: &Authority,
+    others: &[Authority],
+    context: &Context,
+) {
     let (check, now) = (label(authority), context.clock.now());
     check_expiry(report, &check, authority, now);
     // Nobody relies any more on what a former authority signed once it has ended itself.
@@ -67,10 +73,12 @@ async fn check_one(report: &mut Report, client: &Client, authority: &Authority, 
     {
         return;
     }
+    chain::check(report, &check, authority, others, now);
     match &authority.crl {
         Some(crl) => {
             check_freshness(report, &check, crl, now);
             check_address(report, client, &check, crl).await;
+            chain::check_address(report, client, &check, authority, crl).await;
             ocsp::check(report, client, &check, authority, &crl.url, now).await;
         }
         None => {

@@ -37,15 +37,21 @@ pub fn check(report: &mut Report, flags: &Flags, context: &Context) {
 }
 
 fn check_files(report: &mut Report, config: &Config) {
-    let DatabaseUrl::Sqlite(database) = &config.database;
-    let has_data = database.exists();
+    let file = match &config.database {
+        DatabaseUrl::Sqlite(file) => Some(file),
+        DatabaseUrl::Postgres(_) => None,
+    };
+    // A server's data is its own affair; the master key is needed for it all the same.
+    let has_data = file.is_none_or(|file| file.exists());
     if !check_folder(report, &config.data_dir) && !has_data {
         return;
     }
-    if has_data {
-        check_database(report, database);
-    } else {
-        report.warn("database", format!("{} is not there yet", database.display()), "the first start makes it");
+    match file {
+        Some(file) if has_data => check_database(report, file),
+        Some(file) => {
+            report.warn("database", format!("{} is not there yet", file.display()), "the first start makes it");
+        }
+        None => {}
     }
     check_master_key(report, &config.master_key, has_data);
     let token = config.data_dir.join(TOKEN_FILE);

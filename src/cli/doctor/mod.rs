@@ -1,10 +1,13 @@
 //! `countersign doctor`: checks of a deployment, each with the way out.
 //!
-//! It looks at the configuration and the files of this machine, unless another server was named, and then at the server
-//! as its clients and its relying parties see it. It changes nothing.
+//! It looks at the configuration, the files, the disk and the database of this machine, unless another server was named, and then at the server
+//! as its clients and its relying parties see it. It changes nothing, but for a small file that it syncs and removes.
 
 mod authorities;
+mod chain;
+mod database;
 mod deliveries;
+mod disk;
 mod finding;
 mod identities;
 mod local;
@@ -12,6 +15,7 @@ mod ocsp;
 mod server;
 
 use std::io::{self, IsTerminal};
+use std::path::Path;
 
 use clap::Args;
 
@@ -21,9 +25,10 @@ use super::configuration::ConfigurationFlags;
 use super::connection::{Connection, ZoneChoice};
 use super::error::CliError;
 use super::output;
+use crate::config::Config;
 use finding::{Report, Verdict};
 
-/// Check a deployment, from its configuration to its CRLs, OCSP answers, webhooks and identities
+/// Check a deployment: configuration, disk, database, master key, clocks, CRLs, OCSP and the rest
 ///
 /// Every check is one line, ok, warn or fail, with the way out; the exit code is 1 when one fails.
 /// Example:
@@ -47,6 +52,10 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<(), CliError
     let is_elsewhere = arguments.connection.url(context).is_some_and(|url| !is_loopback(&url));
     if !is_elsewhere {
         local::check(&mut report, &arguments.configuration.0, context);
+        if let Ok(config) = Config::load(&arguments.configuration.0, &context.environment, Path::new(".")) {
+            disk::check(&mut report, &config.data_dir);
+            database::check(&mut report, &config, context).await;
+        }
     }
     let client = arguments.connection.open_beside(&arguments.configuration.0, context)?;
     if server::check(&mut report, &client, context).await && server::check_token(&mut report, &client, context).await {

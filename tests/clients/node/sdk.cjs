@@ -2,7 +2,7 @@
 const Cloudflare = require('cloudflare');
 
 const { BASE_URL: baseURL, TOKEN: apiToken, ZONE: zone_id, CSR: csr } = process.env;
-const options = { baseURL, maxRetries: 0 };
+const options = { baseURL, maxRetries: Number(process.env.RETRIES) };
 const client = new Cloudflare({ ...options, apiToken });
 const certificates = client.clientCertificates;
 const unknown = '00000000-0000-4000-8000-000000000000';
