@@ -9,6 +9,7 @@ import threading
 import time
 
 import httpx
+import pytest
 
 import csr
 from api import Api, check_envelope
@@ -25,6 +26,7 @@ def memory(server):
     return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1])
 
 
+@pytest.mark.only_on("sqlite", reason="holds the lock of the file")
 def test_while_the_database_takes_nothing_callers_are_told_to_come_again(server):
     """Another process holds SQLite's write lock."""
     api = Api(server)
