@@ -98,7 +98,11 @@ impl Unfinished {
         let finished = || {
             File::open(&self.0)?.sync_all()?;
             // A link, unlike a renaming, never takes the place of what somebody else has put there meanwhile.
-            if force { fs::rename(&self.0, out)? } else { fs::hard_link(&self.0, out)? }
+            if force {
+                fs::rename(&self.0, out)?
+            } else {
+                fs::hard_link(&self.0, out)?
+            }
             let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
             File::open(folder)?.sync_all()
         };

@@ -232,9 +232,7 @@ fn miscounted(connection: &mut Connection) -> Result<Option<String>, StoreError>
          (SELECT COUNT(*) FROM ({COUNTERS} EXCEPT {COUNTED}) AS less) AS number"
     );
     let differing: Number = match connection {
-        Connection::Sqlite(connection) => {
-            RunQueryDsl::<SqliteConnection>::get_result(sql_query(query), connection)?
-        }
+        Connection::Sqlite(connection) => RunQueryDsl::<SqliteConnection>::get_result(sql_query(query), connection)?,
         Connection::Postgres(connection) => RunQueryDsl::<PgConnection>::get_result(sql_query(query), connection)?,
     };
     Ok((differing.number > 0).then(|| "the counters of certificates do not agree with a recount".into()))

@@ -33,8 +33,7 @@ pub(super) enum Reason {
 }
 
 impl Reason {
-    const ALL: [(Self, &str); 3] =
-        [(Self::Filling, "filling"), (Self::Restoring, "restoring"), (Self::Moved, "moved")];
+    const ALL: [(Self, &str); 3] = [(Self::Filling, "filling"), (Self::Restoring, "restoring"), (Self::Moved, "moved")];
 
     fn as_str(self) -> &'static str {
         Self::ALL.iter().find(|(reason, _)| *reason == self).map_or("", |(_, word)| *word)
@@ -45,9 +44,11 @@ impl Reason {
 pub(super) fn require_none(connection: &mut Connection) -> Result<(), StoreError> {
     let Some(reason) = reason(connection)? else { return Ok(()) };
     Err(StoreError::Migration(match reason {
-        Reason::Filling => "an installation is being moved into this database, and that has not finished. Run the same \
+        Reason::Filling => {
+            "an installation is being moved into this database, and that has not finished. Run the same \
                             `countersign migrate --from … --to …` again: it goes on where it stopped."
-            .into(),
+                .into()
+        }
         Reason::Restoring => "a backup is being restored into this database, and that has not finished. Run the same \
                               `countersign restore` again."
             .into(),

@@ -51,7 +51,9 @@ pub async fn check_address(report: &mut Report, client: &Client, check: &str, au
     match client.fetch_anonymously(&url).await {
         // That the host is out of reach was said of its CRL.
         Err(_) => {}
-        Ok(reply) if !reply.status.is_success() => report.fail(check, format!("{url} answers {}", reply.status), ADDRESS),
+        Ok(reply) if !reply.status.is_success() => {
+            report.fail(check, format!("{url} answers {}", reply.status), ADDRESS)
+        }
         Ok(reply) if certificate(authority).is_ok_and(|own| own.der == reply.body) => {
             report.ok(check, format!("certificate at {url}"));
         }

@@ -30,7 +30,9 @@ pub async fn check(report: &mut Report, config: &Config, context: &Context) {
         Err(error) => {
             let way_out = match &database {
                 Database::Sqlite(_) => "run this as the user of the server",
-                Database::Postgres(_) => "is the server up? do address, user and password in COUNTERSIGN_DATABASE_URL fit?",
+                Database::Postgres(_) => {
+                    "is the server up? do address, user and password in COUNTERSIGN_DATABASE_URL fit?"
+                }
             };
             return report.fail(CHECK, error.to_string(), way_out);
         }
@@ -139,7 +141,8 @@ mod tests {
     use super::*;
 
     fn server(settings: &[(&str, &str)]) -> DatabaseServer {
-        let usual = [("fsync", "on"), ("full_page_writes", "on"), ("synchronous_commit", "on"), ("max_connections", "100")];
+        let usual =
+            [("fsync", "on"), ("full_page_writes", "on"), ("synchronous_commit", "on"), ("max_connections", "100")];
         let settings = usual.iter().chain(settings).map(|(name, value)| ((*name).into(), (*value).into())).collect();
         DatabaseServer { version: 150_004, clock: DateTime::UNIX_EPOCH, settings, is_standby: false }
     }

@@ -36,7 +36,8 @@ pub fn check(report: &mut Report, folder: &Path) {
 fn judge(report: &mut Report, folder: &Path, time: Duration) {
     let message = format!("a sync in {} takes {:.2} ms", folder.display(), time.as_secs_f64() * 1000.0);
     if time < IMPLAUSIBLE {
-        let way_out = "is it memory (tmpfs), or a cache that ignores syncs? what was issued would be lost with the power";
+        let way_out =
+            "is it memory (tmpfs), or a cache that ignores syncs? what was issued would be lost with the power";
         report.warn(CHECK, format!("{message}, too little to be true"), way_out);
     } else if time > SLOW {
         report.warn(CHECK, message, "every write waits for it: put the data on a faster disk, not on a network share");

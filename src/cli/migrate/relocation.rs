@@ -56,7 +56,9 @@ fn print(from: &Database, to: &Database, moved: &Moved, json: bool) -> Result<()
     let filled = moved.tables.iter().filter(|table| table.rows > 0);
     output::table(
         &["TABLE", "ROWS", "FINGERPRINT"],
-        filled.map(|table| vec![table.table.clone(), table.rows.to_string(), table.fingerprint.chars().take(16).collect()]),
+        filled.map(|table| {
+            vec![table.table.clone(), table.rows.to_string(), table.fingerprint.chars().take(16).collect()]
+        }),
     )?;
     if moved.continued_after > 0 {
         output::note(format_args!("{} rows had been copied before", moved.continued_after));

@@ -79,17 +79,12 @@ struct Copied {
 /// Moves all data of one database into another. The caller has made sure that nobody serves the source.
 ///
 /// Refuses a source that holds no installation, and a target that holds another one.
-pub fn relocate(
-    from: &Database,
-    to: &Database,
-    progress: &mut dyn FnMut(Progress<'_>),
-) -> Result<Moved, StoreError> {
+pub fn relocate(from: &Database, to: &Database, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Moved, StoreError> {
     let mut source = connection::open_writer(from)?;
     migrations::require_current(&mut source)?;
     require_movable(&mut source, to)?;
-    let installation = installation(&mut source)?.ok_or_else(|| {
-        StoreError::Migration(format!("{from} holds no installation: there is nothing to move"))
-    })?;
+    let installation = installation(&mut source)?
+        .ok_or_else(|| StoreError::Migration(format!("{from} holds no installation: there is nothing to move")))?;
     require_nobody_else(&mut source, from)?;
 
     let mut target = connection::open_writer(to)?;
@@ -106,7 +101,8 @@ pub fn relocate(
     for table in &tables {
         let copied = copied(&mut target, table)?;
         continued_after += copied.rows;
-        let mut tell = |rows: u64| progress(Progress { stage: Stage::Copying, table: &table.name, done: done + rows, total });
+        let mut tell =
+            |rows: u64| progress(Progress { stage: Stage::Copying, table: &table.name, done: done + rows, total });
         done += copy(&mut source, &mut target, table, copied, &mut tell)?;
     }
     if let Some(last) = last_event(&mut source)? {

@@ -77,11 +77,11 @@ pub(super) fn require_agreement(source: &[Table], target: &[Table]) -> Result<()
 type Found = (Table, BTreeSet<String>);
 
 fn in_order(found: Vec<Found>) -> Result<Vec<Table>, StoreError> {
-    let mut waiting: BTreeMap<String, Found> =
-        found.into_iter().map(|found| (found.0.name.clone(), found)).collect();
+    let mut waiting: BTreeMap<String, Found> = found.into_iter().map(|found| (found.0.name.clone(), found)).collect();
     let mut ordered = Vec::with_capacity(waiting.len());
     while !waiting.is_empty() {
-        let is_next = |(table, needs): &&Found| needs.iter().all(|need| *need == table.name || !waiting.contains_key(need));
+        let is_next =
+            |(table, needs): &&Found| needs.iter().all(|need| *need == table.name || !waiting.contains_key(need));
         let next = waiting.values().find(is_next).map(|(table, _)| table.name.clone());
         let next = next.and_then(|name| waiting.remove(&name));
         let circle = || StoreError::Migration("some tables refer to each other in a circle".into());

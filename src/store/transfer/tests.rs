@@ -33,8 +33,7 @@ fn everything_arrives_and_only_the_copy_can_be_served() {
     let rows = |name: &str| outcome.tables.iter().find(|table| table.table == name).map(|table| table.rows);
     assert_eq!((rows("accounts"), rows("events"), rows("certificates")), (Some(2), Some(4999), Some(0)));
     assert!(told.contains(&(Stage::Copying, 5004)) && told.contains(&(Stage::Comparing, 5000)), "{told:?}");
-    let (mut source, mut target) =
-        (connection::open_writer(&from).unwrap(), connection::open_writer(&to).unwrap());
+    let (mut source, mut target) = (connection::open_writer(&from).unwrap(), connection::open_writer(&to).unwrap());
     assert!(notice::require_none(&mut source).unwrap_err().to_string().contains("b.db"));
     notice::require_none(&mut target).unwrap();
     // The number of the event that was forgotten is not given again.
