@@ -96,8 +96,8 @@ impl Drop for Queued<'_> {
 mod tests {
     use std::sync::mpsc;
 
+    use futures_util::FutureExt;
     use futures_util::future::{join_all, ready};
-    use futures_util::{FutureExt, poll};
 
     use super::*;
 
@@ -107,14 +107,14 @@ mod tests {
         let (go_on, held) = mpsc::channel::<()>();
         let first = turns.take(Patience::Bounded, move || Ok(held.recv().is_ok()));
         let mut first = first.boxed_local();
-        assert!(poll!(&mut first).is_pending());
+        assert!((&mut first).now_or_never().is_none());
         let mut waiting: Vec<_> = (0..2).map(|_| turns.take(Patience::Bounded, || Ok(true)).boxed_local()).collect();
         for turn in &mut waiting {
-            assert!(poll!(turn).is_pending());
+            assert!(turn.now_or_never().is_none());
         }
         assert!(matches!(turns.take(Patience::Bounded, || Ok(true)).await, Err(KeyError::Busy)));
         let mut crl = turns.take(Patience::Endless, || Ok(true)).boxed_local();
-        assert!(poll!(&mut crl).is_pending());
+        assert!((&mut crl).now_or_never().is_none());
         drop(waiting.pop());
         go_on.send(()).unwrap();
         let all = [first, crl].into_iter().chain(waiting).map(|turn| turn.then(|done| ready(done.unwrap())));

@@ -38,6 +38,8 @@ const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// What an HTTP/2 client may send before it is read: for one request, and for all of a connection.
 const H2_STREAM_WINDOW: u32 = 256 * 1024;
 const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Of the threads that serve: a tenth of the weight of those that write.
+const NICENESS: i32 = 10;
 /// One in so many places is for those who come while somebody who has been idle is on the way out.
 const DOOR: usize = 16;
 
@@ -76,7 +78,9 @@ where
     let stopping = builder.graceful_shutdown_signal();
     let patience = Patience { client: listening.client_timeout, idle: KEEP_ALIVE };
 
+    // Run once on each thread that serves.
     let connections = move |lifecycle: &Lifecycle| {
+        let_the_writer_go_first();
         let connections = Rc::new(Connections::new(patience, room));
         let (closed, closing) = (Rc::clone(&connections), lifecycle.closing());
         tokio::task::spawn_local(async move {
@@ -125,6 +129,15 @@ where
         })?,
     };
     Ok(builder.run())
+}
+
+/// The threads that serve verify and sign, as much as the cores give. All of them wait for the one thread that writes, and
+/// for a database that may be on this machine: a core that is busy must not keep these waiting.
+fn let_the_writer_go_first() {
+    let thread = rustix::thread::gettid();
+    if let Err(error) = rustix::process::setpriority_process(Some(thread), NICENESS) {
+        tracing::debug!(%error, "the threads that serve keep their priority");
+    }
 }
 
 fn configured<IO, S>(
