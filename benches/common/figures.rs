@@ -94,10 +94,13 @@ impl Rounds {
             short(p99),
             short(longest)
         ))?;
-        let server = short(self.middle(|(_, usage)| usage.server));
-        let database = short(self.middle(|(_, usage)| usage.database));
-        let own = short(self.middle(|(load, _)| load.own));
-        say(format_args!("    cores: server {server}, database {database}, generator {own}"))
+        let taken = |of: fn(&(Load, Usage)) -> f64| {
+            let (cores, each) = (self.middle(of), self.middle(|round| of(round) / round.0.rate));
+            format!("{} ({} µs an answer)", short(cores), short(each * 1e6))
+        };
+        let (server, database) = (taken(|(_, usage)| usage.server), taken(|(_, usage)| usage.database));
+        let own = taken(|(load, _)| load.own);
+        say(format_args!("    cores taken: server {server}, database {database}, generator {own}"))
     }
 
     fn middle(&self, of: impl Fn(&(Load, Usage)) -> f64) -> f64 {
