@@ -122,7 +122,7 @@ impl Run<'_> {
         rounds: fn(&mut AtOnce) -> &mut Rounds,
         limits: Option<&mut Limits>,
     ) -> Outcome<()> {
-        let place = engine.place("empty")?;
+        let place = engine.empty_place("empty")?;
         let (server, _) = Server::start(&place).await?;
         let zone = Zone::default_of(&mut server.connect().await?).await?;
         for at_once in &mut *all {

@@ -79,7 +79,8 @@ async fn pages(server: &Server, zone: &Zone, size: u64, all: u64) -> Outcome<()>
         ("page in the middle", format!("page={}", last / 2), size),
         ("page at three quarters", format!("page={}", last * 3 / 4), size),
         ("last page", format!("page={last}"), size),
-        ("after the last page", format!("page={}", last + 1), 0),
+        // Far after it: other benchmarks leave a few more in a store that is kept.
+        ("after the last page", format!("page={}", last + 100), 0),
         ("status revoked, first page", "status=revoked&page=1".to_owned(), size),
         ("status revoked, middle", format!("status=revoked&page={}", half / 2), size),
         ("status active, last page", format!("status=active&page={half}"), size),

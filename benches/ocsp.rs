@@ -42,7 +42,7 @@ async fn main() -> Outcome<()> {
 }
 
 async fn measure(engine: &Engine, options: &Options, how: &str) -> Outcome<()> {
-    let (server, _) = Server::start(&engine.place("ocsp")?).await?;
+    let (server, _) = Server::start(&engine.empty_place("ocsp")?).await?;
     let asked = Asked::prepare(&server).await?;
     chapter(format_args!("{}{how}: the rounds", engine.kind))?;
     let mut rates: Vec<Rates> = Vec::new();

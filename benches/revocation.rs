@@ -320,7 +320,7 @@ async fn issuance(engine: &Engine, revoked: Server, zone: &Zone, options: &Optio
     chapter("Issuance, in turns with stores in which nothing is revoked")?;
     let active = Store { certificates: options.certificates, shards: options.shards, ..Store::default() };
     let mut others = Vec::new();
-    for place in [seed::store(engine, active).await?, engine.place("empty")?] {
+    for place in [seed::store(engine, active).await?, engine.empty_place("empty")?] {
         let (server, _) = Server::start(&place).await?;
         let zone = Zone::of(&mut server.connect().await?, ZONE, options.shards).await?;
         others.push((server, zone, Vec::new()));

@@ -43,7 +43,7 @@ async fn main() -> Outcome<()> {
 
 /// The very first start, which sets everything up.
 async fn first_start(engine: &Engine) -> Outcome<Place> {
-    let place = engine.place("empty")?;
+    let place = engine.empty_place("empty")?;
     let (server, ready) = Server::start(&place).await?;
     figure("the very first start, which sets everything up", format!("{} ms", short(milliseconds(ready))))?;
     server.stop().await?;

@@ -155,6 +155,12 @@ impl Engine {
         Ok(Place { name: name.to_owned(), program, folder, url, delay })
     }
 
+    /// A place of this name in which nothing is, whatever an earlier run has left there.
+    pub fn empty_place(&self, name: &str) -> Outcome<Place> {
+        self.remove(&self.place(name)?)?;
+        self.place(name)
+    }
+
     /// Forgets a place that no server uses.
     pub fn remove(&self, place: &Place) -> Outcome<()> {
         if let Some(postgres) = &self.postgres {
