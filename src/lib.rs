@@ -37,6 +37,8 @@
 //!   Lists of what a caller may see (zones, accounts) take the caller and are filtered by it; what is public (`/pki`) and
 //!   what only the operator's own machine can do (`authority export-key`) take neither. A holder's permit is made of a
 //!   `Possession`, which only a verified signature with the certificate's own key yields.
+//! * No leader among processes on one database: `store::writer` takes turns with the writers of all others, so what is
+//!   read in a write stays true until its commit, and no answer is given from memory that is older than a second.
 //! * No reply before the commit: a write returns after its transaction is durable (`store::writer`).
 //! * No `revoked` before the CRL that says so: statuses settle only in `store::crls`, in the CRL's own transaction.
 //! * No OCSP answer from memory alone: each request first learns from the store how far its authority has published

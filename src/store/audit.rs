@@ -33,7 +33,8 @@ pub(super) fn insert(connection: &mut Connection, event: &AuditEvent) -> Result<
     insert_all(connection, &[event])
 }
 
-fn row(event: &AuditEvent) -> Row<'_> {
+/// As it is inserted into `audit_events`.
+pub(super) fn row(event: &AuditEvent) -> Row<'_> {
     let actor = &event.actor;
     vec![
         ("id", Value::binary(event.id.as_bytes())),

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::marker::PhantomData;
 
 use diesel::backend::Backend;
-use diesel::pg::Pg;
+use diesel::pg::{Pg, PgConnection};
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::query_dsl::methods::ExecuteDsl;
 use diesel::sql_types::{Array, BigInt, Binary, Integer, Nullable, SmallInt, Text};
@@ -50,12 +50,22 @@ pub(super) fn insert<T: 'static>(
             let one = OneRow::<T> { table, row, kind: PhantomData };
             ExecuteDsl::execute(one, connection).map(drop).map_err(StoreError::from)
         }),
-        Connection::Postgres(_) if rows.is_empty() => Ok(()),
-        Connection::Postgres(connection) => {
-            ExecuteDsl::execute(Columns { table, columns: columns(rows) }, connection)?;
-            Ok(())
-        }
+        Connection::Postgres(connection) => insert_together(connection, &[(table, rows, "")]),
     }
+}
+
+/// Rows of several tables, each with what its INSERT ends with (`ON CONFLICT …`), in one statement and one round trip of
+/// PostgreSQL. Tables without rows are left out.
+pub(super) fn insert_together(
+    connection: &mut PgConnection,
+    parts: &[(&'static str, &[Row<'_>], &'static str)],
+) -> Result<(), StoreError> {
+    let parts = parts.iter().filter(|(_, rows, _)| !rows.is_empty());
+    let parts: Vec<_> = parts.map(|(table, rows, ending)| Columns { table, columns: columns(rows), ending }).collect();
+    if !parts.is_empty() {
+        ExecuteDsl::execute(Together(parts), connection)?;
+    }
+    Ok(())
 }
 
 fn push_head<DB: Backend>(
@@ -107,6 +117,26 @@ impl<T> RunQueryDsl<diesel::SqliteConnection> for OneRow<'_, T> {}
 struct Columns<'a> {
     table: &'static str,
     columns: Vec<(&'static str, Column<'a>)>,
+    ending: &'static str,
+}
+
+/// All but the last stand in a WITH, whose statements PostgreSQL runs to their end whether or not they are read (section
+/// 7.8.4 of its manual).
+struct Together<'a>(Vec<Columns<'a>>);
+
+impl QueryFragment<Pg> for Together<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        let Some((last, others)) = self.0.split_last() else { return Ok(()) };
+        for (index, part) in others.iter().enumerate() {
+            out.push_sql(if index == 0 { "WITH " } else { ", " });
+            out.push_identifier(&format!("into_{}", part.table))?;
+            out.push_sql(" AS (");
+            part.walk_ast(out.reborrow())?;
+            out.push_sql(")");
+        }
+        out.push_sql(" ");
+        last.walk_ast(out)
+    }
 }
 
 enum Column<'a> {
@@ -170,15 +200,16 @@ impl QueryFragment<Pg> for Columns<'_> {
             };
             out.push_sql(array_type);
         }
-        out.push_sql(")");
+        out.push_sql(") ");
+        out.push_sql(self.ending);
         Ok(())
     }
 }
 
 /// Cached by its text.
-impl QueryId for Columns<'_> {
+impl QueryId for Together<'_> {
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;
 }
 
-impl RunQueryDsl<diesel::PgConnection> for Columns<'_> {}
+impl RunQueryDsl<PgConnection> for Together<'_> {}

@@ -17,7 +17,7 @@ use super::convert::{
 };
 use super::error::StoreError;
 use super::schema::{authorities, certificates};
-use super::{Store, bulk_insert, counters};
+use super::{Store, counters};
 
 /// A certificate to be stored; it starts active.
 #[derive(Clone)]
@@ -152,12 +152,8 @@ pub(super) fn find(
     row.map(into_domain).transpose()
 }
 
-pub(super) fn insert_all(connection: &mut Connection, new: &[&NewCertificate]) -> Result<(), StoreError> {
-    let rows: Result<Vec<Row<'_>>, StoreError> = new.iter().map(|one| row(one)).collect();
-    bulk_insert::insert::<certificates::table>(connection, "certificates", &rows?)
-}
-
-fn row(new: &NewCertificate) -> Result<Row<'_>, StoreError> {
+/// As it is inserted into `certificates`.
+pub(super) fn row(new: &NewCertificate) -> Result<Row<'_>, StoreError> {
     let certificate = &new.certificate;
     Ok(vec![
         ("id", Value::binary(certificate.id.as_bytes())),

@@ -61,6 +61,8 @@ const WAIT_FOR_READER: Duration = Duration::from_secs(5);
 /// The same while there is no connection at all.
 const WAIT_FOR_LOST_DATABASE: Duration = Duration::from_secs(1);
 
+/// Checkpoints are made beside the writer (`checkpoints`); the number here is for when they do not keep up.
+///
 /// The cache is small on purpose: after each commit that split a page SQLite looks through all of it (a balance parks pages
 /// at the number of the locking page, and the commit drops everything up to there), and the system keeps the file's pages
 /// anyway.
@@ -71,7 +73,7 @@ const WRITER_PRAGMAS: &str = "
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
     PRAGMA foreign_keys = ON;
-    PRAGMA wal_autocheckpoint = 4000;
+    PRAGMA wal_autocheckpoint = 20000;
     PRAGMA cache_size = -16384;
     PRAGMA temp_store = MEMORY;
 ";

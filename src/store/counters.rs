@@ -5,6 +5,7 @@ use diesel::prelude::*;
 use crate::domain::id::ZoneId;
 use crate::domain::status::Status;
 
+use super::bulk_insert::{Row, Value};
 use super::connection::{Connection, on_either};
 use super::error::StoreError;
 use super::schema::certificate_counters::dsl;
@@ -29,6 +30,19 @@ pub(super) fn shift_many(
         .set(dsl::total.eq(dsl::total - count))
         .execute(connection)?;
     add_many(connection, zone, to, count)
+}
+
+/// What the insertion of [`row`] ends with.
+pub(super) const ADD: &str =
+    "ON CONFLICT (zone_id, status) DO UPDATE SET total = certificate_counters.total + excluded.total";
+
+/// So many more certificates with this status, as it is inserted into `certificate_counters`.
+pub(super) fn row(zone: &ZoneId, status: Status, count: i64) -> Row<'_> {
+    vec![
+        ("zone_id", Value::binary(zone.as_bytes())),
+        ("status", Value::SmallInt(status.code())),
+        ("total", Value::BigInt(count)),
+    ]
 }
 
 /// So many more certificates with this status.

@@ -99,10 +99,13 @@ impl Store {
 
 /// Written with the audit events of the same acts, in their order.
 pub(super) fn insert_all(connection: &mut Connection, all: &[&AuditEvent]) -> Result<(), StoreError> {
-    let news = all.iter().filter_map(|audit| Some((*audit, audit.news.as_ref()?)));
-    let rows: Vec<Row<'_>> =
-        news.map(|(audit, news)| row(&audit.account, audit.zone.as_ref(), audit.at, news)).collect();
+    let rows: Vec<Row<'_>> = all.iter().filter_map(|audit| row_of(audit)).collect();
     bulk_insert::insert::<events::table>(connection, "events", &rows)
+}
+
+/// What others hear of an act, as it is inserted into `events`.
+pub(super) fn row_of(audit: &AuditEvent) -> Option<Row<'_>> {
+    Some(row(&audit.account, audit.zone.as_ref(), audit.at, audit.news.as_ref()?))
 }
 
 /// Written by itself, in the transaction that makes it true.

@@ -9,11 +9,12 @@ use crate::domain::certificate::Certificate;
 use crate::domain::id::{AccountId, ZoneId};
 use crate::domain::status::Status;
 
+use super::bulk_insert::{self, Row};
 use super::certificates::NewCertificate;
 use super::connection::Connection;
 use super::error::StoreError;
 use super::idempotency::{Claimed, IdempotencyClaim};
-use super::{Store, audit, blocked_keys, certificates, counters, idempotency};
+use super::{Store, audit, blocked_keys, certificates, counters, events, idempotency, schema};
 
 /// A signed certificate with everything that is stored with it.
 pub struct Issuance {
@@ -82,14 +83,39 @@ pub(super) fn record_all(connection: &mut Connection, issuances: &[&Issuance]) -
     if recorded.is_empty() {
         return Ok(verdicts);
     }
-    let new: Vec<&NewCertificate> = recorded.iter().map(|issuance| &issuance.new).collect();
-    certificates::insert_all(connection, &new)?;
-    for (zone, count) in totals(&new) {
-        counters::add_many(connection, zone, Status::Active, count)?;
-    }
-    let events: Vec<&AuditEvent> = recorded.iter().map(|issuance| &issuance.event).collect();
-    audit::insert_all(connection, &events)?;
+    write(connection, &recorded)?;
     Ok(verdicts)
+}
+
+fn write(connection: &mut Connection, recorded: &[&Issuance]) -> Result<(), StoreError> {
+    let new: Vec<&NewCertificate> = recorded.iter().map(|issuance| &issuance.new).collect();
+    let certificates: Result<Vec<Row<'_>>, StoreError> = new.iter().map(|one| certificates::row(one)).collect();
+    let (certificates, totals) = (certificates?, totals(&new));
+    let events: Vec<&AuditEvent> = recorded.iter().map(|issuance| &issuance.event).collect();
+    match connection {
+        Connection::Sqlite(_) => {
+            bulk_insert::insert::<schema::certificates::table>(connection, "certificates", &certificates)?;
+            for (zone, count) in totals {
+                counters::add_many(connection, zone, Status::Active, count)?;
+            }
+            audit::insert_all(connection, &events)
+        }
+        Connection::Postgres(connection) => {
+            let audit: Vec<Row<'_>> = events.iter().map(|event| audit::row(event)).collect();
+            let news: Vec<Row<'_>> = events.iter().filter_map(|event| events::row_of(event)).collect();
+            let totals: Vec<Row<'_>> =
+                totals.iter().map(|(zone, count)| counters::row(zone, Status::Active, *count)).collect();
+            bulk_insert::insert_together(
+                connection,
+                &[
+                    ("certificates", &certificates, ""),
+                    ("audit_events", &audit, ""),
+                    ("events", &news, ""),
+                    ("certificate_counters", &totals, counters::ADD),
+                ],
+            )
+        }
+    }
 }
 
 /// Takes the idempotency key, unless somebody was first: also one before it in the same batch.

@@ -5,7 +5,7 @@
 //! a method of this module has returned from a write is durable.
 //!
 //! One file for each noun. Every query about what belongs to a zone has the zone's id in its WHERE. There is no policy
-//! here. Certificates and audit events are never deleted; of CRLs the last ten of each authority are kept.
+//! here. Certificates and audit events are never deleted; of CRLs the last one of each scope is kept.
 
 mod accounts;
 mod any_connection;
@@ -20,6 +20,7 @@ mod bulk_selection;
 mod bulk_work;
 mod certificates;
 mod check_runs;
+mod checkpoints;
 mod checks;
 mod compromises;
 mod connection;

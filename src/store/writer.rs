@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use diesel::connection::SimpleConnection;
 use tokio::sync::{mpsc, oneshot};
 
+use super::checkpoints::Checkpoints;
 use super::connection::{Connection, Database};
 use super::error::StoreError;
 use super::issuance::{Issuance, IssueOutcome, Verdict};
@@ -45,10 +46,11 @@ impl Writer {
         let (queue, waiting) = mpsc::channel(QUEUE_LENGTH);
         let is_healthy = Arc::new(AtomicBool::new(true));
         let health = Arc::clone(&is_healthy);
+        let checkpoints = Checkpoints::start(&database)?;
         let line = Line { database, connection: Some(connection) };
         thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || run(line, waiting, &health))
+            .spawn(move || run(line, checkpoints, waiting, &health))
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         Ok(Self { queue, is_healthy })
     }
@@ -193,15 +195,24 @@ impl Failure {
     }
 }
 
-fn run(mut line: Line, mut waiting: mpsc::Receiver<Box<dyn Work>>, is_healthy: &AtomicBool) {
+fn run(
+    mut line: Line,
+    mut checkpoints: Option<Checkpoints>,
+    mut waiting: mpsc::Receiver<Box<dyn Work>>,
+    is_healthy: &AtomicBool,
+) {
     let mut batch = Vec::with_capacity(BATCH_LENGTH);
     while waiting.blocking_recv_many(&mut batch, BATCH_LENGTH) > 0 {
         let depth = metrics::gauge!("countersign_write_queue_depth");
         depth.set(waiting.len() as f64);
-        metrics::histogram!("countersign_write_batch_size").record(batch.len() as f64);
+        let writes = batch.len();
+        metrics::histogram!("countersign_write_batch_size").record(writes as f64);
         let begun = Instant::now();
         commit_together(&mut line, &mut batch, is_healthy);
         metrics::histogram!("countersign_write_commit_seconds").record(begun.elapsed().as_secs_f64());
+        if let Some(checkpoints) = &mut checkpoints {
+            checkpoints.after(writes, line.connection.as_mut());
+        }
     }
 }
 

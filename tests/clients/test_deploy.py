@@ -5,11 +5,15 @@ import os
 import pathlib
 import re
 import shutil
+import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
+import types
 
+import httpx
 import jsonschema_rs
 import pytest
 import yaml
@@ -154,8 +158,59 @@ def test_the_proxy_lets_through_what_the_server_judges_and_repeats_nothing_that_
     proxy = re.sub(r"#.*", "", (DEPLOY / "nginx.conf").read_text())
     limit = int(re.search(r"client_max_body_size (\d+)m;", proxy)[1])
     assert limit * 1024 * 1024 > 1024 * 1024, "the server itself refuses bodies of more than 1 MiB"
-    assert re.findall(r"proxy_next_upstream ([^;]+);", proxy) == ["error timeout"]
+    said_of_ocsp = re.findall(r"location ~ \^/pki/\[\^/\]\+/ocsp\$ \{\s*proxy_next_upstream ([^;]+);", proxy)
+    assert sorted(re.findall(r"proxy_next_upstream ([^;]+);", proxy)) == sorted(["error timeout", *said_of_ocsp])
     assert re.findall(r"X-Forwarded-For ([^;]+);", proxy) == ["$remote_addr"]
+
+
+class Dropper:
+    """A replica that is killed whenever it has read a request."""
+
+    def __init__(self, address):
+        self.heads = []
+        self.socket = socket.create_server((address, 8080))
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                connection, _ = self.socket.accept()
+            except OSError:
+                return
+            with connection:
+                self.heads.append(connection.recv(65536).split(b"\r\n", 1)[0].decode())
+
+
+@pytest.mark.parametrize(("request_line", "times"), [
+    ("POST /client/v4/zones/x/client_certificates", 1),
+    ("PATCH /client/v4/zones/x/client_certificates/y", 1),
+    ("DELETE /client/v4/zones/x/client_certificates/y", 2),
+    ("GET /client/v4/zones", 2),
+    ("POST /pki/x/ocsp", 2),
+])
+def test_what_may_have_issued_a_certificate_is_not_sent_to_a_second_replica(tmp_path, request_line, times):
+    make_secrets("--folder", tmp_path / "secrets")
+    names = ["countersign-1", "countersign-2", "proxy"]
+    file = compose()
+    deployment = types.SimpleNamespace(
+        folder=tmp_path, secrets=tmp_path / "secrets", addresses=dict(zip(names, topology.free_addresses(3), strict=True)),
+        secret_files={name: secret["file"] for name, secret in file["secrets"].items()})
+    deployment.program = lambda name: topology.Topology.program(deployment, name)
+    tmp_path.chmod(0o711)
+    droppers = [Dropper(deployment.addresses[name]) for name in names[:2]]
+    proxy = topology.Nginx(deployment, "proxy", file["services"]["proxy"], deployment.addresses["proxy"])
+    proxy.start()
+    try:
+        while subprocess.run(["curl", "-s", f"http://{proxy.address}:8080/nothing"], capture_output=True).returncode != 0:
+            assert proxy.process.poll() is None, proxy.last_words()
+        method, path = request_line.split()
+        answer = httpx.request(method, f"https://{proxy.address}:8443{path}", verify=False, timeout=30)
+    finally:
+        proxy.stop()
+        for dropper in droppers:
+            dropper.socket.close()
+    assert answer.status_code == 502 and answer.headers["retry-after"] == "1"
+    assert [head for dropper in droppers for head in dropper.heads] == [f"{request_line} HTTP/1.1"] * times
 
 
 # make-secrets.sh
@@ -183,6 +238,21 @@ def test_secrets_are_made_once_and_for_their_owner_alone(tmp_path):
     make_secrets("--folder", folder)
     again = secret_values(folder)
     assert again.pop("bootstrap_token") != made.pop("bootstrap_token") and again == made
+
+
+def test_the_containers_run_as_whoever_can_read_the_files(tmp_path):
+    (tmp_path / "deploy").mkdir()
+    script = shutil.copy(DEPLOY / "make-secrets.sh", tmp_path / "deploy")
+    (tmp_path / ".env").write_text("PROXY_ADDRESS=0.0.0.0\n")
+    for _ in range(2):
+        subprocess.run([script], check=True, capture_output=True, timeout=60)
+    variables = dict(line.split("=") for line in (tmp_path / ".env").read_text().splitlines())
+    owner = (tmp_path / "deploy/secrets/master_key").stat()
+    assert variables == {"PROXY_ADDRESS": "0.0.0.0", "RUN_AS_UID": str(owner.st_uid), "RUN_AS_GID": str(owner.st_gid)}
+    assert owner.st_uid != 0
+    users = {definition["user"] for _, definition in compose(**variables)["services"].items() if "user" in definition}
+    assert users == {f"{owner.st_uid}:{owner.st_gid}"}
+    assert f"/data:uid={owner.st_uid},gid={owner.st_gid},mode=0700,size=16m" in compose(**variables)["services"]["countersign-1"]["tmpfs"]
 
 
 def test_half_a_pair_of_certificate_and_key_is_refused_and_nothing_is_lost(tmp_path):
@@ -267,21 +337,16 @@ def test_systemd_understands_the_unit_and_finds_it_hardened(tmp_path):
 
 def test_the_server_makes_no_system_call_that_the_unit_forbids(make_server, tmp_path):
     allowed = system_calls("@system-service") - system_calls("@privileged")
-    server = make_server()
     trace = tmp_path / "trace"
     strace = tmp_path / "server"
     # With -D the server keeps its own process, and strace is the one beside it.
     strace.write_text(f'#!/bin/sh\nexec strace -D -f -o {trace} {server_module.BINARY} "$@"\n')
     strace.chmod(0o755)
-    binary, server_module.BINARY = server_module.BINARY, str(strace)
-    try:
-        server.start()
-        cli = {**server.environment(), "COUNTERSIGN_URL": server.url, "COUNTERSIGN_TOKEN": server.token}
-        for words in (["issue", "--common-name", "device"], ["healthcheck"]):
-            subprocess.run([binary, *words], env=cli, cwd=tmp_path, check=True, capture_output=True, timeout=60)
-        assert server.stop() == 0
-    finally:
-        server_module.BINARY = binary
+    server = make_server(binary=str(strace)).start()
+    cli = {**server.environment(), "COUNTERSIGN_URL": server.url, "COUNTERSIGN_TOKEN": server.token}
+    for words in (["issue", "--common-name", "device"], ["healthcheck"]):
+        subprocess.run([server_module.BINARY, *words], env=cli, cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    assert server.stop() == 0
     deadline = time.monotonic() + 30
     while f"{server.process.pid} +++ exited with 0 +++" not in (calls := trace.read_text()):
         assert time.monotonic() < deadline, "strace does not end its trace"

@@ -1,0 +1,81 @@
+//! Checkpoints of SQLite's write-ahead log beside the writer.
+//!
+//! By itself SQLite checkpoints within a commit: everybody waits until thousands of pages are copied and synced. Here a
+//! thread of its own copies them while the writer goes on, and the writer then copies the little that has come meanwhile,
+//! after which the log begins anew (sqlite.org, "Write-Ahead Logging", 3.1: it does so only when all of it was copied).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread;
+
+use diesel::connection::SimpleConnection;
+
+use super::connection::{self, Connection, Database};
+use super::error::StoreError;
+
+/// After so many writes the log is copied: some 10 to 20 MB of it.
+const DUE_AFTER: usize = 1000;
+const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+
+const IDLE: u8 = 0;
+const COPYING: u8 = 1;
+const COPIED: u8 = 2;
+
+/// The writer's side. Dropping it ends the thread.
+pub(super) struct Checkpoints {
+    written: usize,
+    state: Arc<AtomicU8>,
+    wake: SyncSender<()>,
+}
+
+impl Checkpoints {
+    /// Starts the thread; `None` for a database that sees to it itself.
+    pub(super) fn start(database: &Database) -> Result<Option<Self>, StoreError> {
+        let Database::Sqlite(_) = database else { return Ok(None) };
+        let connection = connection::open_writer(database)?;
+        let state = Arc::new(AtomicU8::new(IDLE));
+        let (wake, woken) = mpsc::sync_channel(1);
+        let shared = Arc::clone(&state);
+        thread::Builder::new()
+            .name("store-checkpoint".into())
+            .spawn(move || run(connection, &woken, &shared))
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        Ok(Some(Self { written: 0, state, wake }))
+    }
+
+    /// Called by the writer between transactions.
+    pub(super) fn after(&mut self, writes: usize, connection: Option<&mut Connection>) {
+        self.written += writes;
+        match self.state.load(Ordering::Acquire) {
+            COPIED => {
+                if let Some(connection) = connection {
+                    checkpoint(connection);
+                }
+                self.state.store(IDLE, Ordering::Release);
+            }
+            IDLE if self.written >= DUE_AFTER => {
+                self.written = 0;
+                self.state.store(COPYING, Ordering::Release);
+                if self.wake.try_send(()).is_err() {
+                    self.state.store(IDLE, Ordering::Release);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn run(mut connection: Connection, woken: &Receiver<()>, state: &AtomicU8) {
+    while woken.recv().is_ok() {
+        checkpoint(&mut connection);
+        state.store(COPIED, Ordering::Release);
+    }
+}
+
+/// What fails here is tried again with the next one; the log only grows meanwhile.
+fn checkpoint(connection: &mut Connection) {
+    if let Err(error) = connection.batch_execute(CHECKPOINT) {
+        tracing::warn!(%error, "the write-ahead log could not be copied into the database");
+    }
+}
