@@ -74,7 +74,7 @@ async fn start(engine: &Engine, place: &Place, options: &Options) -> Outcome<Ser
     server.stop().await?;
     figure("ready, the first start after seeding", format!("{} ms", short(milliseconds(ready))))?;
 
-    let mut look = Look::into(engine, place)?;
+    let mut look = Look::at(engine, place)?;
     wait_for_disk().await?;
     look.call_for_publication(&zone)?;
     let before = look.crl_number(&zone)?;
@@ -222,7 +222,7 @@ async fn burst(engine: &Engine, place: &Place, server: &Server, zone: &Zone, opt
     }
     say(format_args!("    DELETE answers:  {}", Durations::of(durations).summary()))?;
     let answered = Instant::now();
-    let mut look = Look::into(engine, place)?;
+    let mut look = Look::at(engine, place)?;
     while look.waiting()? > 0 {
         pause(Duration::from_millis(5)).await;
     }
@@ -235,7 +235,7 @@ async fn burst(engine: &Engine, place: &Place, server: &Server, zone: &Zone, opt
 /// Everything is signed anew, out of memory.
 async fn rebuild(engine: &Engine, place: &Place, server: &Server, zone: &Zone, options: &Options) -> Outcome<()> {
     chapter("Signing everything anew, with the list in memory")?;
-    let mut look = Look::into(engine, place)?;
+    let mut look = Look::at(engine, place)?;
     let before = api::metrics(server).await?;
     const TIMES: usize = 5;
     for _ in 0..TIMES {

@@ -22,7 +22,7 @@ struct Number {
 }
 
 impl<'a> Look<'a> {
-    pub fn into(engine: &'a Engine, place: &Place) -> Outcome<Self> {
+    pub fn at(engine: &'a Engine, place: &Place) -> Outcome<Self> {
         if let Some(postgres) = engine.postgres() {
             return Ok(Self::Postgres(postgres, place.name.clone()));
         }

@@ -1,4 +1,4 @@
-//! What the benchmarks share: the real server in a folder of its own, a load generator, a million revocations by SQL, and
+//! What the benchmarks share: the real server in a folder of its own, a load generator, limits to compare with, very large stores, and
 //! how figures are printed.
 //!
 //! A benchmark never asserts a time: it prints what it measured, the bar, and the ratio to a limit that it measured in the

@@ -158,7 +158,11 @@ fn run(command: Command, context: &Context) -> Result<(), CliError> {
     match command {
         Command::Serve(arguments) => {
             let config = configure(&arguments.configuration, context)?;
-            runtime(Builder::new_multi_thread())?.block_on(serve::run(config))
+            let runtime = runtime(Builder::new_multi_thread())?;
+            let outcome = runtime.block_on(serve::run(config));
+            // What still runs belongs to nobody: after a graceful end nothing does.
+            runtime.shutdown_background();
+            outcome
         }
         Command::Migrate(arguments) => migrate::run(&arguments, &configure(&arguments.configuration, context)?),
         Command::Backup(arguments) => {

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::database::{self, create_private_folder};
@@ -12,9 +12,11 @@ use super::escape::{program, shell_word};
 use super::{CliError, output};
 use crate::clock::Clock;
 use crate::config::{Config, local_url};
-use crate::http::{self, HttpOptions};
+use crate::http::{self, HttpOptions, Lifecycle};
 use crate::service::{FirstStart, Options, Random, Service};
 use crate::store::{Database, Store};
+#[cfg(feature = "otlp")]
+use crate::telemetry;
 use crate::telemetry::metrics::Metrics;
 use crate::worker;
 
@@ -23,7 +25,7 @@ const MAX_OPEN_FILES: u64 = 16_384;
 const MIN_OPEN_FILES: u64 = 256;
 const RESERVED_FILES: u64 = 128;
 
-/// Serves until SIGTERM or SIGINT, then finishes what is in flight.
+/// Serves until SIGTERM or SIGINT, then finishes what is in flight; a second one ends that.
 pub async fn run(config: Config) -> Result<(), CliError> {
     refuse_core_dumps();
     create_private_folder(&config.data_dir)?;
@@ -31,6 +33,8 @@ pub async fn run(config: Config) -> Result<(), CliError> {
     let _lock = database::claim(&database)?;
     // Before anything that is measured.
     Metrics::install().map_err(|error| CliError::failure(error.to_string()))?;
+    #[cfg(feature = "otlp")]
+    telemetry::traces::start();
     let listener = http::bind(config.listen).map_err(|error| {
         CliError::failure(format!("cannot listen on {}: {error}. Name another address with --listen.", config.listen))
     })?;
@@ -51,24 +55,48 @@ pub async fn run(config: Config) -> Result<(), CliError> {
 
     let (stop, stopped) = watch::channel(false);
     let worker = worker::start(service.clone(), stopped);
-    let http_options =
-        HttpOptions { tls: config.tls.clone(), behind_proxy: config.behind_proxy, max_connections: max_connections() };
+    let lifecycle = Lifecycle::default();
+    let http_options = HttpOptions {
+        tls: config.tls.clone(),
+        behind_proxy: config.behind_proxy,
+        max_connections: max_connections(),
+        client_timeout: config.client_timeout,
+        lifecycle: lifecycle.clone(),
+    };
     let (server, handle) = http::serve(listener, service.clone(), http_options)
         .map_err(|error| CliError::failure(format!("cannot serve on {address}: {error}")))?;
     let server = tokio::spawn(server);
     tracing::info!(%address, public_url = service.public_url(), version = env!("CARGO_PKG_VERSION"), "serving");
 
-    wait_for_signal().await.map_err(|error| CliError::failure(error.to_string()))?;
-    tracing::info!("stopping: finishing what is in flight");
-    // Streams have no end of their own; the stop would wait for them.
-    service.close_streams();
-    handle.stop(true).await;
-    let _ = server.await;
-    // The worker ends last: what the last requests asked for is carried out before the process goes, or by the next one.
-    let _ = stop.send(true);
-    let _ = worker.await;
-    tracing::info!("stopped");
-    Ok(())
+    let mut signals = Signals::listen().map_err(|error| CliError::failure(error.to_string()))?;
+    signals.next().await;
+    let graceful = async {
+        lifecycle.drain();
+        if !config.drain.is_zero() {
+            tracing::info!(seconds = config.drain.as_secs(), "stopping soon: serving on until proxies have noticed");
+            service.clock().sleep(config.drain).await;
+        }
+        tracing::info!("stopping: finishing what is in flight");
+        lifecycle.close();
+        // Streams have no end of their own; the stop would wait for them.
+        service.close_streams();
+        handle.stop(true).await;
+        let _ = server.await;
+        // The worker ends last: what the last requests asked for is carried out before the process goes, or by the next one.
+        let _ = stop.send(true);
+        let _ = worker.await;
+        #[cfg(feature = "otlp")]
+        telemetry::traces::stop().await;
+    };
+    tokio::select! {
+        () = graceful => {
+            tracing::info!("stopped");
+            Ok(())
+        }
+        () = signals.next() => {
+            Err(CliError::failure("stopped at once by a second signal; what was in flight has no answer"))
+        }
+    }
 }
 
 /// A core dump would hold the master key.
@@ -137,12 +165,27 @@ fn announce(first: &FirstStart, config: &Config, address: SocketAddr) {
     let _ = output::line(text);
 }
 
-pub async fn wait_for_signal() -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// What asks the process to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Until a first one; for commands that have nothing to finish.
+pub async fn wait_for_signal() -> io::Result<()> {
+    Signals::listen()?.next().await;
     Ok(())
 }

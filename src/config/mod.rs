@@ -35,6 +35,7 @@ pub const TOKEN_FILE: &str = "admin.token";
 
 const DEFAULT_DATA_DIR: &str = "data";
 const DEFAULT_CRL_VALIDITY: Duration = Duration::from_secs(7 * 86_400);
+pub const DEFAULT_CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
 const DEFAULT_OCSP_VALIDITY: Duration = Duration::from_secs(5 * 60);
 /// Used when no other is named and it is there, which it is in a checkout and in the container.
 const DEFAULT_PROFILES_DIR: &str = "ca/profiles";
@@ -46,6 +47,10 @@ pub struct Config {
     /// Serve HTTPS with these; without them the address is loopback or a proxy stands in front.
     pub tls: Option<TlsFiles>,
     pub behind_proxy: bool,
+    /// From a second to ten minutes.
+    pub client_timeout: Duration,
+    /// From nothing to ten minutes.
+    pub drain: Duration,
     pub database: DatabaseUrl,
     pub data_dir: PathBuf,
     /// Without a slash at the end. `None`: to be derived from the address that the server really listens on.
@@ -119,6 +124,8 @@ impl Reader {
             listen,
             tls,
             behind_proxy,
+            client_timeout: self.or("client_timeout", values::client_timeout, || DEFAULT_CLIENT_TIMEOUT),
+            drain: self.or("drain", values::drain, || Duration::ZERO),
             database: self
                 .or("database_url", values::database_url, || DatabaseUrl::Sqlite(data_dir.join("countersign.db"))),
             public_url: self.optional("public_url", values::public_url),

@@ -34,7 +34,7 @@ const fn setting(
     Setting { key, flag, kind, default, meaning }
 }
 
-pub const SETTINGS: [Setting; 27] = [
+pub const SETTINGS: [Setting; 29] = [
     setting(
         "config",
         Some("--config"),
@@ -57,6 +57,20 @@ pub const SETTINGS: [Setting; 27] = [
         Kind::Switch,
         "`false`",
         "allows plain HTTP on other addresses than loopback, because a proxy in front of it speaks TLS",
+    ),
+    setting(
+        "client_timeout",
+        Some("--client-timeout"),
+        Kind::Text,
+        "`30s`",
+        "how long a client may let the server wait, for a request or for taking an answer, from `1s` to `10m`",
+    ),
+    setting(
+        "drain",
+        Some("--drain"),
+        Kind::Text,
+        "`0s`",
+        "how long a server told to stop goes on serving while `/readyz` answers 503, so that proxies leave it first",
     ),
     setting(
         "data_dir",

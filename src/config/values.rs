@@ -17,6 +17,8 @@ const LONGEST_CRL_VALIDITY: Duration = Duration::from_secs(365 * 86_400);
 const SHORTEST_OCSP_VALIDITY: Duration = Duration::from_secs(60);
 const LONGEST_OCSP_VALIDITY: Duration = Duration::from_secs(86_400);
 
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
 /// The units that durations are written with, the longest first, in seconds.
 const UNITS: [(char, u64); 4] = [('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)];
 
@@ -118,6 +120,22 @@ pub fn ocsp_validity(text: &str) -> Result<Duration, String> {
     Ok(validity)
 }
 
+pub fn client_timeout(text: &str) -> Result<Duration, String> {
+    let timeout = duration(text)?;
+    if !(Duration::from_secs(1)..=LONGEST_WAIT).contains(&timeout) {
+        return Err(format!("{text:?} is out of range; write a duration from 1s to 10m"));
+    }
+    Ok(timeout)
+}
+
+pub fn drain(text: &str) -> Result<Duration, String> {
+    let drain = duration(text)?;
+    if drain > LONGEST_WAIT {
+        return Err(format!("{text:?} is out of range; write a duration from 0s to 10m"));
+    }
+    Ok(drain)
+}
+
 /// A whole number and a unit: `90s`, `15m`, `12h`, `7d`.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is no duration; write a whole number and a unit, such as 90s, 15m, 12h or 7d");
@@ -168,6 +186,12 @@ mod tests {
     fn an_ocsp_answer_is_valid_from_a_minute_to_a_day() {
         assert!(ocsp_validity("60s").is_ok() && ocsp_validity("24h").is_ok() && ocsp_validity("1d").is_ok());
         assert!(ocsp_validity("59s").is_err() && ocsp_validity("25h").is_err());
+    }
+
+    #[test]
+    fn waiting_has_its_bounds() {
+        assert!(client_timeout("1s").is_ok() && client_timeout("10m").is_ok() && drain("0s").is_ok());
+        assert!(client_timeout("0s").is_err() && client_timeout("601s").is_err() && drain("11m").is_err());
     }
 
     #[test]

@@ -1,8 +1,6 @@
 //! Request bodies: read by what the route expects, not by their label, since wrangler posts JSON as `text/plain` and
 //! the Python SDK labels an empty DELETE as JSON.
 
-use std::time::Duration;
-
 use actix_web::web::{self, BytesMut};
 use futures_util::StreamExt;
 use secrecy::SecretString;
@@ -10,11 +8,9 @@ use serde_json::{Map, Value};
 
 use crate::domain::violation::Violation;
 
-use super::MAX_BODY;
 use super::error::ApiError;
+use super::{MAX_BODY, admission, client_timeout};
 
-/// Against those who trickle bytes to hold connections.
-const MAX_DURATION: Duration = Duration::from_secs(30);
 /// A body past the limit is still drained up to this, so that its sender reads the answer instead of a broken pipe.
 const MAX_DRAINED: usize = 16 * MAX_BODY;
 
@@ -25,7 +21,7 @@ pub async fn read(payload: web::Payload) -> Result<Vec<u8>, ApiError> {
 
 /// Reads the whole body, at most this many bytes.
 pub async fn read_at_most(payload: web::Payload, max: usize) -> Result<Vec<u8>, ApiError> {
-    let read = tokio::time::timeout(MAX_DURATION, read_within(payload, max)).await;
+    let read = tokio::time::timeout(client_timeout(), read_within(payload, max)).await;
     read.unwrap_or_else(|_| Err(ApiError::body_too_slow()))
 }
 
@@ -41,6 +37,9 @@ async fn read_within(mut payload: web::Payload, max: usize) -> Result<Vec<u8>, A
         let chunk = chunk.map_err(|error| ApiError::undecodable_body(&error.to_string()))?;
         length += chunk.len();
         if length <= max {
+            if !admission::hold(chunk.len()) {
+                return Err(ApiError::overloaded());
+            }
             body.extend_from_slice(&chunk);
         } else if length > MAX_DRAINED {
             break;

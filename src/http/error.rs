@@ -59,6 +59,11 @@ impl ApiError {
         Self::new(StatusCode::REQUEST_TIMEOUT, 1400, "the request body did not arrive in time")
     }
 
+    /// Too much is in flight; said without any work.
+    pub fn overloaded() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, 1100, "too much is in flight; try again shortly")
+    }
+
     pub fn no_credentials() -> Self {
         Self::new(StatusCode::BAD_REQUEST, 9106, "Missing X-Auth-Key, X-Auth-Email or Authorization headers")
     }

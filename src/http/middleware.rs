@@ -1,11 +1,13 @@
-//! What happens around every request: an id, a measurement, safe headers, and a net under panics.
+//! What happens around every request: a bound on how many there are, an id, a measurement, safe headers, and a net under
+//! panics.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use actix_web::Error;
+use actix_http::ConnectionType;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
@@ -13,11 +15,20 @@ use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::middleware::Next;
+use actix_web::{Error, HttpResponse, ResponseError};
 use futures_util::FutureExt;
 use metrics::Histogram;
 use tracing::Instrument;
 
+#[cfg(feature = "otlp")]
+use crate::telemetry::traces;
+
+use super::admission::Admitted;
+use super::bare::BareError;
 use super::error::ApiError;
+use super::lifecycle::Lifecycle;
+use super::listener::{Connection, Work};
+use super::paced::paced;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Everything comes from here; the viewer of `/docs` styles itself inline.
@@ -30,24 +41,45 @@ pub async fn around(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let id = uuid::Uuid::new_v4().simple().to_string();
     let span = tracing::info_span!("request", %id, method = %request.method(), path = %request.path());
+    #[cfg(feature = "otlp")]
+    traces::adopt(&span, |name| request.headers().get(name)?.to_str().ok());
     let method = method_label(request.method());
     let started = Instant::now();
+    let lifecycle = request.app_data::<Lifecycle>().cloned();
+    let work = request.conn_data::<Rc<Connection>>().map(Connection::begin);
 
-    let called = AssertUnwindSafe(next.call(request)).catch_unwind().instrument(span.clone()).await;
-    // Handlers answer their own faults; what is left are a panic and what actix itself refuses.
-    let mut response = match called {
-        Ok(called) => called?.map_into_boxed_body(),
-        Err(_) => {
-            span.in_scope(|| tracing::error!("a handler panicked"));
-            return Err(ApiError::panicked(&id).into());
+    let admitted = Admitted::one_more(work.as_ref().map_or(0, Work::others));
+    let mut response = if admitted.is_none() && !is_about_ourselves(request.path()) {
+        let refusal = overloaded(request.path());
+        request.into_response(refusal)
+    } else {
+        let answered = async {
+            match admitted {
+                Some(admitted) => admitted.work(next.call(request)).await,
+                None => next.call(request).await,
+            }
+        };
+        // Handlers answer their own faults; what is left are a panic and what actix itself refuses.
+        match AssertUnwindSafe(answered).catch_unwind().instrument(span.clone()).await {
+            Ok(called) => called?.map_into_boxed_body(),
+            Err(_) => {
+                span.in_scope(|| tracing::error!("a handler panicked"));
+                return Err(ApiError::panicked(&id).into());
+            }
         }
     };
+    // Now, not when the request came: it may have taken long.
+    if lifecycle.is_some_and(|lifecycle| lifecycle.is_ending()) {
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
 
     let elapsed = started.elapsed();
     let status = response.status().as_u16();
     // The pattern, not the path: strangers must not be able to make up label values.
     let route = response.request().match_pattern().unwrap_or_else(|| "unknown".into());
     span.in_scope(|| tracing::debug!(status, microseconds = elapsed.as_micros(), "answered"));
+    #[cfg(feature = "otlp")]
+    traces::answered(&span, method, &route, status);
     record(method, route, status, elapsed);
 
     let headers = response.headers_mut();
@@ -59,7 +91,20 @@ pub async fn around(
     if !headers.contains_key(CACHE_CONTROL) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
-    Ok(response)
+    Ok(match work {
+        Some(work) => response.map_body(|_, body| paced(body, work)),
+        None => response,
+    })
+}
+
+/// What operators ask is answered however much is in flight.
+fn is_about_ourselves(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz" | "/metrics")
+}
+
+fn overloaded(path: &str) -> HttpResponse {
+    let error = ApiError::overloaded();
+    if path.starts_with("/v1/") { BareError::from(error).error_response() } else { error.error_response() }
 }
 
 /// Handles are kept for each route, since asking the registry for one with three labels takes as long as some answers.

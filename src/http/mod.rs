@@ -3,6 +3,7 @@
 //! A handler is a sentence: read what was sent, authorise, call one service, wrap the answer. There is no SQL here and
 //! nothing is signed here.
 
+mod admission;
 mod api;
 mod authentication;
 mod bare;
@@ -10,10 +11,13 @@ mod body;
 mod crls;
 mod envelope;
 mod error;
+mod lifecycle;
+mod listener;
 mod middleware;
 mod ocsp;
 pub mod openapi;
 mod operations;
+mod paced;
 mod parameters;
 mod pki;
 mod possession;
@@ -22,32 +26,34 @@ mod tls;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
-use actix_web::{App, HttpServer, web};
+use actix_web::{App, web};
 
 use crate::config::TlsFiles;
 use crate::service::Service;
 use crate::telemetry::metrics::Metrics;
 
-/// How long a graceful stop waits for requests that are in flight, in seconds.
-const SHUTDOWN_TIMEOUT: u64 = 30;
-/// How long a client may take to send the head of a connection's first request. actix watches only that one: later heads
-/// may trickle in, which [`HttpOptions::max_connections`] bounds and a proxy in front can end.
-const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+pub use lifecycle::Lifecycle;
+
+use listener::Listening;
+
 /// The longest body any route reads, in bytes.
 pub const MAX_BODY: usize = 1024 * 1024;
 
 /// How to serve.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct HttpOptions {
     pub tls: Option<TlsFiles>,
     /// Take the caller's address from the last element of `X-Forwarded-For`.
     pub behind_proxy: bool,
-    /// How many connections may be open at once; those beyond wait to be accepted.
+    /// How many connections may be open at once; beyond, the one that has been idle longest goes.
     pub max_connections: usize,
+    /// How long a client may let us wait: for a request's head, for its body, and for taking more of an answer.
+    pub client_timeout: Duration,
+    pub lifecycle: Lifecycle,
 }
 
 /// Binds the address. Separate from [`serve`], so that a taken port is told before anything else is started, and so
@@ -64,6 +70,8 @@ pub fn serve(listener: TcpListener, service: Arc<Service>, options: HttpOptions)
     let metrics = Metrics::install()?;
     let known_routes = Arc::new(routes::KnownRoutes::of(&openapi::collect()));
     let behind_proxy = authentication::BehindProxy(options.behind_proxy);
+    let lifecycle = options.lifecycle.clone();
+    let _ = CLIENT_TIMEOUT.set(options.client_timeout);
     let app = move || {
         App::new()
             .wrap(actix_web::middleware::from_fn(middleware::around))
@@ -71,23 +79,26 @@ pub fn serve(listener: TcpListener, service: Arc<Service>, options: HttpOptions)
             .app_data(web::Data::new(metrics.clone()))
             .app_data(web::Data::from(Arc::clone(&known_routes)))
             .app_data(behind_proxy)
+            .app_data(lifecycle.clone())
             .app_data(web::PathConfig::default().error_handler(|_, _| error::ApiError::no_route("").into()))
             .configure(routes::configure)
             .configure(openapi::configure)
             .default_service(web::to(routes::unknown))
     };
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    let server = HttpServer::new(app)
-        .disable_signals()
-        .shutdown_timeout(SHUTDOWN_TIMEOUT)
-        .client_request_timeout(REQUEST_HEAD_TIMEOUT)
-        .workers(workers)
-        .max_connections((options.max_connections / workers).max(1));
-    let server = match tls {
-        Some(config) => server.listen_rustls_0_23(listener, config)?,
-        None => server.listen(listener)?,
+    let listening = Listening {
+        tls: tls.map(Arc::new),
+        max_connections: options.max_connections,
+        client_timeout: options.client_timeout,
+        lifecycle: options.lifecycle,
     };
-    let server = server.run();
+    let server = listener::serve(listener, listening, app)?;
     let handle = server.handle();
     Ok((server, handle))
+}
+
+/// One server for the process, and one patience.
+static CLIENT_TIMEOUT: OnceLock<Duration> = OnceLock::new();
+
+fn client_timeout() -> Duration {
+    CLIENT_TIMEOUT.get().copied().unwrap_or(crate::config::DEFAULT_CLIENT_TIMEOUT)
 }

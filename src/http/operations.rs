@@ -1,11 +1,13 @@
 //! For those who run the service: liveness, readiness and metrics.
 
-use actix_web::{HttpResponse, get, web};
+use actix_web::{HttpRequest, HttpResponse, get, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::service::Service;
 use crate::telemetry::metrics::Metrics;
+
+use super::lifecycle::Lifecycle;
 
 /// Whether the process lives.
 #[derive(Serialize, ToSchema)]
@@ -25,7 +27,7 @@ struct Readiness {
 
 #[derive(Serialize, ToSchema)]
 struct ReadinessPart {
-    /// `database`, `keys` or `worker`.
+    /// `database`, `keys` or `worker`; `process` alone while it stops.
     name: &'static str,
     /// What is wrong with it; null when nothing is.
     fault: Option<&'static str>,
@@ -48,12 +50,21 @@ pub async fn health() -> HttpResponse {
     )
 )]
 #[get("/readyz")]
-pub async fn readiness(service: web::Data<Service>) -> HttpResponse {
+pub async fn readiness(request: HttpRequest, service: web::Data<Service>) -> HttpResponse {
+    if request.app_data::<Lifecycle>().is_some_and(Lifecycle::is_ending) {
+        // Without a look at the rest: whoever routes traffic here must hear it at once.
+        let stopping = ReadinessPart { name: "process", fault: Some("it is stopping: send new requests elsewhere") };
+        return not_ready(vec![stopping]);
+    }
     let parts: Vec<_> =
         service.parts().await.into_iter().map(|part| ReadinessPart { name: part.name, fault: part.fault }).collect();
     if parts.iter().all(|part| part.fault.is_none()) {
         return HttpResponse::Ok().json(Readiness { status: "ready", parts });
     }
+    not_ready(parts)
+}
+
+fn not_ready(parts: Vec<ReadinessPart>) -> HttpResponse {
     HttpResponse::ServiceUnavailable()
         .insert_header(("retry-after", "1"))
         .json(Readiness { status: "not ready", parts })

@@ -21,8 +21,10 @@ pub(super) fn server_config(files: &TlsFiles) -> io::Result<ServerConfig> {
     }
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| wrong(&files.key, &error))?;
     let provider = rustls::crypto::aws_lc_rs::default_provider();
-    ServerConfig::builder_with_provider(provider.into())
+    let config = ServerConfig::builder_with_provider(provider.into())
         .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
-        .map_err(|error| wrong(&files.key, &error))
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));
+    let mut config = config.map_err(|error| wrong(&files.key, &error))?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
 }

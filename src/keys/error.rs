@@ -30,6 +30,9 @@ pub enum KeyError {
     /// A certificate or CRL that is planned for another key.
     #[error("this key does not sign that: {0}")]
     Mismatch(String),
+    /// More slow signatures are waited for than can be made in about a second.
+    #[error("too many signatures are waited for")]
+    Busy,
     /// The cryptographic library failed, which it does only when randomness or memory is short.
     #[error("the cryptographic library failed to {0}")]
     Library(&'static str),

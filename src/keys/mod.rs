@@ -13,5 +13,6 @@ pub mod private_key;
 pub mod proof;
 pub mod sealing;
 pub mod signer;
+mod turns;
 pub mod upload;
 pub mod webhook_signature;

@@ -23,6 +23,7 @@ use crate::x509::ocsp::response::{OcspTbs, SignedOcsp};
 use crate::x509::public_key;
 
 use super::error::KeyError;
+use super::turns::{self, Patience};
 
 /// From this length on, hashing alone takes about a millisecond.
 const LONG_MESSAGE: usize = 1 << 20;
@@ -75,7 +76,7 @@ impl Signer {
             return Err(KeyError::Mismatch("a self-signed certificate is signed with the key that it holds".into()));
         }
         let length = tbs.der().len();
-        self.run(length, move |signer| {
+        self.run(length, Patience::Bounded, move |signer| {
             let signature = signer.sign(tbs.der())?;
             Ok(tbs.seal(&signature)?)
         })
@@ -85,7 +86,7 @@ impl Signer {
     /// Signs a CRL that was planned for an issuer with this key.
     pub async fn sign_crl(&self, tbs: CrlTbs) -> Result<SignedCrl, KeyError> {
         self.check_key_type(tbs.key_type())?;
-        self.run(tbs.length(), move |signer| {
+        self.run(tbs.length(), Patience::Endless, move |signer| {
             let signature = signer.sign_pieces(tbs.pieces())?;
             Ok(tbs.seal(&signature)?)
         })
@@ -99,7 +100,7 @@ impl Signer {
             return Err(KeyError::Mismatch("the answer names another responder's key".into()));
         }
         let length = tbs.der().len();
-        self.run(length, move |signer| {
+        self.run(length, Patience::Bounded, move |signer| {
             let signature = signer.sign(tbs.der())?;
             Ok(tbs.seal(&signature)?)
         })
@@ -114,9 +115,9 @@ impl Signer {
     }
 
     /// Signs here and now where that takes some tens of microseconds, less than a way to another thread and back. RSA
-    /// takes hundreds and more, and a CRL with a million entries has fifty megabytes to hash: those go to a blocking
-    /// thread, so that they do not hold up what else the asynchronous worker has to do.
-    async fn run<T, F>(&self, length: usize, work: F) -> Result<T, KeyError>
+    /// takes hundreds and more, and a CRL with a million entries has fifty megabytes to hash: those take turns on threads
+    /// of their own, so that they do not hold up what else the asynchronous worker has to do.
+    async fn run<T, F>(&self, length: usize, patience: Patience, work: F) -> Result<T, KeyError>
     where
         T: Send + 'static,
         F: FnOnce(&Self) -> Result<T, KeyError> + Send + 'static,
@@ -125,7 +126,7 @@ impl Signer {
             return work(self);
         }
         let signer = self.clone();
-        tokio::task::spawn_blocking(move || work(&signer)).await.map_err(|_| KeyError::Library("sign"))?
+        turns::take(patience, move || work(&signer)).await
     }
 
     /// Private on purpose: nothing that was not linted gets a signature.

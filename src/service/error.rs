@@ -91,7 +91,10 @@ impl From<StoreError> for ServiceError {
 
 impl From<KeyError> for ServiceError {
     fn from(error: KeyError) -> Self {
-        Self::Signing(error.to_string())
+        match error {
+            KeyError::Busy => Self::Unavailable(error.to_string()),
+            other => Self::Signing(other.to_string()),
+        }
     }
 }
 

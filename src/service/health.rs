@@ -1,8 +1,10 @@
 //! Whether the service can do its work: for those who route traffic to it.
 
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use chrono::TimeDelta;
+use tokio::time::timeout;
 
 use crate::domain::authority::AuthorityState;
 
@@ -10,6 +12,9 @@ use super::Service;
 
 /// A worker that has not been round for this long is reported as stuck.
 const WORKER_SILENCE: TimeDelta = TimeDelta::seconds(30);
+
+/// For each part. A write that finds the database locked takes two seconds to say so.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Transitions that wait longer than this are reported.
 const TRANSITION_PATIENCE: TimeDelta = TimeDelta::minutes(1);
@@ -29,12 +34,17 @@ pub struct Part {
 }
 
 impl Service {
-    /// Checks the database, the keys and the worker.
+    /// Checks the database, the keys and the worker. Who asks hears within a few seconds, also of a database that is away
+    /// in silence.
     pub async fn parts(&self) -> Vec<Part> {
+        let database = timeout(PATIENCE, self.database_fault()).await;
+        let database = database.unwrap_or(Some("the database does not answer"));
+        let keys = timeout(PATIENCE, self.keys_fault()).await;
+        let worker = timeout(PATIENCE, self.worker_fault()).await;
         vec![
-            Part { name: "database", fault: self.database_fault().await },
-            Part { name: "keys", fault: self.keys_fault().await },
-            Part { name: "worker", fault: self.worker_fault().await },
+            Part { name: "database", fault: database },
+            Part { name: "keys", fault: keys.unwrap_or(Some("the authorities' keys cannot be read")) },
+            Part { name: "worker", fault: worker.unwrap_or(Some("the worker cannot be asked")) },
         ]
     }
 

@@ -40,7 +40,7 @@ pub mod ocsp;
 pub mod outgoing;
 pub mod pki;
 pub mod possession;
-mod profiles;
+pub mod profiles;
 pub mod publication;
 mod random;
 mod responders;
@@ -136,7 +136,7 @@ pub struct Options {
     pub data_dir: PathBuf,
     pub master_key: MasterKeySource,
     pub bootstrap_token: Option<secrecy::SecretString>,
-    /// The folder of profiles; the embedded ones without.
+    /// The folder of profiles, which is followed; the embedded ones without.
     pub profiles_dir: Option<PathBuf>,
     pub blocked_keys_file: Option<PathBuf>,
     /// Which addresses outgoing calls may reach.

@@ -1,19 +1,21 @@
 //! CRLs: the last one of each scope, and the one transaction that publishes.
 
+use std::collections::{HashMap, HashSet};
+
 use chrono::{DateTime, Utc};
 use diesel::Connection as _;
 use diesel::prelude::*;
 
 use crate::domain::audit::AuditEvent;
 use crate::domain::authority::{Crl, CrlBody, CrlScope};
-use crate::domain::id::AuthorityId;
+use crate::domain::id::{AuthorityId, CertificateId, ZoneId};
 use crate::domain::revocation::{Changes, RevokedEntry};
 use crate::domain::serial::SerialNumber;
-use crate::domain::status::settled;
+use crate::domain::status::{Status, settled};
 use crate::domain::transition::Transition;
 
 use super::connection::{Connection, on_either};
-use super::convert::{authority_id, damaged, millis, time};
+use super::convert::{authority_id, certificate_id, damaged, millis, time};
 use super::error::StoreError;
 use super::publications::{Lease, Publication};
 use super::schema::{certificates, crls, publications, transitions};
@@ -144,16 +146,15 @@ impl Store {
             for (shard, serial, is_listed) in &publishing.placed {
                 revocations::place(connection, authority, *shard, serial, *is_listed)?;
             }
-            let mut finished = 0;
             for done in &publishing.carried_out {
                 revocations::relist(connection, &done.transition, done.shard, done.entry.as_ref())?;
-                if settle(connection, done, next)? {
-                    audit::insert(connection, &done.event)?;
-                    finished += 1;
-                }
             }
-            audit::insert(connection, &publishing.event)?;
-            Ok(PublishOutcome::Published { finished })
+            let finished = settle(connection, &publishing.carried_out, next)?;
+            let carried_out =
+                publishing.carried_out.iter().filter(|done| finished.contains(&done.transition.certificate));
+            let events: Vec<&AuditEvent> = carried_out.map(|done| &done.event).chain([&publishing.event]).collect();
+            audit::insert_all(connection, &events)?;
+            Ok(PublishOutcome::Published { finished: finished.len() })
         })
         .await
     }
@@ -201,15 +202,57 @@ fn put(connection: &mut Connection, crl: &Crl) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Gives the certificate its settled status and its receipt, and ends the transition, unless it was replaced.
-fn settle(connection: &mut Connection, done: &CarriedOut, published: &Publication) -> Result<bool, StoreError> {
-    let transition = &done.transition;
-    let status = settled(transition.status);
+/// What the certificates of several transitions become alike, so that one statement does it: those of a bulk job do, and
+/// on PostgreSQL each statement is a journey during which everybody's writes wait.
+#[derive(PartialEq, Eq, Hash)]
+struct Alike {
+    zone: ZoneId,
+    requested: Status,
+    version: i32,
+    /// When they were revoked, and since when their keys are believed to be known; none for those that come back.
+    revoked: Option<(i64, Option<i64>)>,
+}
+
+impl Alike {
+    fn of(done: &CarriedOut) -> Self {
+        let Transition { zone, status, version, .. } = done.transition;
+        let revoked = done.entry.as_ref().map(|entry| (millis(entry.revoked_on), entry.invalidity_date.map(millis)));
+        Self { zone, requested: status, version, revoked }
+    }
+}
+
+/// Gives the certificates their settled status and their receipts, and ends the transitions, but for those that were
+/// replaced. Returns the certificates.
+fn settle(
+    connection: &mut Connection,
+    carried_out: &[CarriedOut],
+    published: &Publication,
+) -> Result<HashSet<CertificateId>, StoreError> {
+    let mut groups: HashMap<Alike, Vec<&[u8]>> = HashMap::new();
+    for done in carried_out {
+        groups.entry(Alike::of(done)).or_default().push(done.transition.certificate.as_bytes().as_slice());
+    }
+    let mut finished = HashSet::new();
+    for (alike, ids) in groups {
+        for octets in settle_alike(connection, &alike, ids, published)? {
+            finished.insert(certificate_id(&octets)?);
+        }
+    }
+    Ok(finished)
+}
+
+fn settle_alike(
+    connection: &mut Connection,
+    alike: &Alike,
+    ids: Vec<&[u8]>,
+    published: &Publication,
+) -> Result<Vec<Vec<u8>>, StoreError> {
+    let status = settled(alike.requested);
     let as_requested = certificates::table
-        .filter(certificates::zone_id.eq(transition.zone.as_bytes().as_slice()))
-        .filter(certificates::id.eq(transition.certificate.as_bytes().as_slice()))
-        .filter(certificates::status.eq(transition.status.code()))
-        .filter(certificates::version.eq(transition.version));
+        .filter(certificates::zone_id.eq(alike.zone.as_bytes().as_slice()))
+        .filter(certificates::id.eq_any(ids))
+        .filter(certificates::status.eq(alike.requested.code()))
+        .filter(certificates::version.eq(alike.version));
     let receipt = (
         certificates::status.eq(status.code()),
         certificates::version.eq(certificates::version + 1),
@@ -217,15 +260,16 @@ fn settle(connection: &mut Connection, done: &CarriedOut, published: &Publicatio
         certificates::receipt_crl_number.eq(Some(published.number)),
         certificates::receipt_published_at.eq(Some(millis(published.this_update))),
     );
-    let updated = if let Some(entry) = &done.entry {
+    let finished: Vec<Vec<u8>> = if let Some((revoked_at, invalidity_at)) = alike.revoked {
         diesel::update(as_requested)
             .set((
                 receipt,
-                certificates::revoked_at.eq(Some(millis(entry.revoked_on))),
+                certificates::revoked_at.eq(Some(revoked_at)),
                 certificates::revocation_crl_number.eq(Some(published.number)),
-                certificates::invalidity_at.eq(entry.invalidity_date.map(millis)),
+                certificates::invalidity_at.eq(invalidity_at),
             ))
-            .execute(connection)?
+            .returning(certificates::id)
+            .get_results(connection)?
     } else {
         diesel::update(as_requested)
             .set((
@@ -236,17 +280,18 @@ fn settle(connection: &mut Connection, done: &CarriedOut, published: &Publicatio
                 certificates::revocation_crl_number.eq(None::<i64>),
                 certificates::invalidity_at.eq(None::<i64>),
             ))
-            .execute(connection)?
+            .returning(certificates::id)
+            .get_results(connection)?
     };
-    if updated == 0 {
-        return Ok(false);
+    let count = i64::try_from(finished.len()).unwrap_or(i64::MAX);
+    if count > 0 {
+        counters::shift_many(connection, alike.zone, alike.requested, status, count)?;
+        let done = transitions::table
+            .filter(transitions::certificate_id.eq_any(&finished))
+            .filter(transitions::version.eq(alike.version));
+        diesel::delete(done).execute(connection)?;
     }
-    counters::shift(connection, transition.zone, transition.status, status)?;
-    let done = transitions::table
-        .find(transition.certificate.as_bytes().as_slice())
-        .filter(transitions::version.eq(transition.version));
-    diesel::delete(done).execute(connection)?;
-    Ok(true)
+    Ok(finished)
 }
 
 fn scope(code: i32) -> Result<CrlScope, StoreError> {

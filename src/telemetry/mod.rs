@@ -1,8 +1,11 @@
 //! What the process tells of itself. Here: logs to stderr, for people on a terminal and as JSON lines elsewhere. Beside
-//! it: [`metrics`], and the [`stage`]s of an issuance, which are measured and traced.
+//! it: [`metrics`], the [`stage`]s of an issuance, which are measured and traced, and the `traces` of builds with the
+//! feature `otlp`.
 
 pub mod metrics;
 pub mod stage;
+#[cfg(feature = "otlp")]
+pub mod traces;
 
 use std::io::{self, IsTerminal};
 
@@ -17,8 +20,8 @@ pub const FILTER_VARIABLE: &str = "COUNTERSIGN_LOG";
 /// `pretty` or `json`.
 pub const FORMAT_VARIABLE: &str = "COUNTERSIGN_LOG_FORMAT";
 
-/// The dispatcher calls every malformed request of a stranger an error.
-const DEFAULT_FILTER: &str = "info,actix_http::h1::dispatcher=off";
+/// The dispatchers call every malformed request of a stranger an error, and every client that hangs up.
+const DEFAULT_FILTER: &str = "info,actix_http::h1::dispatcher=off,actix_http::h2::dispatcher=off";
 
 #[derive(Debug, Error)]
 pub enum TelemetryError {
@@ -30,6 +33,9 @@ pub enum TelemetryError {
     Format { value: String },
     #[error("logging is already set up: {0}")]
     AlreadyStarted(#[from] TryInitError),
+    #[cfg(feature = "otlp")]
+    #[error("traces cannot be sent ({0}): look at the variables that begin with OTEL_EXPORTER_OTLP_")]
+    Traces(#[from] opentelemetry_otlp::ExporterBuildError),
 }
 
 /// Starts logging for the whole process. `variable` reads an environment variable.
@@ -39,6 +45,12 @@ pub fn start(variable: impl Fn(&str) -> Option<String>) -> Result<(), TelemetryE
         Format::Pretty => pretty(),
         Format::Json => json(),
     };
+    #[cfg(feature = "otlp")]
+    if let Some(traces) = traces::layer()? {
+        // The filter is for the log alone: traces hold more than is logged.
+        tracing_subscriber::registry().with(vec![layer.with_filter(filter).boxed(), traces]).try_init()?;
+        return Ok(());
+    }
     tracing_subscriber::registry().with(layer).with(filter).try_init()?;
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! The asynchronous worker: carries out transitions by publishing CRLs, re-signs CRLs before they run out, renews managed
-//! identities and OCSP responders, goes on with bulk jobs, runs checks, tells of what ends soon, tells webhooks, and clears
+//! identities and OCSP responders, follows the profiles, goes on with bulk jobs, runs checks, tells of what ends soon, tells webhooks, and clears
 //! away what has aged. When and how often is decided here; what is done is the services' business.
 //!
 //! Any number of workers may run against one store: each authority has a lease, and a publication under a lease that
@@ -9,6 +9,7 @@ mod bulk;
 mod checks;
 mod events;
 mod identities;
+mod profiles;
 mod responders;
 mod webhooks;
 
@@ -32,6 +33,7 @@ use bulk::BulkWorker;
 use checks::CheckRunner;
 use events::EventKeeper;
 use identities::IdentityKeeper;
+use profiles::ProfileKeeper;
 use responders::ResponderKeeper;
 use webhooks::WebhookTeller;
 
@@ -43,6 +45,7 @@ const HOUSEKEEPING: TimeDelta = TimeDelta::hours(1);
 pub fn start(service: Arc<Service>, stop: watch::Receiver<bool>) -> JoinHandle<()> {
     let checks = CheckRunner::new(Arc::clone(&service)).run(stop.clone());
     let identities = IdentityKeeper::new(Arc::clone(&service)).run(stop.clone());
+    let profiles = ProfileKeeper::new(Arc::clone(&service)).run(stop.clone());
     let responders = ResponderKeeper::new(Arc::clone(&service)).run(stop.clone());
     let bulk = BulkWorker::new(Arc::clone(&service)).run(stop.clone());
     let events = EventKeeper::new(Arc::clone(&service)).run(stop.clone());
@@ -53,6 +56,7 @@ pub fn start(service: Arc<Service>, stop: watch::Receiver<bool>) -> JoinHandle<(
         let beside = [
             tokio::spawn(checks),
             tokio::spawn(identities),
+            tokio::spawn(profiles),
             tokio::spawn(responders),
             tokio::spawn(bulk),
             tokio::spawn(events),

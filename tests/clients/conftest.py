@@ -16,7 +16,7 @@ from server import Server
 pytest_plugins = ("installation",)
 REPLICAS = "replicas"
 # Tests that bring databases of their own, or none: they run once.
-ONCE = ("test_dashboard", "test_deploy", "test_dev_seed", "test_durability_postgres", "test_failover", "test_faults_",
+ONCE = ("test_dashboard", "test_deploy", "test_durability_postgres", "test_failover", "test_faults_",
         "test_postgres_cluster", "test_schema_postgres", "test_topology")
 REPEATS = 2
 REPEATED = pytest.StashKey()
@@ -165,6 +165,23 @@ def own_zone(server):
     """The default zone of a server for one test alone."""
     api = Api(server)
     return api.in_zone(api.default_zone()["id"])
+
+
+@pytest.fixture
+def syncing_database():
+    """A PostgreSQL that syncs, which the tests' own leaves out: `doctor` finds fault with that."""
+    if databases.CHOSEN is not databases.Postgres:
+        yield
+        return
+    cluster = databases.Postgres.cluster()
+    for name in ("fsync", "full_page_writes"):
+        cluster.psql(f"alter system set {name} = on")
+    cluster.psql("select pg_reload_conf()")
+    cluster.wait_for("show full_page_writes", "on")
+    yield
+    for name in ("fsync", "full_page_writes"):
+        cluster.psql(f"alter system reset {name}")
+    cluster.psql("select pg_reload_conf()")
 
 
 @pytest.fixture

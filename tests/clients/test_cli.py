@@ -218,12 +218,12 @@ def test_openapi_prints_the_document_that_the_server_serves(cli):
 def test_help_explains_every_command(cli):
     said = cli.run("--help")
     for command in ("serve", "issue", "list", "show", "revoke", "reactivate", "bundle", "crl", "zone", "token",
-                    "authority", "migrate", "doctor", "openapi"):
+                    "authority", "migrate", "backup", "restore", "doctor", "openapi"):
         assert re.search(rf"^\s+{command}\s+\S", said, re.M), command
         assert len(cli.run(command, "--help")) > 60
 
 
-def test_doctor_finds_a_good_deployment_good(own_zone, tmp_path):
+def test_doctor_finds_a_good_deployment_good(own_zone, tmp_path, syncing_database):
     cli = CommandLine(own_zone, tmp_path)
     cli.run("doctor")
 

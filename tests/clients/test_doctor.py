@@ -18,7 +18,7 @@ from test_webhooks import wait_until
 
 
 @pytest.fixture
-def doctor(make_server, tmp_path):
+def doctor(make_server, tmp_path, syncing_database):
     return lambda **settings: Deployment(make_server(**settings).start(), tmp_path)
 
 
@@ -181,8 +181,8 @@ def test_every_authority_is_verified_up_to_its_root(doctor):
 
 
 @pytest.mark.only_on("postgres", reason="a file has no settings")
-def test_settings_of_postgres_that_lose_data_are_named(doctor):
-    deployment = doctor()
+def test_settings_of_postgres_that_lose_data_are_named(make_server, tmp_path):
+    deployment = Deployment(make_server().start(), tmp_path)
     cluster = deployment.server.store.cluster()
     # The tests' own server does not sync.
     wrong = {found["message"].split(" is ")[0]: found for found in deployment.findings(1) if found["verdict"] == "fail"}

@@ -8,6 +8,7 @@ use std::path::Path;
 use super::finding::Report;
 use crate::cli::Context;
 use crate::config::{Config, DatabaseUrl, Flags, MasterKeySource, TOKEN_FILE};
+use crate::service::profiles;
 
 const OTHERS: u32 = 0o077;
 const OTHERS_WRITE: u32 = 0o022;
@@ -24,6 +25,7 @@ pub fn check(report: &mut Report, flags: &Flags, context: &Context) {
         Ok(config) => {
             report.ok("configuration", "valid");
             check_files(report, &config);
+            check_profiles(report, &config);
             check_listening(report, &config);
         }
         Err(problems) => {
@@ -55,6 +57,17 @@ fn check_files(report: &mut Report, config: &Config) {
     let token = config.data_dir.join(TOKEN_FILE);
     if token.exists() {
         check_private(report, TOKEN_FILE, &token);
+    }
+}
+
+/// A running server keeps the former profiles when a changed one has a fault; the next start would fail over it.
+fn check_profiles(report: &mut Report, config: &Config) {
+    let Some(folder) = config.profiles_folder() else {
+        return report.ok("profiles", "the built-in ones");
+    };
+    match profiles::fault_in(&folder) {
+        None => report.ok("profiles", folder.display().to_string()),
+        Some(fault) => report.fail("profiles", fault, "mend it: until then a running server keeps the former profiles"),
     }
 }
 

@@ -1,0 +1,377 @@
+//! One connection of a client, ended when the client lets us wait.
+//!
+//! actix watches the head of a connection's first request and the pause between two requests. It watches neither later
+//! heads, which may trickle in, nor clients that take no more of an answer, and HTTP/2 clients may hold a connection as
+//! long as they answer pings. So the socket itself is watched here, below TLS.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep_until};
+
+use super::registry::Place;
+
+/// How long clients may let us wait.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For the rest of a request's head once it has begun, for its body, and for taking more of an answer.
+    pub client: Duration,
+    /// For the next request.
+    pub idle: Duration,
+}
+
+/// What has an end of its own while the server stops: time for an answer to leave.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What is known of a connection, for those who look after all of them and for the requests on it.
+pub struct Connection {
+    patience: Patience,
+    /// Whether it is HTTP/2, whose clients also send what belongs to no request.
+    is_multiplexed: Cell<bool>,
+    /// Requests that are worked on, and long answers that are not taken yet.
+    in_work: Cell<u32>,
+    free_since: Cell<Instant>,
+    /// When the first octets of a head arrived.
+    head_since: Cell<Option<Instant>>,
+    /// When the client stopped taking what we send.
+    blocked_since: Cell<Option<Instant>>,
+    /// Long answers that the client is taking, and when it last took a piece of one. HTTP/2 clients can leave an answer
+    /// where it is and the socket free.
+    answers: Cell<u32>,
+    taken_at: Cell<Instant>,
+    is_closing: Cell<bool>,
+    must_look_again: Cell<bool>,
+    ended: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// Why a connection was ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// No request came, or none that was completed.
+    Idle,
+    /// The client took nothing of an answer.
+    Stalled,
+}
+
+impl Connection {
+    pub(super) fn new(patience: Patience, now: Instant) -> Self {
+        Self {
+            patience,
+            is_multiplexed: Cell::new(false),
+            in_work: Cell::new(0),
+            free_since: Cell::new(now),
+            head_since: Cell::new(None),
+            blocked_since: Cell::new(None),
+            answers: Cell::new(0),
+            taken_at: Cell::new(now),
+            is_closing: Cell::new(false),
+            must_look_again: Cell::new(false),
+            ended: Cell::new(false),
+            waker: RefCell::new(None),
+        }
+    }
+
+    /// A request has arrived; the connection is at work until the guard goes.
+    pub fn begin(self: &Rc<Self>) -> Work {
+        self.head_since.set(None);
+        self.in_work.set(self.in_work.get() + 1);
+        Work(Rc::clone(self))
+    }
+
+    pub(super) fn set_multiplexed(&self) {
+        self.is_multiplexed.set(true);
+    }
+
+    /// Since when nothing is worked on; `None` while something is, or when the end was told already.
+    pub(super) fn free_since(&self) -> Option<Instant> {
+        (self.in_work.get() == 0 && !self.ended.get()).then(|| self.free_since.get())
+    }
+
+    /// Ends it as if the client had.
+    pub(super) fn end(&self) {
+        self.ended.set(true);
+        self.wake();
+    }
+
+    /// Has it end once nothing is worked on any more.
+    pub(super) fn close(&self) {
+        self.is_closing.set(true);
+        self.must_look_again.set(true);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Why it ends now, or when to look again.
+    fn verdict(&self, now: Instant) -> Result<Instant, End> {
+        let look_again = now + self.patience.client;
+        if let Some(since) = self.blocked_since.get() {
+            let end = since + self.patience.client;
+            return if end <= now { Err(End::Stalled) } else { Ok(end) };
+        }
+        if self.answers.get() > 0 {
+            let end = self.taken_at.get() + self.patience.client;
+            return if end <= now { Err(End::Stalled) } else { Ok(end) };
+        }
+        if self.in_work.get() > 0 {
+            return Ok(look_again);
+        }
+        let idle = if self.is_closing.get() { LAST_WORDS } else { self.patience.idle };
+        let mut end = self.free_since.get() + idle;
+        if let Some(since) = self.head_since.get() {
+            end = end.min(since + self.patience.client);
+        }
+        if end <= now { Err(End::Idle) } else { Ok(end.min(look_again)) }
+    }
+
+    fn has_read(&self) {
+        if self.in_work.get() == 0 && !self.is_multiplexed.get() && self.head_since.get().is_none() {
+            self.head_since.set(Some(Instant::now()));
+        }
+    }
+
+    fn is_blocked(&self, blocked: bool) {
+        if blocked != self.blocked_since.get().is_some() {
+            self.blocked_since.set(blocked.then(Instant::now));
+        }
+    }
+}
+
+/// A request that is worked on.
+pub struct Work(Rc<Connection>);
+
+impl Work {
+    /// The work has become an answer that the client takes piece by piece.
+    pub fn answering(self) -> Answering {
+        self.0.answers.set(self.0.answers.get() + 1);
+        self.0.taken_at.set(Instant::now());
+        Answering(self)
+    }
+
+    /// How many more are worked on, on the same connection.
+    pub fn others(&self) -> u32 {
+        self.0.in_work.get().saturating_sub(1)
+    }
+
+    pub fn patience(&self) -> Patience {
+        self.0.patience
+    }
+}
+
+/// A long answer that is being taken.
+pub struct Answering(Work);
+
+impl Answering {
+    /// The client has room for the next piece.
+    pub fn goes_on(&self) {
+        self.0.0.taken_at.set(Instant::now());
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        let answers = &self.0.0.answers;
+        answers.set(answers.get().saturating_sub(1));
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        let connection = &self.0;
+        connection.in_work.set(connection.in_work.get().saturating_sub(1));
+        connection.free_since.set(Instant::now());
+        if connection.is_closing.get() {
+            connection.close();
+        }
+    }
+}
+
+/// The socket of a connection.
+pub struct Watched<IO> {
+    io: IO,
+    place: Place,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl<IO> Watched<IO> {
+    pub(super) fn new(io: IO, place: Place) -> Self {
+        let first_look = Instant::now() + place.connection().patience.client;
+        Self { io, place, timer: Box::pin(sleep_until(first_look.into())) }
+    }
+
+    pub(super) fn connection(&self) -> &Rc<Connection> {
+        self.place.connection()
+    }
+
+    /// Pending until the connection is to end. One timer serves all limits: it is set anew only when it has gone off, not
+    /// with every request.
+    fn wait(&mut self, context: &mut Context<'_>) -> Poll<End> {
+        let connection = self.place.connection();
+        {
+            let mut waker = connection.waker.borrow_mut();
+            if !waker.as_ref().is_some_and(|known| known.will_wake(context.waker())) {
+                *waker = Some(context.waker().clone());
+            }
+        }
+        if connection.must_look_again.take() {
+            self.timer.as_mut().reset(Instant::now().into());
+        }
+        loop {
+            ready!(self.timer.as_mut().poll(context));
+            match connection.verdict(Instant::now()) {
+                Ok(look_again) => self.timer.as_mut().reset(look_again.into()),
+                Err(end) => {
+                    if !connection.ended.replace(true) {
+                        self.place.ended(end);
+                    }
+                    return Poll::Ready(end);
+                }
+            }
+        }
+    }
+}
+
+impl<IO: AsyncRead + Unpin> AsyncRead for Watched<IO> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        // Nothing more comes: actix and h2 then end the connection by themselves.
+        if this.connection().ended.get() {
+            return Poll::Ready(Ok(()));
+        }
+        let before = into.filled().len();
+        if let Poll::Ready(read) = Pin::new(&mut this.io).poll_read(context, into) {
+            if into.filled().len() > before {
+                this.connection().has_read();
+            }
+            return Poll::Ready(read);
+        }
+        match ready!(this.wait(context)) {
+            End::Idle => Poll::Ready(Ok(())),
+            End::Stalled => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+        }
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> Watched<IO> {
+    /// What a write came to; one that waits does so no longer than the client may let it.
+    fn written<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        self.connection().is_blocked(written.is_pending());
+        if written.is_ready() {
+            return written;
+        }
+        match ready!(self.wait(context)) {
+            End::Stalled => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            End::Idle => Poll::Pending,
+        }
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_write(context, from);
+        this.written(context, written)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        from: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_write_vectored(context, from);
+        this.written(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Patience = Patience { client: Duration::from_secs(30), idle: Duration::from_secs(75) };
+
+    fn connection() -> (Rc<Connection>, Instant) {
+        let now = Instant::now();
+        (Rc::new(Connection::new(PATIENCE, now)), now)
+    }
+
+    fn after(now: Instant, seconds: u64) -> Instant {
+        now + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn an_idle_connection_ends_when_no_request_came() {
+        let (connection, now) = connection();
+        assert_eq!(connection.verdict(after(now, 1)), Ok(after(now, 31)));
+        assert_eq!(connection.verdict(after(now, 74)), Ok(after(now, 75)));
+        assert_eq!(connection.verdict(after(now, 75)), Err(End::Idle));
+    }
+
+    #[test]
+    fn a_head_that_has_begun_is_waited_for_less_long() {
+        let (connection, now) = connection();
+        connection.has_read();
+        assert_eq!(connection.verdict(after(now, 29)).map(drop), Ok(()));
+        assert_eq!(connection.verdict(after(now, 31)), Err(End::Idle));
+        connection.set_multiplexed();
+        let work = connection.begin();
+        assert!(connection.verdict(after(now, 500)).is_ok());
+        drop(work);
+        connection.has_read();
+        assert!(connection.verdict(after(now, 31)).is_ok(), "a frame of HTTP/2 is no head");
+    }
+
+    #[test]
+    fn a_client_that_takes_nothing_is_not_waited_for_though_there_is_work() {
+        let (connection, now) = connection();
+        let _work = connection.begin();
+        connection.is_blocked(true);
+        assert_eq!(connection.verdict(after(now, 31)), Err(End::Stalled));
+        connection.is_blocked(false);
+        assert!(connection.verdict(after(now, 31)).is_ok());
+    }
+
+    #[test]
+    fn a_long_answer_is_to_be_taken_piece_by_piece() {
+        let (connection, now) = connection();
+        let answering = connection.begin().answering();
+        assert!(connection.verdict(after(now, 29)).is_ok());
+        assert_eq!(connection.verdict(after(now, 31)), Err(End::Stalled));
+        drop(answering);
+        assert!(connection.verdict(after(now, 31)).is_ok());
+        assert_eq!(connection.in_work.get(), 0);
+    }
+
+    #[test]
+    fn while_the_server_stops_only_work_keeps_a_connection() {
+        let (connection, now) = connection();
+        let work = connection.begin();
+        connection.close();
+        assert!(connection.verdict(after(now, 10)).is_ok());
+        drop(work);
+        assert_eq!(connection.verdict(after(now, 10)), Err(End::Idle));
+    }
+}
