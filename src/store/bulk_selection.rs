@@ -140,6 +140,9 @@ pub(super) fn next(
     stored_certificates::of_ids(connection, zone, ids)
 }
 
+/// Status, reason, profile, how many, and how many of these have ended.
+type TallyRow = (i16, Option<i16>, String, i64, Option<i64>);
+
 fn tally(
     connection: &mut Connection,
     zone: ZoneId,
@@ -148,7 +151,7 @@ fn tally(
 ) -> Result<Vec<Tally>, StoreError> {
     let one = 1_i32.into_sql::<Integer>();
     // One pass, however many there are.
-    let rows: Vec<(i16, Option<i16>, String, i64, Option<i64>)> = certificates::table
+    let rows: Vec<TallyRow> = certificates::table
         .filter(certificates::zone_id.eq(zone.as_bytes().to_vec()))
         .filter(is_selected(zone, selector))
         .group_by((certificates::status, certificates::revocation_reason, certificates::profile))

@@ -19,7 +19,7 @@ def test_a_failover_to_the_synchronous_standby_loses_no_released_certificate(ins
             primary.kill()
             for server in installation.servers:
                 load.wait_for(1, status=503, server=server)
-                assert httpx.get(f"{server.url}/readyz", timeout=30).status_code == 503
+                assert httpx.get(f"{server.url}/readyz", timeout=60).status_code == 503
             released = dict(load.issued)
             standby.promote()
             installation.database.cluster = standby

@@ -66,12 +66,12 @@ def fill_and_free(installation, disk, folder, filled=lambda: None, freed=lambda:
         while load.count(status=503) < 5:
             load.wait_for(1, status=503)
             disk.fill()
-        assert httpx.get(f"{server.url}/healthz", timeout=30).status_code == 200
-        assert takes_some or httpx.get(f"{server.url}/readyz", timeout=30).status_code == 503
+        assert httpx.get(f"{server.url}/healthz", timeout=60).status_code == 200
+        assert takes_some or httpx.get(f"{server.url}/readyz", timeout=60).status_code == 503
         disk.free()
         freed()
         load.wait_for(30)
-        assert httpx.get(f"{server.url}/readyz", timeout=30).status_code == 200
+        assert httpx.get(f"{server.url}/readyz", timeout=60).status_code == 200
     assert server.alive() and server.process.pid == process, "it healed without a restart"
     integrity.check(installation, load, folder)
 

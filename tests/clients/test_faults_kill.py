@@ -40,11 +40,11 @@ def test_a_killed_postgresql_is_answered_503_and_loses_nothing(install, make_clu
             cluster.kill()
             for server in installation.servers:
                 load.wait_for(1, status=503, server=server)
-                assert httpx.get(f"{server.url}/readyz", timeout=30).status_code == 503
-                assert httpx.get(f"{server.url}/healthz", timeout=30).status_code == 200
+                assert httpx.get(f"{server.url}/readyz", timeout=60).status_code == 503
+                assert httpx.get(f"{server.url}/healthz", timeout=60).status_code == 200
             cluster.start()
             for server in installation.servers:
                 load.wait_for(20, server=server)
-                assert httpx.get(f"{server.url}/readyz", timeout=30).status_code == 200
+                assert httpx.get(f"{server.url}/readyz", timeout=60).status_code == 200
     assert [server.process.pid for server in installation.servers if server.alive()] == processes
     integrity.check(installation, load, tmp_path)

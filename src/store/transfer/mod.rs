@@ -267,14 +267,14 @@ fn fingerprints(
     tables: &[Table],
     tell: &mut dyn FnMut(&str, u64),
 ) -> Result<Vec<Fingerprint>, StoreError> {
-    let mut done = 0;
+    let mut done = 0_u64;
     let mut all = Vec::with_capacity(tables.len());
     for table in tables {
         let mut fingerprint = Fingerprint::default();
         rows::for_each(connection, table, None, |row| {
             fingerprint.add(&row.split(table.columns.len()).0);
             done += 1;
-            if done % TOLD_EVERY == 0 {
+            if done.is_multiple_of(TOLD_EVERY) {
                 tell(&table.name, done);
             }
             Ok(())
