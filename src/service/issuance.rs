@@ -14,6 +14,7 @@ use crate::domain::profile;
 use crate::domain::status::Status;
 use crate::domain::subject_alternative_name::SubjectAlternativeName;
 use crate::domain::violation::Violation;
+use crate::keys::signer::Signer;
 use crate::store::{Claimed, IdempotencyClaim, Issuance, IssueOutcome, NewCertificate};
 use crate::telemetry::stage::Stage;
 use crate::x509::certificate::SignedCertificate;
@@ -92,10 +93,8 @@ impl Service {
 
         let plan = self.decide(permit, input, now)?;
         let csr_pem = plan.csr_pem;
-        let tbs = Stage::Build.measure(|| tbs::build(&plan.plan))?;
-        let linted = Stage::Lint.measure(|| lint::lint(tbs)).map_err(lint_failure)?;
         let signer = self.keyring.signer(&self.store, &permit.issuer().authority).await?;
-        let signed = Stage::Sign.measure_async(signer.sign_certificate(linted)).await?;
+        let signed = sign(&plan.plan, &signer).await?;
 
         let id = CertificateId::new(self.random.ordered_id(now));
         let certificate = record(permit.zone(), &permit.issuer().authority, id, &signed, csr_pem)?;
@@ -244,8 +243,15 @@ fn claim(
     })
 }
 
+/// Builds, lints and signs what was decided.
+pub(super) async fn sign(plan: &Plan, signer: &Signer) -> Result<SignedCertificate, ServiceError> {
+    let tbs = Stage::Build.measure(|| tbs::build(plan))?;
+    let linted = Stage::Lint.measure(|| lint::lint(tbs)).map_err(lint_failure)?;
+    Ok(Stage::Sign.measure_async(signer.sign_certificate(linted)).await?)
+}
+
 /// What the lint finds in the request's own parts is for the caller; anything else is a fault of ours.
-pub(super) fn lint_failure(violations: Vec<Violation>) -> ServiceError {
+fn lint_failure(violations: Vec<Violation>) -> ServiceError {
     if violations.iter().all(|violation| !violation.pointer.is_empty()) {
         return ServiceError::Invalid(violations);
     }

@@ -23,9 +23,9 @@ use crate::domain::zone::Zone;
 use crate::keys::client_key::{ClientKey, ClientKeyKind};
 use crate::keys::signer::Signer;
 use crate::store::{NewCertificate, SeededCertificate, Seeder};
-use crate::x509::{csr, lint, name, tbs};
+use crate::x509::{csr, name};
 
-use super::issuance::{lint_failure, record};
+use super::issuance::{self, record};
 use super::publication::Published;
 use super::random::Random;
 use super::{Service, ServiceError};
@@ -153,8 +153,7 @@ impl Seeding {
             issuer.crl_url = shards.url_of(shard);
         }
         let plan = policy::decide(&self.profile, self.request(number)?, issuer, serial, now);
-        let linted = lint::lint(tbs::build(&plan.map_err(ServiceError::Invalid)?)?).map_err(lint_failure)?;
-        let signed = self.signer.sign_certificate(linted).await?;
+        let signed = issuance::sign(&plan.map_err(ServiceError::Invalid)?, &self.signer).await?;
         let id = CertificateId::new(self.random.ordered_id(now));
         let mut certificate = record(self.zone.id, &self.authority, id, &signed, self.csr_of(number)?.pem.clone())?;
         if is_revoked(number, amount) {
