@@ -42,7 +42,8 @@ async fn an_issuance_is_one_trace_with_its_stages_and_without_secrets() {
         client.get(format!("{url}/client/v4/zones")).bearer_auth(TOKEN).send().await.unwrap().json().await.unwrap();
     let zone = zones["result"][0]["id"].as_str().unwrap();
     let key = rcgen::KeyPair::generate().unwrap();
-    let csr = rcgen::CertificateParams::default().serialize_request(&key).unwrap().pem().unwrap();
+    let csr = rcgen::CertificateParams::default().serialize_request(&key).unwrap();
+    let csr = countersign::x509::pem::encode("CERTIFICATE REQUEST", csr.der());
     let answer = client
         .post(format!("{url}/client/v4/zones/{zone}/client_certificates?secret=hunter2"))
         .bearer_auth(TOKEN)
