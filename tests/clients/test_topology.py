@@ -25,6 +25,9 @@ PATIENCE = 120
 class Topology:
     """The script as a process of its own, and what it said of what it started."""
 
+    # What the API's client asks about: nothing is repeated here.
+    retries = 0
+
     def __init__(self, folder, *flags):
         self.errors = folder / "stderr"
         environment = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
