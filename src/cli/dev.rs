@@ -30,7 +30,7 @@ pub enum Command {
 /// For stores that can be thrown away: no server may be using the database, and one that this was
 /// stopped in the middle of is damaged. An empty database is set up. Example:
 ///
-///   countersign dev seed --data-dir /tmp/large --certificates 1000000 --revoked 1000000
+///   countersign dev seed --data-dir large --certificates 1000000 --revoked 1000000
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub struct Seed {
