@@ -73,7 +73,7 @@ pub use connection::Database;
 pub use crls::{CarriedOut, PublishOutcome, Publishing};
 pub use error::StoreError;
 pub use events::{EventBatch, EventChoice, EventRange};
-pub use examination::{DatabaseServer, Examination, examine};
+pub use examination::{DatabaseServer, Examination, Standby, examine};
 pub use expiry_notices::ExpiryNotice;
 pub use idempotency::{Claimed, IdempotencyClaim};
 pub use identities::{AddOutcome, Candidacy, NewIdentity, RemoveOutcome, Replacement};

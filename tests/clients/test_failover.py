@@ -1,9 +1,12 @@
 """Fail-over of PostgreSQL: the primary dies under load, its synchronous standby takes over, and nothing released is lost."""
 
+import json
+
 import httpx
 import integrity
 from installation import ONCE
 from load import Load
+from test_cli import CommandLine
 
 pytestmark = ONCE
 
@@ -29,3 +32,26 @@ def test_a_failover_to_the_synchronous_standby_loses_no_released_certificate(ins
         assert len(released) >= 60 and released.items() <= load.issued.items()
         assert [server.process.pid for server in installation.servers if server.alive()] == processes
         integrity.check(installation, load, tmp_path)
+
+
+def test_the_doctor_sees_which_standbys_are_connected(install, make_cluster, tmp_path):
+    primary = make_cluster().start()
+    with primary.standby() as standby:
+        installation = install(primary, replicas=1).start()
+        doctor = CommandLine(installation.zone, tmp_path)
+
+        def said():
+            findings = json.loads(doctor.call("doctor", "--json").stdout)
+            return {(found["verdict"], found["message"]): found["way_out"] for found in findings if found["check"] == "database"}
+
+        # The role of the server may not see them, and hears how it may.
+        hidden = said()[("warn", 'which standbys are connected is not shown to the role "countersign"')]
+        assert hidden.startswith("as a superuser: ")
+        primary.psql(hidden.removeprefix("as a superuser: "))
+        name = primary.psql("show synchronous_standby_names")
+        assert ("ok", f"the standby {name} is streaming (sync)") in said()
+        standby.stop()
+        primary.wait_for("select count(*) from pg_stat_replication", "0")
+        missing = ("fail", "no standby that commits wait for is connected: nothing can be written")
+        assert said()[missing] == "start the standby, or take it out of synchronous_standby_names"
+        standby.start()
