@@ -36,6 +36,7 @@ mod possession;
 mod postgres_tools;
 mod private_key;
 mod progress;
+mod readiness;
 mod reactivate;
 mod report;
 mod resolve;
