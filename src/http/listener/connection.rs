@@ -425,6 +425,19 @@ mod tests {
     }
 
     #[test]
+    fn one_that_has_been_idle_is_kept_a_moment_when_the_server_stops() {
+        let (connection, now) = connection();
+        connection.free_since.set(now.checked_sub(Duration::from_secs(60)).unwrap());
+        connection.close();
+        let closing = connection.closing_since.get().unwrap();
+        assert_eq!(connection.verdict(closing), Ok(closing + GRACE));
+        assert_eq!(connection.verdict(closing + GRACE), Err(End::Idle));
+        connection.has_read();
+        assert!(connection.verdict(closing + GRACE).is_ok(), "the rest of a head is waited for");
+        assert_eq!(connection.verdict(after(closing, 10)), Err(End::Idle));
+    }
+
+    #[test]
     fn while_the_server_stops_only_work_keeps_a_connection() {
         let (connection, now) = connection();
         let work = connection.begin();

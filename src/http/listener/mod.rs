@@ -175,11 +175,7 @@ fn introduce(connection: &Rc<Connection>, data: &mut Extensions) {
     data.insert(Rc::clone(connection));
 }
 
-async fn open(
-    acceptor: TlsAcceptor,
-    io: Watched<TcpStream>,
-    patience: Patience,
-) -> io::Result<(Encrypted, Protocol)> {
+async fn open(acceptor: TlsAcceptor, io: Watched<TcpStream>, patience: Patience) -> io::Result<(Encrypted, Protocol)> {
     let opened = timeout(patience.client, acceptor.accept(io)).await;
     let stream = opened.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
