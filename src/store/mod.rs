@@ -42,6 +42,7 @@ mod migrations;
 mod notice;
 mod ocsp;
 mod postgres;
+mod presence;
 mod publications;
 mod responders;
 mod revocations;

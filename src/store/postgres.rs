@@ -8,15 +8,13 @@ use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
 
 use super::error::StoreError;
+use super::presence;
 
 /// Advisory locks are numbers that everybody in a database shares: ours begin with "csign".
 const WRITER_LOCK: i64 = 0x6373_6967_6e00_0001;
 const MIGRATION_LOCK: i64 = 0x6373_6967_6e00_0002;
 const START_LOCK: i64 = 0x6373_6967_6e00_0003;
 const TRANSFER_LOCK: i64 = 0x6373_6967_6e00_0004;
-
-/// How often others are looked for before they are believed to be there.
-const LOOKS: usize = 10;
 
 /// What a session that writes is set to.
 ///
@@ -74,7 +72,11 @@ fn open(url: &str, settings: &str) -> Result<PgConnection, StoreError> {
     };
     let mut connection = PgConnection::establish(&with_defaults(url)).map_err(|error| unusable(&error))?;
     connection.batch_execute(settings).map_err(|error| unusable(&error))?;
-    Ok(connection)
+    match presence::enter(&mut connection) {
+        Ok(true) => Ok(connection),
+        Ok(false) => Err(unusable(&presence::SHUT_OUT)),
+        Err(error) => Err(unusable(&error)),
+    }
 }
 
 /// Begins a transaction that writes, alone among all processes: whatever is read in it stays true until its commit, and
@@ -114,20 +116,6 @@ pub(super) fn lock_transfer(connection: &mut PgConnection) -> Result<(), StoreEr
     connection.batch_execute(&format!("SELECT pg_advisory_lock({TRANSFER_LOCK})")).map_err(|error| {
         StoreError::Migration(format!("another `countersign migrate --from` is moving into this database ({error})"))
     })
-}
-
-/// How many other connections of this program there are to the same database, as far as we may see them. Those of a process
-/// that was just killed are gone within a moment.
-pub(super) fn other_sessions(connection: &mut PgConnection) -> Result<i64, StoreError> {
-    const OTHERS: &str = "SELECT COUNT(*) AS number FROM pg_stat_activity WHERE datname = current_database() \
-         AND application_name = 'countersign' AND pid <> pg_backend_pid()";
-    for _ in 0..LOOKS {
-        if number(connection, OTHERS)? == 0 {
-            return Ok(0);
-        }
-        connection.batch_execute("SELECT pg_sleep(0.2)")?;
-    }
-    number(connection, OTHERS)
 }
 
 /// Whether a table is there.

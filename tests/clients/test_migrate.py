@@ -118,6 +118,22 @@ def test_an_installation_moves_back(here, there, make_server, tmp_path):
     assert "was moved to" in there.server.refuses_to_start()
 
 
+def test_replicas_that_are_called_otherwise_are_seen(here, there, make_server, tmp_path):
+    filled(here)
+    here.server.stop()
+    move(here, there)
+    there.server.settings["COUNTERSIGN_DATABASE_URL"] = f"{there.store.url}?application_name=ca-1"
+    api = there.start()
+    back = Installation(make_server, store=Sqlite(tmp_path / "back"), token=here.server.token,
+                        COUNTERSIGN_MASTER_KEY_FILE=key_of(here))
+    said = refused(there, back)
+    assert "Stop every replica first" in said and "ca-1" in said
+    # Nothing has happened to it; and who was killed is not there any more.
+    api.issue(csr.fresh())
+    there.server.kill()
+    move(there, back)
+
+
 @pytest.mark.timeout(600)
 def test_a_move_that_is_killed_goes_on(here, there):
     filled(here)

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::connection::{self, Connection, Database};
 use super::error::StoreError;
 use super::notice::{self, Reason};
-use super::{migrations, postgres};
+use super::{migrations, postgres, presence};
 use rows::{Fingerprint, Value};
 use tables::Table;
 
@@ -128,13 +128,15 @@ fn installation(connection: &mut Connection) -> Result<Option<String>, StoreErro
     Ok((!values.is_empty()).then(|| hex::encode(hash)))
 }
 
-/// A file is locked by whoever serves it; a server is asked who uses it.
+/// Refuses a database that somebody uses, and keeps everybody out of it as long as the connection lasts. A file was locked by
+/// the caller.
 pub(super) fn require_nobody_else(connection: &mut Connection, database: &Database) -> Result<(), StoreError> {
     let Connection::Postgres(connection) = connection else { return Ok(()) };
-    match postgres::other_sessions(connection)? {
-        0 => Ok(()),
-        others => Err(StoreError::Migration(format!(
-            "{database} is in use: {others} connections of Countersign are open. Stop every replica first."
+    match presence::be_alone(connection)? {
+        None => Ok(()),
+        Some(others) => Err(StoreError::Migration(format!(
+            "{database} is in use: {} connections of Countersign are open, which PostgreSQL knows as {}. Stop every replica first.",
+            others.number, others.names
         ))),
     }
 }
