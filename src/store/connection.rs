@@ -55,6 +55,9 @@ impl Display for Database {
 
 pub(super) type Readers = Pool<Reading>;
 
+/// What is asked of a new connection before it is used.
+pub(super) type Admission = fn(&mut Connection) -> Result<(), StoreError>;
+
 /// How long a reader waits for a free connection before the request is answered 503.
 const WAIT_FOR_READER: Duration = Duration::from_secs(5);
 
@@ -111,12 +114,12 @@ pub(super) fn open_reader(database: &Database) -> Result<Connection, StoreError>
 }
 
 /// Opens the pool of connections that only read.
-pub(super) fn open_readers(database: &Database, size: u32) -> Result<Readers, StoreError> {
+pub(super) fn open_readers(database: &Database, admission: Admission, size: u32) -> Result<Readers, StoreError> {
     Pool::builder()
         .max_size(size)
         .connection_timeout(WAIT_FOR_READER)
         .error_handler(Box::new(Quiet))
-        .build(Reading { database: database.clone() })
+        .build(Reading { database: database.clone(), admission })
         .map_err(|error| StoreError::Unavailable(error.to_string()))
 }
 
@@ -160,6 +163,7 @@ fn unusable(database: &Database, error: &dyn Display) -> StoreError {
 /// Makes the connections of the pool.
 pub(super) struct Reading {
     database: Database,
+    admission: Admission,
 }
 
 impl ManageConnection for Reading {
@@ -167,7 +171,11 @@ impl ManageConnection for Reading {
     type Error = r2d2::Error;
 
     fn connect(&self) -> Result<Connection, r2d2::Error> {
-        open_reader(&self.database).map_err(|error: StoreError| {
+        let opened = open_reader(&self.database).and_then(|mut connection| {
+            (self.admission)(&mut connection)?;
+            Ok(connection)
+        });
+        opened.map_err(|error: StoreError| {
             r2d2::Error::ConnectionError(diesel::ConnectionError::BadConnection(error.to_string()))
         })
     }

@@ -3,7 +3,8 @@
 //!
 //! How far it has come is written in the target, in the transaction of each batch: whoever is killed goes on there. Until
 //! everything was compared the target has a [`notice`], and nobody serves it. The source gets one of its own before the
-//! target loses its: at no moment can both be served.
+//! target loses its: at no moment can both be served. A server that was cut off from its database meanwhile comes upon the
+//! notice with its next connection.
 
 mod rows;
 mod sequence;
@@ -76,16 +77,17 @@ struct Copied {
     is_done: bool,
 }
 
-/// Moves all data of one database into another. The caller has made sure that nobody serves the source.
+/// Moves all data of one database into another. The caller holds the locks of files; on servers nobody else gets in.
 ///
 /// Refuses a source that holds no installation, and a target that holds another one.
 pub fn relocate(from: &Database, to: &Database, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Moved, StoreError> {
     let mut source = connection::open_writer(from)?;
+    // Until the end: what somebody wrote behind the copying would be in neither the copy nor the comparison.
+    require_nobody_else(&mut source, from)?;
     migrations::require_current(&mut source)?;
     require_movable(&mut source, to)?;
     let installation = installation(&mut source)?
         .ok_or_else(|| StoreError::Migration(format!("{from} holds no installation: there is nothing to move")))?;
-    require_nobody_else(&mut source, from)?;
 
     let mut target = connection::open_writer(to)?;
     prepare(&mut target, to, &installation)?;
