@@ -18,11 +18,14 @@ const TRANSFER_LOCK: i64 = 0x6373_6967_6e00_0004;
 
 /// What a session that writes is set to.
 ///
+/// `synchronous_commit` is set in any case: what a session has set stands when the server reads its configuration anew.
+///
 /// No `statement_timeout`: it would also end a COMMIT that waits for a synchronous standby, and PostgreSQL then reports
 /// success for what the standby may not have ("canceling wait for synchronous replication"). A replica that stands still
 /// in the middle of a transaction must not hold up the others, so the server ends it.
 const WRITER_SETTINGS: &str = "
-    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local');
+    SELECT set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN 'on'
+        ELSE current_setting('synchronous_commit') END, false);
     SET default_transaction_isolation = 'read committed';
     SET statement_timeout = 0;
     SET lock_timeout = '10s';
