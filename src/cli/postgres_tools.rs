@@ -57,6 +57,11 @@ fn finish(name: &str, output: io::Result<std::process::Output>) -> Result<String
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// Which of several hosts is taken (libpq, "target_session_attrs").
+const SESSION: &str = "target_session_attrs=";
+/// As the server takes it, unless the address says otherwise: a standby may lack what was confirmed a moment ago.
+const TAKES_WRITES: &str = "target_session_attrs=read-write";
+
 /// An address in two parts.
 struct Address {
     url: String,
@@ -82,9 +87,10 @@ impl Address {
                 None => kept.push(pair),
             }
         }
-        if !kept.is_empty() {
-            bare = format!("{bare}?{}", kept.join("&"));
+        if !kept.iter().any(|pair| pair.starts_with(SESSION)) {
+            kept.push(TAKES_WRITES);
         }
+        bare = format!("{bare}?{}", kept.join("&"));
         Self { url: bare, password: password.map(SecretString::from) }
     }
 }
@@ -115,15 +121,21 @@ mod tests {
     #[test]
     fn passwords_are_taken_out_of_the_address() {
         for (url, bare, password) in [
-            ("postgres://me:p%40%3as@db:5432/ca", "postgres://me@db:5432/ca", Some("p@:s")),
-            ("postgres://me@a:1,b:2/ca?sslmode=require", "postgres://me@a:1,b:2/ca?sslmode=require", None),
-            ("postgres://a/ca?password=x%&user=me", "postgres://a/ca?user=me", Some("x%")),
-            ("postgresql:///ca?password=x", "postgresql:///ca", Some("x")),
+            ("postgres://me:p%40%3as@db:5432/ca", "postgres://me@db:5432/ca?", Some("p@:s")),
+            ("postgres://me@a:1,b:2/ca?sslmode=require", "postgres://me@a:1,b:2/ca?sslmode=require&", None),
+            ("postgres://a/ca?password=x%&user=me", "postgres://a/ca?user=me&", Some("x%")),
+            ("postgresql:///ca?password=x", "postgresql:///ca?", Some("x")),
         ] {
             let address = Address::of(url);
-            assert_eq!(address.url, bare);
+            assert_eq!(address.url, format!("{bare}target_session_attrs=read-write"));
             assert_eq!(address.password.as_ref().map(|one| one.expose_secret().to_owned()).as_deref(), password);
         }
+    }
+
+    #[test]
+    fn a_choice_of_the_host_stands() {
+        let url = "postgres://a,b/ca?target_session_attrs=any";
+        assert_eq!(Address::of(url).url, url);
     }
 
     #[test]
