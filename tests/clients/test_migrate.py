@@ -124,6 +124,21 @@ def test_an_installation_moves_back(here, there, back):
     assert "was moved to" in there.server.refuses_to_start()
 
 
+def test_authorities_move_in_whatever_order_they_are_stored(here, there):
+    """More of them than go in one batch, and each before its root: so a move from PostgreSQL leaves them, by their ids."""
+    here.start()
+    here.server.stop()
+    with closing(here.server.database(writable=True)) as database:
+        names = [row[1] for row in database.execute("PRAGMA table_info(authorities)")]
+        copied = lambda **others: ", ".join(others.get(name, name) for name in names)
+        database.execute(f"INSERT INTO authorities SELECT {copied(id='randomblob(16)', parent_id='zeroblob(16)')} FROM "
+                         "authorities, (WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 2500) SELECT n "
+                         "FROM c) WHERE parent_id IS NOT NULL")
+        database.execute(f"INSERT INTO authorities SELECT {copied(id='zeroblob(16)')} FROM authorities WHERE parent_id IS NULL")
+    moved = move(here, there)
+    assert {t["table"]: t["rows"] for t in moved["tables"]}["authorities"] == 2503 == rows(there)["authorities"]
+
+
 def test_replicas_that_are_called_otherwise_are_seen(here, there, back):
     filled(here)
     here.server.stop()
