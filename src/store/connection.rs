@@ -64,6 +64,9 @@ pub(super) struct Readers {
 /// Why the last connection could not be made, if it could not.
 type Loss = Arc<Mutex<Option<String>>>;
 
+/// What is asked of a new connection before it is used.
+pub(super) type Admission = fn(&mut Connection) -> Result<(), StoreError>;
+
 /// How long a reader waits for a free connection before the request is answered 503.
 const WAIT_FOR_READER: Duration = Duration::from_secs(5);
 /// How soon one that waits asks whether the database was lost meanwhile.
@@ -121,13 +124,13 @@ pub(super) fn open_reader(database: &Database) -> Result<Connection, StoreError>
 }
 
 /// Opens the pool of connections that only read.
-pub(super) fn open_readers(database: &Database, size: u32) -> Result<Readers, StoreError> {
+pub(super) fn open_readers(database: &Database, admission: Admission, size: u32) -> Result<Readers, StoreError> {
     let loss = Loss::default();
     let pool = Pool::builder()
         .max_size(size)
         .connection_timeout(RETRY_WITHIN)
         .error_handler(Box::new(Quiet))
-        .build_unchecked(Reading { database: database.clone(), loss: Arc::clone(&loss) });
+        .build_unchecked(Reading { database: database.clone(), admission, loss: Arc::clone(&loss) });
     let first = pool.get_timeout(WAIT_FOR_READER);
     first.map_err(|error| StoreError::Unavailable(error.to_string()))?;
     Ok(Readers { pool, loss })
@@ -184,6 +187,7 @@ fn unusable(database: &Database, error: &dyn Display) -> StoreError {
 /// Makes the connections of the pool.
 pub(super) struct Reading {
     database: Database,
+    admission: Admission,
     loss: Loss,
 }
 
@@ -192,7 +196,10 @@ impl ManageConnection for Reading {
     type Error = r2d2::Error;
 
     fn connect(&self) -> Result<Connection, r2d2::Error> {
-        let opened = open_reader(&self.database);
+        let opened = open_reader(&self.database).and_then(|mut connection| {
+            (self.admission)(&mut connection)?;
+            Ok(connection)
+        });
         let mut loss = self.loss.lock().unwrap_or_else(PoisonError::into_inner);
         *loss = opened.as_ref().err().map(ToString::to_string);
         opened.map_err(|error: StoreError| {

@@ -42,6 +42,7 @@ mod migrations;
 mod notice;
 mod ocsp;
 mod postgres;
+mod presence;
 mod publications;
 mod responders;
 mod revocations;
@@ -93,7 +94,7 @@ pub use webhook_deliveries::{ClaimedWebhook, DueWebhook, Standing};
 pub use webhooks::{StoredWebhook, WebhookStored};
 
 use barrier::Barrier;
-use connection::{Connection, Readers};
+use connection::{Admission, Connection, Readers};
 use writer::Writer;
 
 /// Readers on SQLite only wait for the disk; a few more than cores keep both busy. One is the barrier's.
@@ -122,7 +123,7 @@ impl Store {
         for version in migrations::run(&mut connection)? {
             tracing::info!(%version, "migrated the database");
         }
-        Self::start(database, connection, READERS)
+        Self::start(database, connection, notice::admit, READERS)
     }
 
     /// Opens a database that a server may be using: nothing is migrated.
@@ -132,7 +133,7 @@ impl Store {
         let mut connection = connection::open_writer(database)?;
         notice::require_none(&mut connection)?;
         migrations::require_current(&mut connection)?;
-        Self::start(database, connection, 1)
+        Self::start(database, connection, notice::admit, 1)
     }
 
     /// Migrates the database and returns the versions that were applied.
@@ -142,10 +143,15 @@ impl Store {
         migrations::run(&mut connection)
     }
 
-    fn start(database: &Database, connection: Connection, readers: u32) -> Result<Self, StoreError> {
-        let readers = connection::open_readers(database, readers)?;
+    fn start(
+        database: &Database,
+        connection: Connection,
+        admission: Admission,
+        readers: u32,
+    ) -> Result<Self, StoreError> {
+        let readers = connection::open_readers(database, admission, readers)?;
         let barrier = Barrier::start(readers.clone())?;
-        Ok(Self { readers, writer: Writer::start(database.clone(), connection)?, barrier })
+        Ok(Self { readers, writer: Writer::start(database.clone(), connection, admission)?, barrier })
     }
 
     /// Waits until no other process is starting on this database, and keeps others waiting until the guard is dropped: the

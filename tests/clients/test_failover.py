@@ -1,9 +1,13 @@
 """Fail-over of PostgreSQL: the primary dies under load, its synchronous standby takes over, and nothing released is lost."""
 
 import json
+import subprocess
 
 import httpx
+
+import csr
 import integrity
+import server as server_module
 from installation import ONCE
 from load import Load
 from test_cli import CommandLine
@@ -57,3 +61,21 @@ def test_the_doctor_sees_which_standbys_are_connected(install, make_cluster, tmp
         # So that the rest is cleaned up: what is written would wait for it.
         primary.psql("alter system reset synchronous_standby_names")
         primary.psql("select pg_reload_conf()")
+
+
+def test_a_backup_is_made_of_the_server_that_takes_writes(install, make_cluster, tmp_path):
+    """Of several hosts pg_dump would take the first one that answers: here a standby that stays behind."""
+    primary = make_cluster().start()
+    with primary.standby(synchronous=False) as standby:
+        installation = install(primary, url=lambda name: standby.url(name, primary)).start()
+        standby.psql("select pg_wal_replay_pause()")
+        standby.wait_for("select pg_get_wal_replay_pause_state()", "paused")
+        server = installation.server
+        made = installation.api(server).issue(csr.fresh())
+        out = tmp_path / "backup"
+        done = subprocess.run([server_module.BINARY, "backup", "--out", out], cwd=server.folder, env=server.environment(),
+                              capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stdout + done.stderr
+        dump = ["pg_restore", "--data-only", "--table=certificates", "--file=-", out]
+        dump = subprocess.run(dump, capture_output=True, text=True, timeout=120, check=True)
+        assert made["id"].replace("-", "") in dump.stdout
