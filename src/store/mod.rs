@@ -26,6 +26,7 @@ mod compromises;
 mod connection;
 mod convert;
 mod counters;
+mod crowd;
 mod crls;
 mod error;
 mod events;
