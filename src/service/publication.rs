@@ -90,6 +90,11 @@ impl Service {
         Ok(self.store.claim_lease(authority, owner, now, now + LEASE).await?)
     }
 
+    /// Gives up the right to publish, wherever this owner has it.
+    pub async fn let_go_leases(&self, owner: Uuid) -> Result<(), ServiceError> {
+        Ok(self.store.let_go_leases(owner).await?)
+    }
+
     /// Signs and stores the authority's next CRL, with what waits for it.
     pub async fn publish(&self, lease: Lease) -> Result<Published, ServiceError> {
         let started = Instant::now();

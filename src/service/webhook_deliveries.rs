@@ -3,6 +3,7 @@
 //! At least once: where the process ends between an answer and its record, the same is delivered again. A receiver knows
 //! an event by its number.
 
+use std::future::Future;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -57,8 +58,13 @@ impl Service {
         Ok(self.store.webhooks_due(self.clock.now(), limit).await?)
     }
 
-    /// Tells a webhook what comes next for it, unless somebody else was faster.
-    pub async fn tell_webhook(&self, due: DueWebhook) -> Result<(), ServiceError> {
+    /// Tells a webhook what comes next for it, unless somebody else was faster. Once `given_up` resolves, it is left to
+    /// whoever comes next.
+    pub async fn tell_webhook(
+        &self,
+        due: DueWebhook,
+        given_up: impl Future<Output = ()>,
+    ) -> Result<(), ServiceError> {
         let now = self.clock.now();
         let Some(claimed) = self.store.claim_webhook(due.zone, due.id, now, now + LEASE).await? else {
             return Ok(());
@@ -70,7 +76,13 @@ impl Service {
             self.store.settle_webhook(claimed, None, Standing::CameTo(came_to)).await?;
             return Ok(());
         }
-        let delivery = self.deliver(&claimed.stored, &batch, webhook.attempts.saturating_add(1)).await?;
+        let delivery = tokio::select! {
+            delivery = self.deliver(&claimed.stored, &batch, webhook.attempts.saturating_add(1)) => Some(delivery?),
+            () = given_up => None,
+        };
+        let Some(delivery) = delivery else {
+            return Ok(self.store.let_go_webhook(claimed).await?);
+        };
         let standing = if delivery.is_success() {
             Standing::CameTo(came_to)
         } else {

@@ -156,12 +156,15 @@ impl Store {
             {
                 audit::insert(connection, event)?;
             }
-            // Also where an edit has disowned the delivery; a later lease is not ours to end.
-            let our_lease = own(zone, id).filter(webhooks::lease_until.eq(claimed.lease_until));
-            diesel::update(our_lease).set(webhooks::lease_until.eq(0)).execute(connection)?;
+            end_lease(connection, &claimed)?;
             Ok(settled == 1)
         })
         .await
+    }
+
+    /// Lets a webhook go that was claimed and not told: its turn is at once.
+    pub async fn let_go_webhook(&self, claimed: ClaimedWebhook) -> Result<(), StoreError> {
+        self.write(move |connection| end_lease(connection, &claimed)).await
     }
 
     /// Logs a delivery that does not count: a test.
@@ -224,6 +227,14 @@ pub(super) fn release_all(connection: &mut Connection) -> Result<(), StoreError>
     diesel::update(webhooks::table.filter(webhooks::lease_until.gt(0)))
         .set(webhooks::lease_until.eq(0))
         .execute(connection)?;
+    Ok(())
+}
+
+/// Ends the lease of a delivery, also of one that an edit has disowned, and of no later one.
+fn end_lease(connection: &mut Connection, claimed: &ClaimedWebhook) -> Result<(), StoreError> {
+    let webhook = &claimed.stored.webhook;
+    let ours = own(webhook.zone, webhook.id).filter(webhooks::lease_until.eq(claimed.lease_until));
+    diesel::update(ours).set(webhooks::lease_until.eq(0)).execute(connection)?;
     Ok(())
 }
 
