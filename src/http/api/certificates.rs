@@ -218,7 +218,7 @@ fn filter(parameters: &mut Parameters) -> CertificateFilter {
     let fingerprint = |text: &str| hex::decode(text.replace(':', "")).ok().filter(|bytes| bytes.len() == 32);
     CertificateFilter {
         status: status.flatten(),
-        common_name: parameters.text("common_name").map(str::to_owned),
+        common_name: parameters.stored_text("common_name"),
         serial: parameters.parsed("serial_number", "a serial number in decimal or hex", SerialNumber::parse),
         fingerprint_sha256: parameters.parsed("fingerprint_sha256", "64 hex digits", fingerprint),
         expires_before: parameters.time("expires_before"),
