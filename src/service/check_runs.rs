@@ -48,7 +48,7 @@ impl Service {
 
     /// Checks whose time has come and that nobody is running.
     pub async fn checks_due(&self, limit: i64) -> Result<Vec<(AccountId, CheckId)>, ServiceError> {
-        Ok(self.store.checks_due(self.clock.now(), limit).await?)
+        Ok(self.store.checks_due(self.clock.now(), LEASE_MARGIN, limit).await?)
     }
 
     /// Runs a check whose time has come, unless somebody else was faster. Once `given_up` resolves, it is left to whoever

@@ -163,6 +163,28 @@ async fn a_process_that_stops_leaves_a_check_to_the_next_one_at_once() {
 }
 
 #[tokio::test]
+async fn a_clock_that_ran_ahead_keeps_no_check_waiting() {
+    let installation = Installation::new().await;
+    let input = CheckInput { interval_seconds: Some(Some(60)), ..definition("https://127.0.0.1:1/") };
+    let check = installation.create(input).await;
+    let right = installation.now();
+    installation.clock.advance(Duration::from_secs(3600));
+    installation.service.run_due_check(check.account, check.id, pending()).await.unwrap();
+    installation.clock.set(right);
+    assert_eq!(installation.service.checks_due(10).await.unwrap().len(), 1);
+    installation.service.run_due_check(check.account, check.id, pending()).await.unwrap();
+    assert!(installation.service.checks_due(10).await.unwrap().is_empty(), "until its time comes");
+    let runs = installation.service.runs(&installation.in_account().await, Some(check.id)).await.unwrap();
+    assert_eq!(runs.len(), 2);
+    // A lease, too, that a process took meanwhile and was killed with.
+    let hour = installation.now().timestamp_millis() + 3_600_000;
+    installation.tamper(&format!("UPDATE checks SET next_run_at = 0, lease_until = {hour}"));
+    installation.service.run_due_check(check.account, check.id, pending()).await.unwrap();
+    let runs = installation.service.runs(&installation.in_account().await, Some(check.id)).await.unwrap();
+    assert_eq!(runs.len(), 3);
+}
+
+#[tokio::test]
 async fn only_the_last_hundred_runs_are_kept() {
     let installation = Installation::new().await;
     let id = installation.create(definition("https://127.0.0.1:1/")).await.id;

@@ -293,6 +293,24 @@ async fn one_at_a_time_tells_a_webhook_and_a_change_disowns_what_is_under_way() 
 }
 
 #[tokio::test]
+async fn a_clock_that_ran_ahead_keeps_no_webhook_waiting() {
+    let installation = Installation::new().await;
+    let webhook = installation.define(definition(NOWHERE)).await.webhook;
+    installation.issue("device").await;
+    let right = installation.now();
+    installation.clock.advance(Duration::from_secs(3600));
+    assert_eq!(installation.tell().await, 1);
+    installation.clock.set(right);
+    assert_eq!(installation.tell().await, 1, "it is tried at once");
+    assert_eq!(installation.shown_webhook(&webhook).await.attempts, 2);
+    assert_eq!(installation.tell().await, 0, "and then after a pause");
+    // A lease, too, that a process took meanwhile and was killed with.
+    let hour = installation.now().timestamp_millis() + 3_600_000;
+    installation.tamper(&format!("UPDATE webhooks SET retry_at = 0, lease_until = {hour}"));
+    assert_eq!(installation.tell().await, 1);
+}
+
+#[tokio::test]
 async fn a_process_that_stops_leaves_a_webhook_to_the_next_one_at_once() {
     let installation = Installation::new().await;
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
