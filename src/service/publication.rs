@@ -63,25 +63,30 @@ impl Service {
     pub async fn authorities_to_refresh(&self) -> Result<Vec<AuthorityId>, ServiceError> {
         let now = self.clock.now();
         let publications = self.store.publications().await?;
-        measures::ages(&publications, now);
         let is_due = |publication: &Publication| {
             let is_old = self.is_due(publication.oldest_update) || is_far_ahead(publication.this_update, now);
             is_old && may_be_tried(publication, now)
         };
-        Ok(publications
+        let due = publications
             .iter()
             .filter(|publication| is_due(publication))
             .map(|publication| publication.authority)
-            .collect())
+            .collect();
+        self.standing.publications_are(publications);
+        Ok(due)
     }
 
     /// Tells the metrics how many transitions wait, and for how long.
     pub async fn measure_transitions(&self) -> Result<(), ServiceError> {
         let (count, oldest) = self.store.waiting_transitions().await?;
-        let age = oldest.map_or(0.0, |oldest| (self.clock.now() - oldest).num_milliseconds() as f64 / 1000.0);
         metrics::gauge!("countersign_transitions_waiting").set(count as f64);
-        metrics::gauge!("countersign_transitions_oldest_seconds").set(age);
+        self.standing.oldest_transition_is(oldest);
         Ok(())
+    }
+
+    /// Brings what the metrics tell of passing time up to now; to be done before they are shown.
+    pub fn measure_ages(&self) {
+        self.standing.tell(self.clock.now());
     }
 
     /// Claims the right to publish for an authority.

@@ -1,5 +1,7 @@
-"""A PostgreSQL that is frozen, its connections open: nobody is kept waiting, and it heals by itself."""
+"""A PostgreSQL that is frozen, its connections open, or away: nobody is kept waiting, CRLs age all the same, and it heals by
+itself."""
 
+import re
 import time
 
 import httpx
@@ -43,6 +45,16 @@ def test_a_postgresql_that_is_frozen_keeps_nobody_waiting(install, make_cluster,
     integrity.check(installation, load, tmp_path)
 
 
+def test_crls_age_also_while_the_database_is_away(install, make_cluster):
+    """Then most of all somebody watches how long they last."""
+    cluster = make_cluster().start()
+    server = install(cluster).start().server
+    cluster.kill()
+    names = ["countersign_crl_age_seconds", "countersign_crl_next_update_seconds"]
+    age, left = (gauge(server, name) for name in names)
+    eventually("they age", lambda: gauge(server, names[0]) > age and gauge(server, names[1]) < left)
+
+
 def ocsp_says(server, certificate, issuer):
     """The status of the answer as a whole."""
     leaf = x509.load_pem_x509_certificate(certificate["certificate"].encode())
@@ -50,6 +62,10 @@ def ocsp_says(server, certificate, issuer):
     answer = httpx.post(f"{server.url}/pki/{certificate['certificate_authority']['id']}/ocsp", content=request,
                         headers={"content-type": "application/ocsp-request"}, timeout=PATIENCE)
     return ocsp.load_der_ocsp_response(answer.content).response_status.name
+
+
+def gauge(server, name):
+    return float(re.search(rf"(?m)^{name} (\S+)$", httpx.get(f"{server.url}/metrics", timeout=PATIENCE).text)[1])
 
 
 def eventually(what, condition):
