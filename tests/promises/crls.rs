@@ -273,7 +273,7 @@ async fn a_long_list_is_read_row_by_row() {
     };
     installation.tamper(&format!(
         "INSERT INTO revocations (authority_id, shard, serial, certificate_id, zone_id, reason, revoked_at, not_after, is_listed) \
-         SELECT c.authority_id, 0, decode('10' || lpad(to_hex(n), 30, '0'), 'hex'), c.id, c.zone_id, 0, 0, c.not_after, TRUE \
+         SELECT c.authority_id, 0, decode('10' || lpad(to_hex(n), 30, '0'), 'HEX'), c.id, c.zone_id, 0, 0, c.not_after, TRUE \
          FROM certificates c, generate_series(1, {ROWS}) n"
     ));
     let mut door = installation.database.connect();
