@@ -5,8 +5,11 @@ use std::cell::Cell;
 use std::future::Future;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use metrics::Gauge;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 
 /// Requests that are worked on. As many as the queue of writes holds: more would only be told there that it is full.
 const MAX_REQUESTS: usize = 4096;
@@ -17,6 +20,11 @@ const MAX_BODIES: usize = 64 * 1024 * 1024;
 /// Bytes of long answers, each made for one caller, that wait to be taken.
 const MAX_ANSWERS: usize = 128 * 1024 * 1024;
 
+/// Rows of pages that are read and written into answers at the same time. One takes some ten kilobytes meanwhile, and a
+/// page has up to a thousand.
+const MAX_ROWS: u32 = 8 * 1024;
+
+static ROWS: Semaphore = Semaphore::const_new(MAX_ROWS as usize);
 static REQUESTS: AtomicUsize = AtomicUsize::new(0);
 static BODIES: AtomicUsize = AtomicUsize::new(0);
 static ANSWERS: AtomicUsize = AtomicUsize::new(0);
@@ -80,6 +88,23 @@ impl Drop for Held {
     }
 }
 
+/// A page's turn to be read and written into an answer; to be kept until that is done.
+pub struct PageTurn {
+    _permit: SemaphorePermit<'static>,
+}
+
+impl PageTurn {
+    /// Waits in line behind other pages, as long as a client would. `None` when that was too short.
+    pub async fn of(rows: i64, patience: Duration) -> Option<Self> {
+        let rows = u32::try_from(rows.max(1)).unwrap_or(MAX_ROWS).min(MAX_ROWS);
+        let permit = timeout(patience, ROWS.acquire_many(rows)).await.ok().and_then(Result::ok);
+        if permit.is_none() {
+            refused("page");
+        }
+        permit.map(|permit| Self { _permit: permit })
+    }
+}
+
 /// A long answer in memory, from when it is made until the client has it.
 pub struct HeldAnswer(usize);
 
@@ -121,6 +146,16 @@ fn refused(what: &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn pages_take_turns() {
+        const NOT_LONG: Duration = Duration::from_millis(20);
+        let all = PageTurn::of(i64::MAX, NOT_LONG).await;
+        assert!(all.is_some());
+        assert!(PageTurn::of(20, NOT_LONG).await.is_none());
+        drop(all);
+        assert!(PageTurn::of(20, NOT_LONG).await.is_some());
+    }
 
     #[test]
     fn long_answers_are_held_as_far_as_there_is_room() {

@@ -16,8 +16,10 @@ use crate::service::certificates::RevocationRequest;
 use crate::service::issuance::{Idempotency, IssueInput};
 
 use super::wire_certificate::{ClientCertificate, ReasonWord};
+use crate::http::admission::PageTurn;
 use crate::http::authentication::InZone;
 use crate::http::body::{self, Fields, integer, string};
+use crate::http::client_timeout;
 use crate::http::envelope::{self, Note, Refusals, Success, SuccessPage};
 use crate::http::error::{ApiError, recorded};
 use crate::http::parameters::{PageRequest, Parameters};
@@ -92,7 +94,9 @@ pub async fn list(
     let page = PageRequest::of(&mut parameters);
     let filter = filter(&mut parameters);
     parameters.finish()?;
-    let found = service.certificates(&permit.0, filter, page.window()).await?;
+    let window = page.window();
+    let _turn = PageTurn::of(window.length, client_timeout()).await.ok_or_else(ApiError::overloaded)?;
+    let found = service.certificates(&permit.0, filter, window).await?;
     let info = page.info(found.items.len(), found.total);
     Ok(envelope::page(found.items.into_iter().map(ClientCertificate::from).collect(), info))
 }
