@@ -42,6 +42,7 @@ mod migrations;
 mod notice;
 mod ocsp;
 mod postgres;
+mod presence;
 mod publications;
 mod responders;
 mod revocations;
@@ -77,7 +78,7 @@ pub use connection::Database;
 pub use crls::{CarriedOut, PublishOutcome, Publishing};
 pub use error::StoreError;
 pub use events::{EventBatch, EventChoice, EventRange};
-pub use examination::{DatabaseServer, Examination, examine};
+pub use examination::{DatabaseServer, Examination, Standby, examine};
 pub use expiry_notices::ExpiryNotice;
 pub use idempotency::{Claimed, IdempotencyClaim};
 pub use identities::{AddOutcome, Candidacy, NewIdentity, RemoveOutcome, Replacement};
@@ -97,7 +98,7 @@ pub use webhook_deliveries::{ClaimedWebhook, DueWebhook, Standing};
 pub use webhooks::{StoredWebhook, WebhookStored};
 
 use barrier::Barrier;
-use connection::{Connection, Readers};
+use connection::{Admission, Connection, Readers};
 use writer::Writer;
 
 /// Readers on SQLite only wait for the disk; a few more than cores keep both busy. One is the barrier's.
@@ -134,7 +135,7 @@ impl Store {
         for version in migrations::run(&mut connection)? {
             tracing::info!(%version, "migrated the database");
         }
-        Self::start(database, connection, READERS)
+        Self::start(database, connection, notice::admit, READERS)
     }
 
     /// Opens a database that a server may be using: nothing is migrated.
@@ -144,7 +145,7 @@ impl Store {
         let mut connection = connection::open_writer(database)?;
         notice::require_none(&mut connection)?;
         migrations::require_current(&mut connection)?;
-        Self::start(database, connection, 1)
+        Self::start(database, connection, notice::admit, 1)
     }
 
     /// Migrates the database and returns the versions that were applied.
@@ -154,14 +155,20 @@ impl Store {
         migrations::run(&mut connection)
     }
 
-    fn start(database: &Database, connection: Connection, readers: u32) -> Result<Self, StoreError> {
-        let readers = connection::open_readers(database, readers)?;
+    fn start(
+        database: &Database,
+        connection: Connection,
+        admission: Admission,
+        readers: u32,
+    ) -> Result<Self, StoreError> {
+        let readers = connection::open_readers(database, admission, readers)?;
         let barrier = Barrier::start(readers.clone())?;
         let longest_read = match database {
             Database::Sqlite(_) => LONGEST_READ_OF_FILE,
             Database::Postgres(_) => LONGEST_READ,
         };
-        Ok(Self { readers, writer: Writer::start(database.clone(), connection)?, barrier, longest_read })
+        let writer = Writer::start(database.clone(), connection, admission)?;
+        Ok(Self { readers, writer, barrier, longest_read })
     }
 
     /// Waits until no other process is starting on this database, and keeps others waiting until the guard is dropped: the

@@ -18,7 +18,7 @@ use diesel::connection::SimpleConnection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::checkpoints::Checkpoints;
-use super::connection::{Connection, Database};
+use super::connection::{Admission, Connection, Database};
 use super::error::StoreError;
 use super::issuance::{Issuance, IssueOutcome, Verdict};
 use super::{connection, issuance, postgres};
@@ -42,12 +42,12 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread that owns the connection, and makes a new one to the same database when it is lost.
-    pub(super) fn start(database: Database, connection: Connection) -> Result<Self, StoreError> {
+    pub(super) fn start(database: Database, connection: Connection, admission: Admission) -> Result<Self, StoreError> {
         let (queue, waiting) = mpsc::channel(QUEUE_LENGTH);
         let is_healthy = Arc::new(AtomicBool::new(true));
         let health = Arc::clone(&is_healthy);
         let checkpoints = Checkpoints::start(&database)?;
-        let line = Line { database, connection: Some(connection) };
+        let line = Line { database, connection: Some(connection), admission };
         thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || run(line, checkpoints, waiting, &health))
@@ -175,6 +175,7 @@ where
 struct Line {
     database: Database,
     connection: Option<Connection>,
+    admission: Admission,
 }
 
 /// Why a batch was not taken.
@@ -287,7 +288,11 @@ impl Line {
     fn try_to_begin(&mut self) -> Result<(), StoreError> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            None => self.connection.insert(connection::open_writer(&self.database)?),
+            None => {
+                let mut connection = connection::open_writer(&self.database)?;
+                (self.admission)(&mut connection)?;
+                self.connection.insert(connection)
+            }
         };
         let begun = match connection {
             Connection::Sqlite(connection) => connection.batch_execute("BEGIN IMMEDIATE"),

@@ -228,9 +228,9 @@ def test_a_changed_profile_is_used_at_both(pair, at):
         soon(lambda api=api: api.post(csr.fresh(), days=365).status_code == 200, "in force again")
 
 
-def test_hardly_a_request_fails_while_one_after_the_other_is_restarted_gracefully(make_folder):
-    # As the README says of proxies: those that it keeps connections to are told to close them first.
-    replicas = Replicas(make_folder(), COUNTERSIGN_DRAIN="2s").start()
+def test_no_request_fails_while_one_after_the_other_is_restarted_gracefully(make_folder):
+    """Without a drain: whoever the kernel has taken is answered, and so is what the proxy sends on connections that it keeps."""
+    replicas = Replicas(make_folder()).start()
     replicas.retries = 0
     try:
         api = Api(replicas)
@@ -254,7 +254,7 @@ def test_hardly_a_request_fails_while_one_after_the_other_is_restarted_gracefull
         users = [threading.Thread(target=use, args=(number,)) for number in range(4)]
         for user in users:
             user.start()
-        for replica in replicas.replicas * 2:
+        for replica in replicas.replicas * 3:
             before = len(answered)
             assert replica.stop() == 0
             replica.start()
@@ -264,11 +264,9 @@ def test_hardly_a_request_fails_while_one_after_the_other_is_restarted_gracefull
         stopped.set()
         for user in users:
             user.join()
-        # What the kernel has taken for a listener that closes, and nobody has accepted yet, is reset: about one at a stop
-        # here, and the proxy answers for it. Everything that was accepted is answered.
-        assert len(faults) <= 4, faults
+        assert faults == []
         assert sorted(api.get(one)["id"] for one in answered[:50]) == sorted(answered[:50])
-        assert len(answered) <= api.total() <= len(answered) + len(faults)
+        assert api.total() == len(answered)
     finally:
         replicas.clean_up()
 
