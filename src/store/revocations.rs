@@ -8,7 +8,11 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use diesel::Connection as _;
+use diesel::connection::DefaultLoadingMode;
+use diesel::pg::{PgConnection, PgRowByRowLoadingMode};
 use diesel::prelude::*;
+use diesel::query_dsl::LoadQuery;
+use diesel::sqlite::SqliteConnection;
 
 use crate::domain::id::AuthorityId;
 use crate::domain::revocation::{Changes, RevokedEntry};
@@ -55,20 +59,17 @@ impl Store {
         self.read(move |connection| {
             connection.transaction(|connection| {
                 let number = number(connection, authority)?;
-                let rows = revocations::table
+                let list = revocations::table
                     .filter(revocations::authority_id.eq(authority.as_bytes().as_slice()))
                     .filter(revocations::is_listed.eq(true))
                     .order((revocations::shard, revocations::serial))
                     .select((
                         revocations::shard,
                         (revocations::serial, revocations::reason, revocations::revoked_at, revocations::invalidity_at),
-                    ))
-                    // Row by row: a million of them at once would take hundreds of megabytes.
-                    .load_iter::<(i32, EntryColumns), _>(connection)?;
-                for row in rows {
-                    let (shard, columns) = row?;
-                    visit(&mut gathered, shard, entry(columns)?)?;
-                }
+                    ));
+                one_by_one(connection, list, |(shard, columns): (i32, EntryColumns)| {
+                    visit(&mut gathered, shard, entry(columns)?)
+                })?;
                 Ok((number, gathered))
             })
         })
@@ -125,6 +126,29 @@ impl Store {
             })
         })
         .await
+    }
+}
+
+/// Hands rows on as they come: a million of them at once would take more than a hundred megabytes, and that is what
+/// libpq holds where it is not told otherwise.
+fn one_by_one<'query, T, Q>(
+    connection: &mut Connection,
+    query: Q,
+    mut visit: impl FnMut(T) -> Result<(), StoreError>,
+) -> Result<(), StoreError>
+where
+    Q: LoadQuery<'query, SqliteConnection, T, DefaultLoadingMode>
+        + LoadQuery<'query, PgConnection, T, PgRowByRowLoadingMode>,
+{
+    match connection {
+        Connection::Sqlite(connection) => {
+            let mut rows = RunQueryDsl::<SqliteConnection>::load_iter::<T, DefaultLoadingMode>(query, connection)?;
+            rows.try_for_each(|row| visit(row?))
+        }
+        Connection::Postgres(connection) => {
+            let mut rows = RunQueryDsl::<PgConnection>::load_iter::<T, PgRowByRowLoadingMode>(query, connection)?;
+            rows.try_for_each(|row| visit(row?))
+        }
     }
 }
 

@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from api import crl_number
 from crowd import Crowd
 
-# The server closes idle connections after 5 s: older ones are not used again, so that every cut is a fault of the server.
-REUSED_WITHIN = 2
+# The server ends connections that have been idle for 75 s: those that are nearly so are not used again, so that every cut is
+# a fault of the server.
+REUSED_WITHIN = 60
 ANSWERS_WITHIN = 60
 PAUSE = 0.02
 

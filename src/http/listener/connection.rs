@@ -28,6 +28,9 @@ pub struct Patience {
     pub idle: Duration,
 }
 
+/// How long each other answer of the same connection may keep one waiting: its piece goes first, at the slowest pace.
+const TURN: Duration = Duration::from_secs(2);
+
 /// How long a connection without work is kept while the server stops. Whoever keeps it for the next request, as proxies do,
 /// and sends that now, gets an answer with `Connection: close`, and knows; to close it at once is to lose the request that
 /// is on its way.
@@ -51,10 +54,9 @@ pub struct Connection {
     head_since: Cell<Option<Instant>>,
     /// When the client stopped taking what we send.
     blocked_since: Cell<Option<Instant>>,
-    /// Long answers that the client is taking, and when it last took a piece of one. HTTP/2 clients can leave an answer
-    /// where it is and the socket free.
-    answers: Cell<u32>,
-    taken_at: Cell<Instant>,
+    /// When the client last took a piece of each long answer. HTTP/2 clients can leave one where it is, and the socket
+    /// free or busy with the others.
+    taken: RefCell<Vec<Rc<Cell<Instant>>>>,
     /// Since when the server stops.
     closing_since: Cell<Option<Instant>>,
     must_look_again: Cell<bool>,
@@ -80,8 +82,7 @@ impl Connection {
             free_since: Cell::new(now),
             head_since: Cell::new(None),
             blocked_since: Cell::new(None),
-            answers: Cell::new(0),
-            taken_at: Cell::new(now),
+            taken: RefCell::default(),
             closing_since: Cell::new(None),
             must_look_again: Cell::new(false),
             ended: Cell::new(false),
@@ -141,9 +142,8 @@ impl Connection {
             let end = since + self.patience.client;
             return if end <= now { Err(End::Stalled) } else { Ok(end) };
         }
-        if self.answers.get() > 0 {
-            let end = self.taken_at.get() + self.patience.client;
-            return if end <= now { Err(End::Stalled) } else { Ok(end) };
+        if let Some(end) = self.answers_end() {
+            return if end <= now { Err(End::Stalled) } else { Ok(end.min(look_again)) };
         }
         if self.in_work.get() > 0 {
             return Ok(look_again);
@@ -156,6 +156,14 @@ impl Connection {
             (Some(closing), Some(head)) => head.max(closing) + GRACE_OF_A_HEAD.min(self.patience.client),
         };
         if end <= now { Err(End::Idle) } else { Ok(end.min(look_again)) }
+    }
+
+    /// When the answer that has waited longest has waited too long.
+    fn answers_end(&self) -> Option<Instant> {
+        let taken = self.taken.borrow();
+        let longest = taken.iter().map(|taken| taken.get()).min()?;
+        let others = u32::try_from(taken.len() - 1).unwrap_or(u32::MAX);
+        Some(longest + self.patience.client + TURN.saturating_mul(others))
     }
 
     fn has_read(&self) {
@@ -177,9 +185,9 @@ pub struct Work(Rc<Connection>);
 impl Work {
     /// The work has become an answer that the client takes piece by piece.
     pub fn answering(self) -> Answering {
-        self.0.answers.set(self.0.answers.get() + 1);
-        self.0.taken_at.set(Instant::now());
-        Answering(self)
+        let taken = Rc::new(Cell::new(Instant::now()));
+        self.0.taken.borrow_mut().push(Rc::clone(&taken));
+        Answering { work: self, taken }
     }
 
     /// How many more are worked on, on the same connection.
@@ -193,19 +201,21 @@ impl Work {
 }
 
 /// A long answer that is being taken.
-pub struct Answering(Work);
+pub struct Answering {
+    work: Work,
+    taken: Rc<Cell<Instant>>,
+}
 
 impl Answering {
     /// The client has room for the next piece.
     pub fn goes_on(&self) {
-        self.0.0.taken_at.set(Instant::now());
+        self.taken.set(Instant::now());
     }
 }
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        let answers = &self.0.0.answers;
-        answers.set(answers.get().saturating_sub(1));
+        self.work.0.taken.borrow_mut().retain(|taken| !Rc::ptr_eq(taken, &self.taken));
     }
 }
 
@@ -422,6 +432,18 @@ mod tests {
         drop(answering);
         assert!(connection.verdict(after(now, 31)).is_ok());
         assert_eq!(connection.in_work.get(), 0);
+    }
+
+    #[test]
+    fn an_answer_that_is_left_where_it_is_is_not_kept_by_those_that_move() {
+        let (connection, now) = connection();
+        let [left, moving] = [(); 2].map(|()| connection.begin().answering());
+        moving.taken.set(after(now, 30));
+        assert!(connection.verdict(after(now, 31)).is_ok(), "the other's piece may have gone first");
+        moving.taken.set(after(now, 60));
+        assert_eq!(connection.verdict(after(now, 33)), Err(End::Stalled));
+        drop(left);
+        assert!(connection.verdict(after(now, 33)).is_ok());
     }
 
     #[test]
