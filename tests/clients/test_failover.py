@@ -67,7 +67,10 @@ def test_a_backup_is_made_of_the_server_that_takes_writes(install, make_cluster,
     """Of several hosts pg_dump would take the first one that answers: here a standby that stays behind."""
     primary = make_cluster().start()
     with primary.standby(synchronous=False) as standby:
-        installation = install(primary, url=lambda name: standby.url(name, primary)).start()
+        installation = install(primary, url=lambda name: standby.url(name, primary))
+        # A host without the database would be the last one that is asked.
+        standby.wait_for(f"select count(*) from pg_database where datname = '{installation.database.name}'", "1")
+        installation.start()
         standby.psql("select pg_wal_replay_pause()")
         standby.wait_for("select pg_get_wal_replay_pause_state()", "paused")
         server = installation.server
