@@ -26,7 +26,6 @@ mod compromises;
 mod connection;
 mod convert;
 mod counters;
-mod crowd;
 mod crls;
 mod error;
 mod events;

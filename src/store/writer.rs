@@ -19,7 +19,6 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::checkpoints::Checkpoints;
 use super::connection::{Admission, Connection, Database};
-use super::crowd::Crowd;
 use super::error::StoreError;
 use super::issuance::{Issuance, IssueOutcome, Verdict};
 use super::{connection, issuance, postgres};
@@ -27,7 +26,7 @@ use super::{connection, issuance, postgres};
 /// How many pieces of work may wait; the next one is refused with [`StoreError::Busy`].
 const QUEUE_LENGTH: usize = 4096;
 /// The most pieces that share one transaction.
-pub(super) const BATCH_LENGTH: usize = 512;
+const BATCH_LENGTH: usize = 512;
 
 /// How long a caller waits for a write that is queued or under way before it is told that the outcome is not known. A commit
 /// that waits for a standby which is gone has no end of its own.
@@ -204,15 +203,13 @@ fn run(
     is_healthy: &AtomicBool,
 ) {
     let mut batch = Vec::with_capacity(BATCH_LENGTH);
-    let mut crowd = Crowd::default();
     while waiting.blocking_recv_many(&mut batch, BATCH_LENGTH) > 0 {
-        crowd.gather(&mut waiting, &mut batch);
         let depth = metrics::gauge!("countersign_write_queue_depth");
         depth.set(waiting.len() as f64);
         let writes = batch.len();
         metrics::histogram!("countersign_write_batch_size").record(writes as f64);
         let begun = Instant::now();
-        crowd.measure(|| commit_together(&mut line, &mut batch, is_healthy));
+        commit_together(&mut line, &mut batch, is_healthy);
         metrics::histogram!("countersign_write_commit_seconds").record(begun.elapsed().as_secs_f64());
         if let Some(checkpoints) = &mut checkpoints {
             checkpoints.after(writes, line.connection.as_mut());
