@@ -60,6 +60,11 @@ identifier!(
     hex
 );
 identifier!(
+    /// A session of the console; never the value of its cookie.
+    SessionId,
+    dashed
+);
+identifier!(
     /// A managed CA.
     AuthorityId,
     dashed

@@ -49,6 +49,7 @@ mod revision;
 mod revocation_lists;
 mod secrets;
 pub mod seed;
+pub mod sessions;
 mod setup;
 pub mod tokens;
 pub mod turns;
