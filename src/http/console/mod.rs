@@ -23,10 +23,16 @@
 //!    judged by axe in both colour schemes and photographed at two widths), what a form refuses in `tests/promises/console.rs`.
 
 mod assets;
+mod certificate;
+mod certificates;
 mod fault;
+mod issue;
+mod jobs;
 mod navigation;
 mod overview;
 mod page;
+mod reasons;
+mod revocation;
 mod sessions;
 mod show;
 mod sign_in;
@@ -46,6 +52,19 @@ pub struct ConsoleOptions {
 pub fn configure(config: &mut web::ServiceConfig) {
     config
         .service(overview::of_account)
+        .service(certificates::list)
+        .service(jobs::choose)
+        .service(certificate::show_one)
+        .service(certificate::download)
+        .service(certificate::reactivate)
+        .service(revocation::ask)
+        .service(revocation::revoke)
+        .service(jobs::create)
+        .service(jobs::show_one)
+        .service(jobs::cancel)
+        .service(issue::ask)
+        .service(issue::check)
+        .service(issue::create)
         .service(sign_in::ask)
         .service(sign_in::sign_in)
         .service(sign_in::sign_out)

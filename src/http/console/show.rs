@@ -1,8 +1,7 @@
 //! How values are written on pages. Whatever comes from a certificate, a request or a name goes through [`text`]: escaped,
 //! kept apart from the direction of what stands around it, and cut to what a person reads.
 
-use std::borrow::Borrow;
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
 use askama::filters::Safe;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -14,13 +13,37 @@ const MAX_TEXT: usize = 160;
 
 pub type Html = Safe<String>;
 
+/// A value behind however many references a template puts before it.
+pub trait Plain<T> {
+    fn plain(&self) -> T;
+}
+
+impl<T: Copy> Plain<T> for T {
+    fn plain(&self) -> T {
+        *self
+    }
+}
+
+impl<T: Copy> Plain<T> for &T {
+    fn plain(&self) -> T {
+        **self
+    }
+}
+
+impl<T: Copy> Plain<T> for &&T {
+    fn plain(&self) -> T {
+        ***self
+    }
+}
+
 /// A text of strangers.
-pub fn text(text: &str) -> Html {
+pub fn text(text: impl AsRef<str>) -> Html {
     shortened(text, MAX_TEXT)
 }
 
 /// A text of strangers, in at most so many characters.
-pub fn shortened(text: &str, most: usize) -> Html {
+pub fn shortened(text: impl AsRef<str>, most: usize) -> Html {
+    let text = text.as_ref();
     let (shown, is_cut) = match text.char_indices().nth(most) {
         Some((end, _)) => (text.split_at(end).0, true),
         None => (text, false),
@@ -35,13 +58,13 @@ pub fn shortened(text: &str, most: usize) -> Html {
 }
 
 /// A time: in UTC, which a script turns into the reader's zone; the title stays.
-pub fn time(time: impl Borrow<DateTime<Utc>>) -> Html {
-    moment(*time.borrow(), "time", "%-d %b %Y, %H:%M UTC")
+pub fn time(time: impl Plain<DateTime<Utc>>) -> Html {
+    moment(time.plain(), "time", "%-d %b %Y, %H:%M UTC")
 }
 
 /// The day of a time.
-pub fn day(time: impl Borrow<DateTime<Utc>>) -> Html {
-    moment(*time.borrow(), "day", "%-d %b %Y")
+pub fn day(time: impl Plain<DateTime<Utc>>) -> Html {
+    moment(time.plain(), "day", "%-d %b %Y")
 }
 
 fn moment(time: DateTime<Utc>, kind: &str, form: &str) -> Html {
@@ -54,15 +77,15 @@ fn moment(time: DateTime<Utc>, kind: &str, form: &str) -> Html {
 }
 
 /// A time as its distance from now: `in 12 days`, `3 minutes ago`.
-pub fn distance(time: impl Borrow<DateTime<Utc>>, now: impl Borrow<DateTime<Utc>>) -> String {
-    let (time, now) = (*time.borrow(), *now.borrow());
+pub fn distance(time: impl Plain<DateTime<Utc>>, now: impl Plain<DateTime<Utc>>) -> String {
+    let (time, now) = (time.plain(), now.plain());
     let span = length(time - now);
     if time > now { format!("in {span}") } else { format!("{span} ago") }
 }
 
 /// How long something takes, in its largest unit.
-pub fn length(span: impl Borrow<TimeDelta>) -> String {
-    let seconds = span.borrow().num_seconds().abs();
+pub fn length(span: impl Plain<TimeDelta>) -> String {
+    let seconds = span.plain().num_seconds().abs();
     let (count, unit) = match seconds {
         0..60 => (seconds, "second"),
         60..3600 => (seconds / 60, "minute"),
@@ -74,8 +97,8 @@ pub fn length(span: impl Borrow<TimeDelta>) -> String {
 }
 
 /// With a narrow blank at each thousand.
-pub fn number(number: impl Borrow<i64>) -> String {
-    let number = *number.borrow();
+pub fn number(number: impl Plain<i64>) -> String {
+    let number = number.plain();
     let digits = number.unsigned_abs().to_string();
     let mut written = String::from(if number < 0 { "−" } else { "" });
     for (index, digit) in digits.chars().enumerate() {
@@ -88,31 +111,48 @@ pub fn number(number: impl Borrow<i64>) -> String {
 }
 
 /// `1 certificate`, `2 certificates`.
-pub fn count(of: impl Borrow<i64>, noun: &str) -> String {
-    let of = *of.borrow();
+pub fn count(of: impl Plain<i64>, noun: &str) -> String {
+    let of = of.plain();
     format!("{} {noun}{}", number(of), if of == 1 { "" } else { "s" })
 }
 
 /// Bytes in hex, in groups that can be compared by eye.
-pub fn fingerprint(bytes: &[u8]) -> String {
-    let pairs: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+pub fn fingerprint(bytes: impl AsRef<[u8]>) -> String {
+    let pairs: Vec<String> = bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     pairs.join(":")
 }
 
+/// A button that copies a text; a script shows it where the browser can.
+pub fn copy(value: impl Display, what: &str) -> Html {
+    let mut html = String::from("<button type=\"button\" class=\"button small quiet copy\" hidden data-copy=\"");
+    escape(&mut html, &value.to_string());
+    let _ = write!(html, "\">Copy<span class=\"hidden\"> the {what}</span></button>");
+    Safe(html)
+}
+
 /// A status as a badge: a shape and a word, so that it does not hang on colour.
-pub fn status(status: impl Borrow<Status>, is_expired: impl Borrow<bool>) -> Html {
-    let (class, word) = match *status.borrow() {
-        Status::Active if *is_expired.borrow() => ("expired", "Expired"),
-        Status::Active => ("active", "Active"),
-        Status::PendingRevocation => ("pending", "Being revoked"),
-        Status::PendingReactivation => ("pending", "Being reactivated"),
-        Status::Revoked => ("revoked", "Revoked"),
+pub fn status(status: impl Plain<Status>, is_expired: impl Plain<bool>) -> Html {
+    let status = status.plain();
+    let (class, word) = match status {
+        Status::Active if is_expired.plain() => ("expired", "Expired"),
+        Status::Active => ("active", status_words(status)),
+        Status::PendingRevocation | Status::PendingReactivation => ("pending", status_words(status)),
+        Status::Revoked => ("revoked", status_words(status)),
     };
     Safe(format!("<span class=\"badge {class}\">{word}</span>"))
 }
 
-pub fn as_i64(number: usize) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
+pub fn status_words(status: impl Plain<Status>) -> &'static str {
+    match status.plain() {
+        Status::Active => "Active",
+        Status::PendingRevocation => "Being revoked",
+        Status::PendingReactivation => "Being reactivated",
+        Status::Revoked => "Revoked",
+    }
+}
+
+pub fn as_i64(number: impl Plain<usize>) -> i64 {
+    i64::try_from(number.plain()).unwrap_or(i64::MAX)
 }
 
 /// Characters that control something are shown as what they are: not text.
