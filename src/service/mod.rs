@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod accounts;
+pub mod activity;
 pub mod authorities;
 mod authority_locks;
 mod blocked_keys;
@@ -40,6 +41,7 @@ pub mod managed_identities;
 mod measures;
 pub mod ocsp;
 pub mod outgoing;
+pub mod overview;
 pub mod pki;
 pub mod possession;
 mod preview;
@@ -104,6 +106,7 @@ pub struct Service {
     ocsp: ocsp::Ocsp,
     responders: responders::Responders,
     health: health::Health,
+    activities: activity::Activities,
     refused_callers: access::RefusedCallers,
     /// Making keys is slow work: one at a time, so that nobody occupies the machine with it.
     key_generation: Arc<Semaphore>,

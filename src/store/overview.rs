@@ -1,19 +1,42 @@
-//! Figures for people: from counters and indexes, each bounded.
+//! Figures for people. Totals come from the counters; what is counted here is counted in an index alone, and no page waits
+//! for it (`service::activity`).
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
+use diesel::pg::PgConnection;
 use diesel::prelude::*;
+use diesel::sqlite::SqliteConnection;
+use diesel::{sql_query, sql_types};
+use uuid::Uuid;
 
-use crate::domain::id::ZoneId;
+use crate::domain::id::{AuthorityId, CertificateId, ZoneId};
 use crate::domain::status::Status;
 
 use super::Store;
-use super::convert::{status, zone_id};
+use super::connection::Connection;
+use super::convert::{certificate_id, millis, status, time, zone_id};
 use super::error::StoreError;
-use super::schema::certificate_counters;
+use super::schema::{certificate_counters, certificates, transitions};
 
 /// How many certificates have each status.
 pub type Totals = BTreeMap<Status, i64>;
+
+/// A transition that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingChange {
+    pub certificate: CertificateId,
+    pub status: Status,
+    pub requested_on: DateTime<Utc>,
+}
+
+#[derive(QueryableByName)]
+struct DayCount {
+    #[diesel(sql_type = sql_types::BigInt)]
+    day: i64,
+    #[diesel(sql_type = sql_types::BigInt)]
+    number: i64,
+}
 
 impl Store {
     /// The totals of these zones, as they are counted.
@@ -32,4 +55,87 @@ impl Store {
         })
         .await
     }
+
+    /// The oldest transitions that wait for a CRL of this authority and were asked for one by one.
+    pub async fn oldest_waiting(
+        &self,
+        authority: AuthorityId,
+        limit: i64,
+    ) -> Result<Vec<WaitingChange>, StoreError> {
+        self.read(move |connection| {
+            let rows: Vec<(Vec<u8>, i16, i64)> = transitions::table
+                .filter(transitions::authority_id.eq(authority.as_bytes().as_slice()))
+                .filter(transitions::job_id.is_null())
+                .order(transitions::requested_at)
+                .limit(limit)
+                .select((transitions::certificate_id, transitions::status, transitions::requested_at))
+                .load(connection)?;
+            let waiting = rows.into_iter().map(|(id, code, requested_at)| {
+                Ok(WaitingChange {
+                    certificate: certificate_id(&id)?,
+                    status: status(code)?,
+                    requested_on: time(requested_at)?,
+                })
+            });
+            waiting.collect()
+        })
+        .await
+    }
+
+    /// How many certificates of the zone were made in a span of time, by their ids, which hold it.
+    pub async fn count_made(&self, zone: ZoneId, from: DateTime<Utc>, until: DateTime<Utc>) -> Result<i64, StoreError> {
+        self.read(move |connection| {
+            let count = certificates::table
+                .filter(certificates::zone_id.eq(zone.as_bytes().as_slice()))
+                .filter(certificates::id.ge(first_id(from)))
+                .filter(certificates::id.lt(first_id(until)))
+                .count();
+            Ok(count.get_result(connection)?)
+        })
+        .await
+    }
+
+    /// How many revocations of the zone became visible on each day since then, by days since 1970.
+    pub async fn count_revoked(&self, zone: ZoneId, from: DateTime<Utc>) -> Result<BTreeMap<i64, i64>, StoreError> {
+        // Letter for letter what the index says: a bound value would keep it from being used.
+        const BY_DAY: &str = "SELECT at / 86400000 AS day, COUNT(*) AS number FROM audit_events \
+             WHERE zone_id = $1 AND at >= $2 AND at < $3 AND action = 'certificate.revoked' GROUP BY 1";
+        self.read(move |connection| by_day(connection, BY_DAY, zone, from, DateTime::<Utc>::MAX_UTC)).await
+    }
+
+    /// How many certificates of the zone end on each day of a span, by days since 1970, whatever their status.
+    pub async fn count_ends(
+        &self,
+        zone: ZoneId,
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> Result<BTreeMap<i64, i64>, StoreError> {
+        const BY_DAY: &str = "SELECT not_after / 86400000 AS day, COUNT(*) AS number FROM certificates \
+             WHERE zone_id = $1 AND not_after >= $2 AND not_after < $3 GROUP BY 1";
+        self.read(move |connection| by_day(connection, BY_DAY, zone, from, until)).await
+    }
+}
+
+fn by_day(
+    connection: &mut Connection,
+    query: &str,
+    zone: ZoneId,
+    from: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> Result<BTreeMap<i64, i64>, StoreError> {
+    let query = sql_query(query)
+        .bind::<sql_types::Binary, _>(zone.as_bytes().to_vec())
+        .bind::<sql_types::BigInt, _>(millis(from))
+        .bind::<sql_types::BigInt, _>(millis(until));
+    let rows: Vec<DayCount> = match connection {
+        Connection::Sqlite(connection) => RunQueryDsl::<SqliteConnection>::load(query, connection)?,
+        Connection::Postgres(connection) => RunQueryDsl::<PgConnection>::load(query, connection)?,
+    };
+    Ok(rows.into_iter().map(|row| (row.day, row.number)).collect())
+}
+
+/// Before every id that is made at this time or later (RFC 9562, 5.7).
+fn first_id(time: DateTime<Utc>) -> Vec<u8> {
+    let millis = u64::try_from(time.timestamp_millis()).unwrap_or_default();
+    Uuid::from_u128(u128::from(millis) << 80).as_bytes().to_vec()
 }

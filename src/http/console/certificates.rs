@@ -33,7 +33,6 @@ struct CertificatesPage {
     asked: Asked,
     tabs: Vec<Tab>,
     found: Found<Certificate>,
-    /// The newest first, or the oldest.
     pages: Pages,
     may_issue: bool,
     may_revoke: bool,
@@ -200,10 +199,6 @@ impl Asked {
 
     fn status_word(&self) -> &'static str {
         self.status.map_or("", Status::as_str)
-    }
-
-    fn is_narrow(&self) -> bool {
-        !self.query.is_empty() || self.ends_within.is_some() || self.from.is_some() || self.until.is_some()
     }
 
     fn pages(&self, found: &Found<Certificate>) -> Pages {

@@ -31,12 +31,14 @@ mod jobs;
 mod navigation;
 mod overview;
 mod page;
+mod plot;
 mod reasons;
 mod revocation;
 mod sessions;
 mod show;
 mod sign_in;
 mod visitor;
+mod zone;
 
 use actix_web::web;
 
@@ -52,6 +54,7 @@ pub struct ConsoleOptions {
 pub fn configure(config: &mut web::ServiceConfig) {
     config
         .service(overview::of_account)
+        .service(zone::overview)
         .service(certificates::list)
         .service(jobs::choose)
         .service(certificate::show_one)
