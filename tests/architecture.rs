@@ -117,7 +117,11 @@ fn the_console_changes_things_by_forms_that_were_judged() {
     let judged = ["ZoneForm<", "AccountForm<", "VisitorForm", "ZoneQuestion<", "Form::of_stranger("];
     let mut handlers = 0;
     for (path, text) in sources().into_iter().filter(|(path, _)| path.starts_with("src/http/console")) {
-        assert!(!text.contains("#[put(") && !text.contains("#[delete(") && !text.contains("#[patch("), "{}", path.display());
+        assert!(
+            !text.contains("#[put(") && !text.contains("#[delete(") && !text.contains("#[patch("),
+            "{}",
+            path.display()
+        );
         for handler in text.split("#[post(").skip(1) {
             let handler: String = handler.lines().take(12).collect();
             assert!(judged.iter().any(|word| handler.contains(word)), "{}: {handler}", path.display());
@@ -141,7 +145,11 @@ fn templates_hold_nothing_inline_and_trust_no_text() {
         }
         for form in text.split("<form method=\"post\"").skip(1).filter(|_| !path.ends_with("sign_in.html")) {
             let form = form.split("</form>").next().unwrap();
-            assert!(form.contains("name=\"form\" value=\"{{ page.proof }}\""), "{}: a form without proof", path.display());
+            assert!(
+                form.contains("name=\"form\" value=\"{{ page.proof }}\""),
+                "{}: a form without proof",
+                path.display()
+            );
         }
         templates += 1;
     }

@@ -128,13 +128,7 @@ impl Activities {
         Some(kept.issued.clone())
     }
 
-    fn end(
-        &self,
-        zone: ZoneId,
-        counted: Option<(Activity, BTreeMap<i64, i64>)>,
-        now: DateTime<Utc>,
-        took: Duration,
-    ) {
+    fn end(&self, zone: ZoneId, counted: Option<(Activity, BTreeMap<i64, i64>)>, now: DateTime<Utc>, took: Duration) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = all.entry(zone).or_default();
         kept.is_counting = false;

@@ -32,9 +32,8 @@ impl Service {
     /// How many certificates of each status there are in every zone that the caller may read them in.
     pub async fn totals_of(&self, caller: &Caller, zones: &[Zone]) -> Result<BTreeMap<ZoneId, Totals>, ServiceError> {
         let grants = &caller.token().grants;
-        let readable = zones.iter().filter(|zone| {
-            grants.allow_in_zone(Permission::ReadCertificates, zone.account.id, zone.id)
-        });
+        let readable =
+            zones.iter().filter(|zone| grants.allow_in_zone(Permission::ReadCertificates, zone.account.id, zone.id));
         Ok(self.store.totals(readable.map(|zone| zone.id).collect()).await?)
     }
 

@@ -57,11 +57,7 @@ impl Store {
     }
 
     /// The oldest transitions that wait for a CRL of this authority and were asked for one by one.
-    pub async fn oldest_waiting(
-        &self,
-        authority: AuthorityId,
-        limit: i64,
-    ) -> Result<Vec<WaitingChange>, StoreError> {
+    pub async fn oldest_waiting(&self, authority: AuthorityId, limit: i64) -> Result<Vec<WaitingChange>, StoreError> {
         self.read(move |connection| {
             let rows: Vec<(Vec<u8>, i16, i64)> = transitions::table
                 .filter(transitions::authority_id.eq(authority.as_bytes().as_slice()))

@@ -26,7 +26,10 @@ impl<'a> Browser<'a> {
         let answer = browser.post("/sign-in", &[("token", token)]).await;
         assert_eq!(answer.status(), StatusCode::SEE_OTHER);
         let cookie = answer.headers()[SET_COOKIE].to_str().unwrap().to_owned();
-        assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict") && cookie.contains("Path=/"), "{cookie}");
+        assert!(
+            cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict") && cookie.contains("Path=/"),
+            "{cookie}"
+        );
         assert!(!cookie.contains("Secure"), "plain HTTP on the machine itself: {cookie}");
         browser.cookie = cookie.split(';').next().unwrap().to_owned();
         browser
@@ -153,7 +156,8 @@ async fn a_session_that_ended_leads_to_the_sign_in_and_back_to_the_page_of_the_f
     let answer = browser.post_from("/sign-out", &[("form", &proof)], &late).await;
     assert_eq!(location(&answer), "/sign-in?to=%2Fsessions%3Fx%3D1");
     // A part that a script asks for sends the whole page there.
-    let part = browser.client.get(format!("{}/sessions", server.url)).header("hx-request", "true").send().await.unwrap();
+    let part =
+        browser.client.get(format!("{}/sessions", server.url)).header("hx-request", "true").send().await.unwrap();
     assert_eq!(part.status(), StatusCode::UNAUTHORIZED);
     assert!(part.headers().contains_key("hx-redirect"));
 }
@@ -181,7 +185,10 @@ async fn pages_show_what_the_token_may_do_and_no_more() {
     let proof = browser.proof("/sessions").await;
     let refused = browser.post(&format!("{page}/revoke"), &[("form", &proof), ("reason", "superseded")]).await;
     assert_eq!(refused.status(), StatusCode::FORBIDDEN);
-    assert_eq!(server.result("GET", &format!("{api}/{}", issued["id"].as_str().unwrap()), None).await["status"], "active");
+    assert_eq!(
+        server.result("GET", &format!("{api}/{}", issued["id"].as_str().unwrap()), None).await["status"],
+        "active"
+    );
 }
 
 #[tokio::test]
@@ -215,7 +222,12 @@ async fn a_preview_signs_nothing_and_a_refused_form_keeps_what_was_typed() {
     let proof = browser.proof(&form).await;
     let request = csr("device-7");
     let fields = |days: &'static str, csr: &str| {
-        vec![("form", proof.clone()), ("csr", csr.to_owned()), ("profile", "client".into()), ("validity_days", days.into())]
+        vec![
+            ("form", proof.clone()),
+            ("csr", csr.to_owned()),
+            ("profile", "client".into()),
+            ("validity_days", days.into()),
+        ]
     };
     let post = async |path: &str, fields: Vec<(&str, String)>| {
         let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -228,13 +240,23 @@ async fn a_preview_signs_nothing_and_a_refused_form_keeps_what_was_typed() {
         assert!(seen.contains("device-7") && seen.contains("It keeps to the profile"), "{seen}");
     }
     let letters = "x".repeat(64 * 1024);
-    for (days, csr, said) in [("99999", &request, "validity_days must be"), ("many", &request, "whole number of days"), ("30", &letters, "PEM")] {
+    for (days, csr, said) in [
+        ("99999", &request, "validity_days must be"),
+        ("many", &request, "whole number of days"),
+        ("30", &letters, "PEM"),
+    ] {
         let refused = post(&format!("{form}/preview"), fields(days, csr)).await.text().await.unwrap();
-        assert!(refused.contains(said) && refused.contains(days) && refused.contains(csr.lines().next().unwrap()), "{days}");
+        assert!(
+            refused.contains(said) && refused.contains(days) && refused.contains(csr.lines().next().unwrap()),
+            "{days}"
+        );
     }
     let count = "SELECT COUNT(*) FROM certificates";
     assert_eq!(server.database.connect().count(count), 0);
-    assert_eq!(server.database.connect().count("SELECT COUNT(*) FROM audit_events WHERE action = 'certificate.issue'"), 0);
+    assert_eq!(
+        server.database.connect().count("SELECT COUNT(*) FROM audit_events WHERE action = 'certificate.issue'"),
+        0
+    );
 
     let refused = post(&form, fields("0", &request)).await;
     assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign::service::access::{CreateToken, DeleteToken};
 use countersign::service::Service;
+use countersign::service::access::{CreateToken, DeleteToken};
 use countersign::service::sessions::{FormProof, SignedIn};
 use countersign::service::tokens::NewToken;
 use secrecy::ExposeSecret;

@@ -66,12 +66,7 @@ impl Asset {
         let [first, second, third, fourth, ..] = sha256(plain);
         let hash = hex::encode([first, second, third, fourth]);
         let (stem, extension) = name.split_once('.').unwrap_or((name, ""));
-        Self {
-            url: format!("/assets/{stem}-{hash}.{extension}"),
-            content_type,
-            plain,
-            compressed: compressed(plain),
-        }
+        Self { url: format!("/assets/{stem}-{hash}.{extension}"), content_type, plain, compressed: compressed(plain) }
     }
 }
 

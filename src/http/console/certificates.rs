@@ -80,7 +80,11 @@ pub async fn list(
     let tabs = vec![
         Tab { label: "All", value: "", total: totals.values().sum() },
         Tab { label: "Active", value: Status::Active.as_str(), total: total(Status::Active) },
-        Tab { label: "Being revoked", value: Status::PendingRevocation.as_str(), total: total(Status::PendingRevocation) },
+        Tab {
+            label: "Being revoked",
+            value: Status::PendingRevocation.as_str(),
+            total: total(Status::PendingRevocation),
+        },
         Tab { label: "Revoked", value: Status::Revoked.as_str(), total: total(Status::Revoked) },
         Tab {
             label: "Being reactivated",
@@ -142,7 +146,10 @@ impl Asked {
             from: text("from").and_then(parse_timestamp),
             until: text("until").and_then(parse_timestamp),
             is_oldest_first: text("order") == Some("oldest"),
-            page: text("page").and_then(|page| page.parse().ok()).filter(|page| (1..=1_000_000_000).contains(page)).unwrap_or(1),
+            page: text("page")
+                .and_then(|page| page.parse().ok())
+                .filter(|page| (1..=1_000_000_000).contains(page))
+                .unwrap_or(1),
         }
     }
 

@@ -17,8 +17,16 @@ use super::page::guarded;
 #[derive(Debug)]
 pub enum Fault {
     /// Nobody is signed in, or no longer: to the sign-in, and from there back to `to`. `is_part` when a script asked.
-    SignIn { to: String, is_part: bool },
-    Told { status: StatusCode, title: &'static str, text: String, way_out: WayOut },
+    SignIn {
+        to: String,
+        is_part: bool,
+    },
+    Told {
+        status: StatusCode,
+        title: &'static str,
+        text: String,
+        way_out: WayOut,
+    },
 }
 
 /// Where to go from here.

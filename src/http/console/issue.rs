@@ -78,8 +78,7 @@ pub async fn ask(here: ZonePage<IssueCertificate>, service: web::Data<Service>) 
     let profiles = service.known_profiles();
     let usual = profiles.iter().find(|profile| profile.name == profile::DEFAULT);
     let days = usual.map_or(DEFAULT_DAYS, |profile| profile.max_validity_days.min(DEFAULT_DAYS));
-    let typed =
-        Typed { profile: profile::DEFAULT.into(), validity_days: days.to_string(), ..Typed::default() };
+    let typed = Typed { profile: profile::DEFAULT.into(), validity_days: days.to_string(), ..Typed::default() };
     let zone = here.permit.issuer().zone.clone();
     show(&page(&here.visitor, &zone, &service, typed).await?)
 }
@@ -130,12 +129,7 @@ async fn page(visitor: &Visitor, zone: &Zone, service: &Service, typed: Typed) -
 impl Typed {
     fn of(form: &Form) -> Self {
         let text = |name: &str| form.text(name).to_owned();
-        Self {
-            csr: text("csr"),
-            profile: text("profile"),
-            validity_days: text("validity_days"),
-            names: text("names"),
-        }
+        Self { csr: text("csr"), profile: text("profile"), validity_days: text("validity_days"), names: text("names") }
     }
 
     /// As the API would take it: what cannot be read is a fault beside those that the policy finds.

@@ -41,9 +41,12 @@ pub struct Entry {
 /// The menu as it stands on the page at `path`, in the zone `here` if it belongs to one.
 pub fn menu(grants: &Grants, zones: &[Zone], here: Option<&Zone>, path: &str) -> Vec<Group> {
     let mut top = vec![entry("Overview", "/".into(), path == "/")];
-    top.extend(OF_ACCOUNT.iter().filter(|section| grants.allow_in_account(section.permission, grants.account)).map(
-        |section| entry(section.label, section.path.into(), is_within(path, section.path)),
-    ));
+    top.extend(
+        OF_ACCOUNT
+            .iter()
+            .filter(|section| grants.allow_in_account(section.permission, grants.account))
+            .map(|section| entry(section.label, section.path.into(), is_within(path, section.path))),
+    );
     let shown = zones.iter().take(MAX_ZONES).chain(here.filter(|here| !first_ones(zones, here.id)));
     let zones = shown.flat_map(|zone| {
         let is_here = here.is_some_and(|here| here.id == zone.id);

@@ -55,7 +55,8 @@ pub async fn of_account(visitor: Visitor, service: web::Data<Service>) -> Result
             *sums.entry(*status).or_default() += total;
         }
     }
-    let rows = zones.into_iter().map(|zone| ZoneRow { id: Some(zone.id), totals: totals.remove(&zone.id), name: zone.name });
+    let rows =
+        zones.into_iter().map(|zone| ZoneRow { id: Some(zone.id), totals: totals.remove(&zone.id), name: zone.name });
     show(&OverviewPage {
         page,
         zones: rows.collect(),

@@ -53,7 +53,11 @@ impl Flash {
         (Self::SessionEnded, "session-ended", "The session is ended."),
         (Self::Issued, "issued", "The certificate is issued and active. Download it below."),
         (Self::RevocationAsked, "revoking", "The revocation is under way: it is done once the CRL and OCSP show it."),
-        (Self::ReactivationAsked, "reactivating", "The hold is being lifted: it is done once the CRL and OCSP show it."),
+        (
+            Self::ReactivationAsked,
+            "reactivating",
+            "The hold is being lifted: it is done once the CRL and OCSP show it.",
+        ),
         (Self::JobMade, "job", "The certificates are being revoked, one after the other. This page follows it."),
         (Self::JobCancelled, "job-cancelled", "The job is stopped. What was asked until then stands."),
         (Self::NothingChosen, "none-chosen", "Nothing was done: choose at least one certificate."),

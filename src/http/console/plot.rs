@@ -64,8 +64,7 @@ pub fn weeks(activity: &Activity, zone: ZoneId) -> Option<Plot> {
     let bars = weeks.iter().enumerate().map(|(index, (start, count))| {
         let from = if index == 0 { activity.counted_on } else { *start };
         let until = *start + TimeDelta::days(7);
-        let label =
-            format!("{} from {}", show::count(*count, "certificate"), from.format("%-d %b"));
+        let label = format!("{} from {}", show::count(*count, "certificate"), from.format("%-d %b"));
         let query = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("from", &timestamp(from))
             .append_pair("until", &timestamp(until))

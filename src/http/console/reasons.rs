@@ -23,11 +23,7 @@ pub const REASONS: [Reason; 7] = [
         label: "The private key may be in wrong hands",
         hint: "Final. Every other certificate of this account with the same key is revoked too, and the key is never certified again.",
     },
-    Reason {
-        reason: RevocationReason::Superseded,
-        label: "Replaced by a newer certificate",
-        hint: "Final.",
-    },
+    Reason { reason: RevocationReason::Superseded, label: "Replaced by a newer certificate", hint: "Final." },
     Reason {
         reason: RevocationReason::CessationOfOperation,
         label: "No longer in use",

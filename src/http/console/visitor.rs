@@ -292,8 +292,7 @@ impl Visitor {
 pub fn session_cookie(request: &HttpRequest, value: Option<&str>) -> Cookie<'static> {
     let is_secure = is_secure(request);
     let cookie = Cookie::build(cookie_name(is_secure), value.unwrap_or_default().to_owned());
-    let mut cookie =
-        cookie.path("/").http_only(true).same_site(SameSite::Strict).secure(is_secure).finish();
+    let mut cookie = cookie.path("/").http_only(true).same_site(SameSite::Strict).secure(is_secure).finish();
     if value.is_none() {
         cookie.make_removal();
     }
@@ -324,10 +323,7 @@ async fn visitor(request: HttpRequest) -> Result<Visitor, Fault> {
 }
 
 /// A form of a page of this session; whether it is the first time is not asked yet.
-async fn sent(
-    request: HttpRequest,
-    payload: Result<web::Payload, actix_web::Error>,
-) -> Result<(Visitor, Form), Fault> {
+async fn sent(request: HttpRequest, payload: Result<web::Payload, actix_web::Error>) -> Result<(Visitor, Form), Fault> {
     let payload = payload.map_err(|_| Fault::forged_form())?;
     require_own_site(&request)?;
     let visitor = visitor(request).await?;
@@ -357,7 +353,10 @@ fn came_from(request: &HttpRequest) -> String {
     let referer = request.headers().get(REFERER).and_then(|header| header.to_str().ok());
     let from = referer.and_then(|referer| url::Url::parse(referer).ok());
     let own = from.filter(|from| from.host_str().is_some() && authority(from).as_deref() == host_of(request));
-    own.map_or_else(|| "/".into(), |from| own_address(from[url::Position::BeforePath..url::Position::AfterQuery].as_ref()))
+    own.map_or_else(
+        || "/".into(),
+        |from| own_address(from[url::Position::BeforePath..url::Position::AfterQuery].as_ref()),
+    )
 }
 
 fn authority(url: &url::Url) -> Option<String> {
@@ -381,4 +380,3 @@ fn is_secure(request: &HttpRequest) -> bool {
 fn cookie_name(is_secure: bool) -> &'static str {
     if is_secure { "__Host-countersign" } else { "countersign" }
 }
-
