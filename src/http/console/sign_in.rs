@@ -25,6 +25,8 @@ struct SignInPage<'a> {
     to: &'a str,
     flash: Option<&'static str>,
     fault: Option<&'static str>,
+    /// A link of another site led here, and browsers then keep a strict cookie back: asked once more by this page, they send it.
+    is_from_elsewhere: bool,
 }
 
 #[get("/sign-in")]
@@ -34,8 +36,10 @@ pub async fn ask(request: HttpRequest, visitor: Option<Visitor>) -> Result<HttpR
     if visitor.is_some() {
         return Ok(go_to(&to, None));
     }
+    let site = request.headers().get("sec-fetch-site").and_then(|header| header.to_str().ok());
+    let is_from_elsewhere = matches!(site, Some("cross-site" | "same-site"));
     let flash = request.cookie(page::flash_cookie()).and_then(|cookie| Flash::told(cookie.value()));
-    show_with(StatusCode::OK, &SignInPage { assets: page::assets(), to: &to, flash, fault: None })
+    show_with(StatusCode::OK, &SignInPage { assets: page::assets(), to: &to, flash, fault: None, is_from_elsewhere })
 }
 
 #[post("/sign-in")]
@@ -60,7 +64,8 @@ pub async fn sign_in(
         } else {
             "This is not a token: one has 40 to 80 letters, digits, dashes and underscores."
         };
-        let page = SignInPage { assets: page::assets(), to: &to, flash: None, fault: Some(fault) };
+        let page =
+            SignInPage { assets: page::assets(), to: &to, flash: None, fault: Some(fault), is_from_elsewhere: false };
         return show_with(StatusCode::UNPROCESSABLE_ENTITY, &page);
     };
     let mut response = go_to(&to, None);
