@@ -8,6 +8,7 @@ RUN apt-get update \
  && apt-get install --yes --no-install-recommends make perl \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
+COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock build.rs ./
 COPY benches benches
 COPY migrations migrations

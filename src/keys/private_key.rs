@@ -40,7 +40,7 @@ impl PrivateKey {
         let (algorithm, key) = split(der).map_err(|error| rejected(format!("it is not PKCS#8: {error}")))?;
         let mut fields = algorithm.contents();
         let kind = fields.expect(OBJECT_IDENTIFIER, "the algorithm").and_then(|kind| kind.object_identifier());
-        match kind.map_err(malformed)?.as_str() {
+        match kind.map_err(malformed)?.as_ref() {
             oid::RSA_ENCRYPTION => Self::from_pkcs1(key),
             oid::EC_PUBLIC_KEY => {
                 let parameters = fields.read().map_err(malformed)?;

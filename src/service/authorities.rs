@@ -241,7 +241,7 @@ impl Service {
             not_after: draft.not_after,
             messages: Vec::new(),
         };
-        let linted = lint::lint(tbs::build(&plan)?).map_err(fault_of_ours)?;
+        let linted = lint::lint(tbs::build(plan)?).map_err(fault_of_ours)?;
         Ok(signer.sign_certificate(linted).await?)
     }
 

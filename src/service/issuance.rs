@@ -94,7 +94,7 @@ impl Service {
         let plan = self.decide(permit, input, now)?;
         let csr_pem = plan.csr_pem;
         let signer = self.keyring.signer(&self.store, &permit.issuer().authority).await?;
-        let signed = sign(&plan.plan, &signer).await?;
+        let signed = sign(plan.plan, &signer).await?;
 
         let id = CertificateId::new(self.random.ordered_id(now));
         let certificate = record(permit.zone(), &permit.issuer().authority, id, &signed, csr_pem)?;
@@ -244,7 +244,7 @@ fn claim(
 }
 
 /// Builds, lints and signs what was decided.
-pub(super) async fn sign(plan: &Plan, signer: &Signer) -> Result<SignedCertificate, ServiceError> {
+pub(super) async fn sign(plan: Plan, signer: &Signer) -> Result<SignedCertificate, ServiceError> {
     let tbs = Stage::Build.measure(|| tbs::build(plan))?;
     let linted = Stage::Lint.measure(|| lint::lint(tbs)).map_err(lint_failure)?;
     Ok(Stage::Sign.measure_async(signer.sign_certificate(linted)).await?)

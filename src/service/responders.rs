@@ -197,8 +197,8 @@ impl Service {
         let key_type = responder_key_type(authority.key_type);
         let (signer, pkcs8) = in_turn(&self.renewal, move || Signer::generate(key_type)).await??;
         let plan = self.plan_responder(authority, &signer, now)?;
-        let serial = plan.serial.clone();
-        let linted = lint::lint(tbs::build(&plan)?).map_err(|violations| {
+        let (serial, not_before, not_after) = (plan.serial.clone(), plan.not_before, plan.not_after);
+        let linted = lint::lint(tbs::build(plan)?).map_err(|violations| {
             let all = violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
             ServiceError::Internal(format!("the lint stopped a responder: {all}"))
         })?;
@@ -209,16 +209,16 @@ impl Service {
             certificate: signed.der().to_vec(),
             key_type,
             sealed_key: self.keyring.seal(Record::Responder(authority.id, serial.clone()), &pkcs8)?,
-            not_before: plan.not_before,
-            not_after: plan.not_after,
+            not_before,
+            not_after,
         };
         let subject = authority.id.to_string();
         let mut event = self.event(Actor::system(), authority.account, authority.zone, Action::IssueResponder, subject);
-        event.detail = format!("serial number {}, until {}", serial.to_hex(), plan.not_after.to_rfc3339());
+        event.detail = format!("serial number {}, until {}", serial.to_hex(), not_after.to_rfc3339());
         match self.store.add_responder(stored.clone(), replaced, now, event).await? {
             Some(faster) => self.open_responder(faster),
             None => {
-                tracing::info!(authority = %authority.id, until = %plan.not_after, "made an OCSP responder");
+                tracing::info!(authority = %authority.id, until = %not_after, "made an OCSP responder");
                 Ok(responder(stored, signer))
             }
         }

@@ -153,7 +153,7 @@ impl Seeding {
             issuer.crl_url = shards.url_of(shard);
         }
         let plan = policy::decide(&self.profile, self.request(number)?, issuer, serial, now);
-        let signed = issuance::sign(&plan.map_err(ServiceError::Invalid)?, &self.signer).await?;
+        let signed = issuance::sign(plan.map_err(ServiceError::Invalid)?, &self.signer).await?;
         let id = CertificateId::new(self.random.ordered_id(now));
         let mut certificate = record(self.zone.id, &self.authority, id, &signed, self.csr_of(number)?.pem.clone())?;
         if is_revoked(number, amount) {

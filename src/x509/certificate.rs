@@ -43,7 +43,7 @@ impl LintedTbs {
     pub(crate) fn seal(self, signature: &[u8]) -> Result<SignedCertificate, X509Error> {
         let (tbs, plan) = self.into_parts();
         let outer = algorithm::identifier(plan.issuer.key_type)?;
-        if ParsedTbs::read(&tbs)?.signature_algorithm.whole != outer {
+        if parsed::signature_algorithm(&tbs)? != outer {
             return Err(X509Error::Signature("the algorithms inside and outside of the certificate differ".into()));
         }
         let der = write::sequence(&[&tbs, &outer, &write::bit_string(signature)]);
@@ -97,7 +97,7 @@ pub fn read(der: &[u8]) -> Result<CertificateFacts, X509Error> {
         is_ca,
         path_length,
         subject_alternative_names: names.map_err(faults)?.unwrap_or_default().names,
-        crl_urls: tbs.crl_distribution_points()?.unwrap_or_default(),
+        crl_urls: tbs.crl_distribution_points()?.unwrap_or_default().into_iter().map(str::to_owned).collect(),
         issuer_urls: issuer_urls(&tbs)?,
         fingerprint_sha256: public_key::sha256(der),
     })
@@ -105,7 +105,7 @@ pub fn read(der: &[u8]) -> Result<CertificateFacts, X509Error> {
 
 fn issuer_urls(tbs: &ParsedTbs<'_>) -> Result<Vec<String>, DerError> {
     let locations = tbs.information_access()?.unwrap_or_default().into_iter();
-    Ok(locations.filter(|(method, _)| method == oid::ACCESS_CA_ISSUERS).map(|(_, url)| url).collect())
+    Ok(locations.filter(|(method, _)| method == oid::ACCESS_CA_ISSUERS).map(|(_, url)| url.to_owned()).collect())
 }
 
 fn faults(faults: Vec<String>) -> X509Error {
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     fn sealed() -> Vec<u8> {
-        let tbs = tbs::build(&testing::client_plan()).unwrap();
+        let tbs = tbs::build(testing::client_plan()).unwrap();
         let Ok(linted) = lint::lint(tbs) else { panic!("the plan passes") };
         linted.seal(b"signature").unwrap().der().to_vec()
     }

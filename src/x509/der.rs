@@ -5,7 +5,11 @@
 
 pub mod write;
 
+use std::borrow::Cow;
+
 use num_bigint::BigUint;
+
+use super::oid;
 
 pub const BOOLEAN: u8 = 0x01;
 pub const INTEGER: u8 = 0x02;
@@ -208,8 +212,12 @@ impl<'a> Tlv<'a> {
     }
 
     /// An OBJECT IDENTIFIER as dotted text (X.690, 8.19). Arcs are at most 63 bits.
-    pub fn object_identifier(&self) -> Result<String, DerError> {
-        read_object_identifier(self.value).ok_or(DerError::Value { what: "an object identifier" })
+    pub fn object_identifier(&self) -> Result<Cow<'static, str>, DerError> {
+        if let Some(known) = oid::of_octets(self.value) {
+            return Ok(known.into());
+        }
+        let read = read_object_identifier(self.value).ok_or(DerError::Value { what: "an object identifier" })?;
+        Ok(read.into())
     }
 }
 

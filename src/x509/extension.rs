@@ -1,11 +1,13 @@
 //! Extensions, of certificates, CRLs, CRL entries and requests alike (RFC 5280, 4.1).
 
+use std::borrow::Cow;
+
 use super::der::{BOOLEAN, DerError, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, Tlv, write};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extension<'a> {
     /// Dotted OID.
-    pub oid: String,
+    pub oid: Cow<'static, str>,
     pub critical: bool,
     /// The contents of extnValue: DER of the type that the OID stands for.
     pub value: &'a [u8],
@@ -29,7 +31,7 @@ pub fn duplicates<'e>(extensions: &'e [Extension<'_>]) -> Vec<&'e str> {
     };
     let all = extensions.iter().enumerate();
     all.filter(|(index, extension)| repeated(*index, &extension.oid))
-        .map(|(_, extension)| extension.oid.as_str())
+        .map(|(_, extension)| extension.oid.as_ref())
         .collect()
 }
 

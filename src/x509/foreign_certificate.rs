@@ -3,6 +3,8 @@
 //!
 //! Deliberately not here: judgements. Whether a certificate fits its purpose is asked where it is used.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use num_bigint::BigInt;
 use x509_parser::certificate::X509Certificate;
@@ -329,11 +331,11 @@ pub fn is_same_key(one: &[u8], other: &[u8]) -> bool {
 }
 
 /// The family of the algorithm, and the key.
-fn split(spki: &[u8]) -> Option<(String, &[u8])> {
+fn split(spki: &[u8]) -> Option<(Cow<'static, str>, &[u8])> {
     let mut fields = der::single(spki, der::SEQUENCE, "").ok()?.contents();
     let mut algorithm = fields.expect(der::SEQUENCE, "").ok()?.contents();
     let dotted = algorithm.expect(der::OBJECT_IDENTIFIER, "").ok()?.object_identifier().ok()?;
-    let family = if dotted == oid::RSASSA_PSS { oid::RSA_ENCRYPTION.to_owned() } else { dotted };
+    let family = if dotted == oid::RSASSA_PSS { oid::RSA_ENCRYPTION.into() } else { dotted };
     Some((family, fields.expect(der::BIT_STRING, "").ok()?.octet_aligned_bits("").ok()?))
 }
 

@@ -14,7 +14,8 @@ use crate::domain::name::Name;
 use crate::domain::plan::Plan;
 use crate::domain::violation::Violation;
 
-use super::parsed::ParsedTbs;
+use super::der::DerError;
+use super::parsed::{Access, ParsedTbs};
 use super::tbs::Tbs;
 use super::{name, public_key};
 
@@ -60,12 +61,20 @@ struct Case<'a> {
     subject: Result<Name, Vec<String>>,
     /// The kind and the contents of the public key, or what is wrong with it.
     key: Result<(PublicKeyType, &'a [u8]), String>,
+    /// The addresses of its CRLs and of its issuer's services; `None` without the extension.
+    distribution_points: Result<Option<Vec<&'a str>>, DerError>,
+    information_access: Result<Option<Vec<Access<'a>>>, DerError>,
 }
 
 impl<'a> Case<'a> {
     fn new(tbs: ParsedTbs<'a>, plan: &'a Plan) -> Self {
         let (subject, key) = (name::read(tbs.subject.whole), public_key::identify(tbs.spki.whole));
-        Self { tbs, plan, subject, key }
+        let (distribution_points, information_access) = (tbs.crl_distribution_points(), tbs.information_access());
+        Self { tbs, plan, subject, key, distribution_points, information_access }
+    }
+
+    fn accesses(&self) -> impl Iterator<Item = &Access<'a>> {
+        self.information_access.iter().flatten().flatten()
     }
 }
 

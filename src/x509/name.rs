@@ -1,5 +1,7 @@
 //! Distinguished names: read strictly, carried byte for byte, written for names of our own.
 
+use std::borrow::Cow;
+
 use crate::domain::name::{AttributeType, Name, NameAttribute, StringEncoding};
 
 use super::der::{self, OBJECT_IDENTIFIER, Reader, SEQUENCE, SET, write};
@@ -76,16 +78,16 @@ fn read_rdn(
 }
 
 /// The type, and the attribute or what is wrong with its value. The outer error is of the structure.
-fn read_attribute(mut reader: Reader<'_>, rdn: usize) -> Result<(String, Result<NameAttribute, String>), String> {
+fn read_attribute(mut reader: Reader<'_>, rdn: usize) -> Result<(Cow<'static, str>, Result<NameAttribute, String>), String> {
     let words = |error: der::DerError| error.to_string();
     let kind = reader.expect(OBJECT_IDENTIFIER, "the type of an attribute").map_err(words)?;
     let oid = kind.object_identifier().map_err(words)?;
     let value = reader.read().map_err(words)?;
     reader.finish("the value of an attribute").map_err(words)?;
     let attribute = match text::decode(value.tag, value.value) {
-        Ok((value, encoding)) => Ok(NameAttribute { rdn, oid: oid.clone(), value, encoding }),
+        Ok((value, encoding)) => Ok(NameAttribute { rdn, oid: oid.clone().into_owned(), value, encoding }),
         Err(fault) => {
-            let name = AttributeType::from_oid(&oid).map_or(oid.as_str(), |kind| kind.short_name());
+            let name = AttributeType::from_oid(&oid).map_or(oid.as_ref(), |kind| kind.short_name());
             Err(format!("its attribute {name} {fault}"))
         }
     };

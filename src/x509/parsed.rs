@@ -1,10 +1,15 @@
 //! A TBSCertificate as it was read back, field by field (RFC 5280, 4.1).
 
+use std::borrow::Cow;
+
 use super::der::{
     self, BIT_STRING, BOOLEAN, DerError, INTEGER, OCTET_STRING, Reader, SEQUENCE, Tlv, context, context_constructed,
 };
 use super::extension::{self, Extension};
 use super::oid;
+
+/// An AccessDescription: the method, a dotted OID, and the URI.
+pub type Access<'a> = (Cow<'static, str>, &'a str);
 
 pub struct ParsedTbs<'a> {
     /// The encoded number: 2 is version 3.
@@ -75,7 +80,7 @@ impl<'a> ParsedTbs<'a> {
     }
 
     /// The purposes as dotted OIDs (4.2.1.12).
-    pub fn extended_key_usage(&self) -> Result<Option<Vec<String>>, DerError> {
+    pub fn extended_key_usage(&self) -> Result<Option<Vec<Cow<'static, str>>>, DerError> {
         let Some(extension) = self.extension(oid::EXTENDED_KEY_USAGE) else { return Ok(None) };
         let mut reader = der::single(extension.value, SEQUENCE, "extendedKeyUsage")?.contents();
         let mut purposes = Vec::new();
@@ -92,7 +97,7 @@ impl<'a> ParsedTbs<'a> {
 
     /// The URIs of all distribution points (4.2.1.13). Reasons and cRLIssuer are malformed here: nothing of ours has
     /// them.
-    pub fn crl_distribution_points(&self) -> Result<Option<Vec<String>>, DerError> {
+    pub fn crl_distribution_points(&self) -> Result<Option<Vec<&'a str>>, DerError> {
         const WHAT: &str = "cRLDistributionPoints";
         let Some(extension) = self.extension(oid::CRL_DISTRIBUTION_POINTS) else { return Ok(None) };
         let mut points = der::single(extension.value, SEQUENCE, WHAT)?.contents();
@@ -109,7 +114,7 @@ impl<'a> ParsedTbs<'a> {
     }
 
     /// Method (dotted OID) and URI of each description (4.2.2.1).
-    pub fn information_access(&self) -> Result<Option<Vec<(String, String)>>, DerError> {
+    pub fn information_access(&self) -> Result<Option<Vec<Access<'a>>>, DerError> {
         const WHAT: &str = "authorityInfoAccess";
         let Some(extension) = self.extension(oid::AUTHORITY_INFORMATION_ACCESS) else { return Ok(None) };
         let mut descriptions = der::single(extension.value, SEQUENCE, WHAT)?.contents();
@@ -124,6 +129,14 @@ impl<'a> ParsedTbs<'a> {
     }
 }
 
+/// The AlgorithmIdentifier inside a TBSCertificate, without reading what follows it.
+pub fn signature_algorithm(der: &[u8]) -> Result<&[u8], DerError> {
+    let mut reader = der::single(der, SEQUENCE, "TBSCertificate")?.contents();
+    reader.optional(context_constructed(0))?;
+    reader.expect(INTEGER, "serialNumber")?;
+    Ok(reader.expect(SEQUENCE, "signature")?.whole)
+}
+
 /// keyIdentifier of an authorityKeyIdentifier (4.2.1.1), in certificates and CRLs; the other fields are passed over.
 pub fn authority_key_identifier<'a>(extensions: &[Extension<'a>]) -> Result<Option<&'a [u8]>, DerError> {
     const WHAT: &str = "authorityKeyIdentifier";
@@ -134,7 +147,7 @@ pub fn authority_key_identifier<'a>(extensions: &[Extension<'a>]) -> Result<Opti
     Ok(fields.optional(context(0))?.map(|identifier| identifier.value))
 }
 
-fn read_uri(element: &Tlv<'_>) -> Result<String, DerError> {
+fn read_uri<'a>(element: &Tlv<'a>) -> Result<&'a str, DerError> {
     let text = std::str::from_utf8(element.value).ok().filter(|text| text.is_ascii());
-    text.map(str::to_owned).ok_or(DerError::Value { what: "a URI" })
+    text.ok_or(DerError::Value { what: "a URI" })
 }

@@ -3,6 +3,8 @@
 pub mod bundle;
 mod pieces;
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -12,25 +14,20 @@ pub use pieces::{encode_pieces, encoded_length};
 pub const MAX_REQUEST_LENGTH: usize = 64 * 1024;
 
 const BEGIN: &str = "-----BEGIN ";
+const END: &str = "-----END ";
 const DASHES: &str = "-----";
 const REQUEST_LABELS: [&str; 2] = ["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"];
 
 /// 64 columns, LF, and a newline at the end.
 pub fn encode(label: &str, der: &[u8]) -> String {
-    let body = STANDARD.encode(der);
-    let mut pem = String::with_capacity(body.len() + body.len() / 64 + 2 * label.len() + 40);
-    pem.push_str(&format!("{BEGIN}{label}{DASHES}\n"));
-    let mut rest = body.as_str();
-    while let Some((line, after)) = rest.split_at_checked(64) {
-        pem.push_str(line);
-        pem.push('\n');
-        rest = after;
-    }
-    if !rest.is_empty() {
-        pem.push_str(rest);
+    let mut pem = String::with_capacity(der.len() * 3 / 2 + 2 * label.len() + 40);
+    pem.extend([BEGIN, label, DASHES, "\n"]);
+    // 48 octets make one line.
+    for octets in der.chunks(48) {
+        STANDARD.encode_string(octets, &mut pem);
         pem.push('\n');
     }
-    pem.push_str(&format!("-----END {label}{DASHES}\n"));
+    pem.extend([END, label, DASHES, "\n"]);
     pem
 }
 
@@ -76,14 +73,22 @@ pub fn read_request(sent: &str) -> Result<RequestPem, String> {
         _ => return Err("there is text after the PEM block; send the block alone".into()),
     }
     let der = decode_body(body)?;
-    let lines: Vec<&str> = body.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    Ok(RequestPem { text: format!("{BEGIN}{label}{DASHES}\n{}\n{end}\n", lines.join("\n")), der })
+    let mut text = String::with_capacity(body.len() + 2 * label.len() + 40);
+    text.extend([BEGIN, label, DASHES, "\n"]);
+    for line in body.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        text.extend([line, "\n"]);
+    }
+    text.extend([&end, "\n"]);
+    Ok(RequestPem { text, der })
 }
 
 /// Callers that follow the samples of the published API send a backslash and an `n` where a newline belongs. Neither
 /// can be part of base64, so nothing is lost by reading them so.
-fn with_newlines(sent: &str) -> String {
-    sent.replace("\\r", "").replace("\\n", "\n").replace("\r\n", "\n").replace('\r', "\n")
+fn with_newlines(sent: &str) -> Cow<'_, str> {
+    if !sent.bytes().any(|octet| matches!(octet, b'\\' | b'\r')) {
+        return Cow::Borrowed(sent);
+    }
+    Cow::Owned(sent.replace("\\r", "").replace("\\n", "\n").replace("\r\n", "\n").replace('\r', "\n"))
 }
 
 fn check_label(label: &str) -> Result<(), String> {
@@ -106,7 +111,7 @@ fn not_a_request() -> String {
 }
 
 fn decode_body(body: &str) -> Result<Vec<u8>, String> {
-    let base64: String = body.chars().filter(|character| !character.is_ascii_whitespace()).collect();
+    let base64: Vec<u8> = body.bytes().filter(|octet| !octet.is_ascii_whitespace()).collect();
     if base64.is_empty() {
         return Err("the PEM block is empty".into());
     }

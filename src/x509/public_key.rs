@@ -37,7 +37,7 @@ pub fn identify(spki_der: &[u8]) -> Result<(PublicKeyType, &[u8]), String> {
     let mut algorithm = algorithm;
     let kind = algorithm.expect(OBJECT_IDENTIFIER, "its algorithm").map_err(malformed)?;
     let kind = kind.object_identifier().map_err(malformed)?;
-    let key_type = match kind.as_str() {
+    let key_type = match kind.as_ref() {
         oid::RSA_ENCRYPTION => rsa_type(algorithm, key).map_err(malformed)?,
         oid::EC_PUBLIC_KEY => elliptic_type(algorithm, key)?,
         oid::ED25519 => ed25519_type(algorithm, key)?,
@@ -116,7 +116,7 @@ fn elliptic_type(mut parameters: Reader<'_>, point: &[u8]) -> Result<PublicKeyTy
     };
     let curve = curve.object_identifier().map_err(|error| error.to_string())?;
     parameters.finish("the curve").map_err(|error| error.to_string())?;
-    let (key_type, length) = match curve.as_str() {
+    let (key_type, length) = match curve.as_ref() {
         oid::CURVE_P256 => (PublicKeyType::P256, 65),
         oid::CURVE_P384 => (PublicKeyType::P384, 97),
         oid::CURVE_P521 => (PublicKeyType::P521, 133),

@@ -46,7 +46,7 @@ impl RequestedExtensions {
         }
         let name = oid::name(&extension.oid).to_owned();
         self.others.push(RequestedExtension {
-            oid: extension.oid.clone(),
+            oid: extension.oid.clone().into_owned(),
             name,
             critical: extension.critical,
             value: extension.value.to_vec(),

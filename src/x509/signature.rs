@@ -39,7 +39,7 @@ impl SignatureAlgorithm {
         let mut reader = identifier.contents();
         let kind = reader.expect(OBJECT_IDENTIFIER, "its object identifier").map_err(malformed)?;
         let dotted = kind.object_identifier().map_err(malformed)?;
-        match dotted.as_str() {
+        match dotted.as_ref() {
             oid::SHA256_WITH_RSA => null_or_absent(reader).map(|()| Self::RsaPkcs1(Digest::Sha256)),
             oid::SHA384_WITH_RSA => null_or_absent(reader).map(|()| Self::RsaPkcs1(Digest::Sha384)),
             oid::SHA512_WITH_RSA => null_or_absent(reader).map(|()| Self::RsaPkcs1(Digest::Sha512)),
@@ -201,7 +201,7 @@ fn read_pss(mut reader: Reader<'_>) -> Result<Digest, String> {
 fn read_digest(identifier: &[u8]) -> Result<Option<Digest>, DerError> {
     let sequence = der::single(identifier, SEQUENCE, "a digest")?;
     let kind = sequence.contents().expect(OBJECT_IDENTIFIER, "a digest")?.object_identifier()?;
-    Ok(match kind.as_str() {
+    Ok(match kind.as_ref() {
         oid::SHA256 => Some(Digest::Sha256),
         oid::SHA384 => Some(Digest::Sha384),
         oid::SHA512 => Some(Digest::Sha512),

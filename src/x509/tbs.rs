@@ -20,8 +20,8 @@ pub struct Tbs {
 }
 
 /// Encodes the plan; issuer, subject and public key are carried byte for byte.
-pub fn build(plan: &Plan) -> Result<Tbs, X509Error> {
-    let params = parameters(plan)?;
+pub fn build(plan: Plan) -> Result<Tbs, X509Error> {
+    let params = parameters(&plan)?;
     let encoded = capture::certificate(&params, &plan.issuer.ski, plan.issuer.key_type)?;
     let der = capture::splice(
         &encoded,
@@ -36,7 +36,7 @@ pub fn build(plan: &Plan) -> Result<Tbs, X509Error> {
             Field::Kept("extensions", &[EXPLICIT_3]),
         ],
     )?;
-    Ok(Tbs { der, plan: plan.clone() })
+    Ok(Tbs { der, plan })
 }
 
 impl Tbs {
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn a_client_certificate_carries_what_was_planned() {
         let plan = testing::client_plan();
-        let tbs = build(&plan).unwrap();
+        let tbs = build(plan.clone()).unwrap();
         let (rest, parsed) = TbsCertificate::from_der(&tbs.der).unwrap();
         assert!(rest.is_empty());
         assert_eq!(parsed.subject.as_raw(), plan.subject.der);
@@ -201,7 +201,7 @@ mod tests {
             let mut plan = testing::client_plan();
             plan.subject = name::build(&attributes).unwrap();
             plan.issuer.subject = name::build(&attributes.iter().rev().cloned().collect::<Vec<_>>()).unwrap().der;
-            let tbs = build(&plan).unwrap();
+            let tbs = build(plan.clone()).unwrap();
             let (_, parsed) = TbsCertificate::from_der(&tbs.der).unwrap();
             prop_assert_eq!(parsed.subject.as_raw(), plan.subject.der.as_slice());
             prop_assert_eq!(parsed.issuer.as_raw(), plan.issuer.subject.as_slice());

@@ -1,6 +1,8 @@
 //! Decryption under a passphrase, as an AlgorithmIdentifier in the file describes it: PBES2 and PBES1 (RFC 8018), and
 //! the schemes of PKCS#12 (RFC 7292, appendix C). All of it for reading only.
 
+use std::borrow::Cow;
+
 use aes::cipher::block_padding::Pkcs7;
 use aes::cipher::{BlockCipherDecrypt, BlockModeDecrypt, InnerIvInit, KeyInit};
 use aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY;
@@ -60,7 +62,7 @@ pub fn decrypt(
     work: &mut Work,
 ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
     let (scheme, parameters) = identified(algorithm).map_err(malformed)?;
-    match scheme.as_str() {
+    match scheme.as_ref() {
         PBES2 => pbes2(parameters, ciphertext, password, work),
         PBES1_MD5_DES => pbes1(Pbkdf1Hash::Md5, parameters, ciphertext, password, work),
         PBES1_SHA1_DES => pbes1(Pbkdf1Hash::Sha1, parameters, ciphertext, password, work),
@@ -168,7 +170,7 @@ pub fn derive(
     work: &mut Work,
 ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
     let (name, mut parameters) = identified(derivation).map_err(malformed)?;
-    let is_scrypt = match name.as_str() {
+    let is_scrypt = match name.as_ref() {
         PBKDF2 => false,
         SCRYPT => true,
         other => return Err(unsupported(other)),
@@ -200,7 +202,7 @@ struct DerivationParameters<'a> {
 }
 
 enum Function {
-    Pbkdf2 { rounds: u64, hash: String },
+    Pbkdf2 { rounds: u64, hash: Cow<'static, str> },
     Scrypt(ScryptParameters),
 }
 
@@ -220,7 +222,7 @@ fn read_pbkdf2(mut fields: Reader<'_>) -> Result<DerivationParameters<'_>, DerEr
     let key_length = optional_number(&mut fields, "the key length")?;
     let hash = match fields.optional(SEQUENCE)? {
         Some(function) => identified(&function)?.0,
-        None => HMAC_SHA1.to_owned(),
+        None => HMAC_SHA1.into(),
     };
     Ok(DerivationParameters { salt, key_length, function: Function::Pbkdf2 { rounds, hash } })
 }
@@ -274,7 +276,7 @@ fn salt_and_rounds(mut parameters: Reader<'_>) -> Result<(&[u8], u64), DerError>
 }
 
 /// The OID of an AlgorithmIdentifier, and its parameters; a NULL is as good as none.
-pub fn identified<'a>(algorithm: &Tlv<'a>) -> Result<(String, Reader<'a>), DerError> {
+pub fn identified<'a>(algorithm: &Tlv<'a>) -> Result<(Cow<'static, str>, Reader<'a>), DerError> {
     let mut fields = algorithm.contents();
     let name = fields.expect(OBJECT_IDENTIFIER, "an algorithm")?.object_identifier()?;
     fields.optional(NULL)?;

@@ -20,7 +20,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 fn linted(plan: &Plan) -> LintedTbs {
-    lint::lint(tbs::build(plan).unwrap()).unwrap_or_else(|violations| panic!("{violations:?}"))
+    lint::lint(tbs::build(plan.clone()).unwrap()).unwrap_or_else(|violations| panic!("{violations:?}"))
 }
 
 fn root_plan(signer: &Signer) -> Plan {

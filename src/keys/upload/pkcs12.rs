@@ -3,6 +3,8 @@
 //! The walk is our own, because the files are BER, and because how much work one asks for, how many bags it has and how
 //! deep they nest must be known before it is done.
 
+use std::borrow::Cow;
+
 use aws_lc_rs::{digest, hmac};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
@@ -137,7 +139,7 @@ impl Opening<'_, '_> {
     /// A ContentInfo of the AuthenticatedSafe (RFC 7292, 4.1).
     fn take_part(&mut self, info: &Tlv<'_>) -> Result<(), KeyError> {
         let (kind, content) = content_info(info).map_err(malformed)?;
-        let plain = match kind.as_str() {
+        let plain = match kind.as_ref() {
             DATA => {
                 let octets = der::single(content, OCTET_STRING, "a part").map_err(malformed)?;
                 Zeroizing::new(octets.value.to_vec())
@@ -167,7 +169,7 @@ impl Opening<'_, '_> {
         while !bags.is_empty() {
             self.count()?;
             let (kind, value) = bags.expect(SEQUENCE, "a bag").and_then(|bag| content_info(&bag)).map_err(malformed)?;
-            match kind.as_str() {
+            match kind.as_ref() {
                 KEY_BAG => self.contents.keys.push(PrivateKey::from_pkcs8(value)),
                 SHROUDED_KEY_BAG => self.take_encrypted_key(value)?,
                 CERTIFICATE_BAG => {
@@ -209,7 +211,7 @@ impl Opening<'_, '_> {
 }
 
 /// The type and the contents of `[0]`; ContentInfo, SafeBag and CertBag all begin so.
-fn content_info<'a>(info: &Tlv<'a>) -> Result<(String, &'a [u8]), DerError> {
+fn content_info<'a>(info: &Tlv<'a>) -> Result<(Cow<'static, str>, &'a [u8]), DerError> {
     let mut fields = info.contents();
     let kind = fields.expect(OBJECT_IDENTIFIER, "the type of an entry")?.object_identifier()?;
     Ok((kind, fields.expect(context_constructed(0), "the contents of an entry")?.value))

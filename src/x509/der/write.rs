@@ -1,5 +1,6 @@
 //! The few writers that rcgen does not cover: names, requests, PKCS#7, and the frame of a splice.
 
+use super::super::oid;
 use super::{BIT_STRING, BOOLEAN, DerError, INTEGER, NULL, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE};
 
 /// One element with the given contents.
@@ -62,6 +63,14 @@ pub fn unsigned_integer(magnitude: &[u8]) -> Vec<u8> {
 
 /// An OBJECT IDENTIFIER from dotted text.
 pub fn object_identifier(dotted: &str) -> Result<Vec<u8>, DerError> {
+    match oid::octets_of(dotted) {
+        Some(octets) => Ok(element(OBJECT_IDENTIFIER, octets)),
+        None => Ok(element(OBJECT_IDENTIFIER, &spelt_out(dotted)?)),
+    }
+}
+
+/// Its contents octets, arc by arc.
+pub fn spelt_out(dotted: &str) -> Result<Vec<u8>, DerError> {
     let malformed = || DerError::Value { what: "an object identifier" };
     let arcs: Vec<u64> = dotted.split('.').map(|arc| arc.parse().map_err(|_| malformed())).collect::<Result<_, _>>()?;
     let [first, second, rest @ ..] = arcs.as_slice() else { return Err(malformed()) };
@@ -73,7 +82,7 @@ pub fn object_identifier(dotted: &str) -> Result<Vec<u8>, DerError> {
     for arc in std::iter::once(&joined).chain(rest) {
         push_arc(&mut octets, *arc);
     }
-    Ok(element(OBJECT_IDENTIFIER, &octets))
+    Ok(octets)
 }
 
 fn push_arc(octets: &mut Vec<u8>, arc: u64) {

@@ -16,14 +16,14 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 fn distribution_point_is_the_issuers(case: &Case<'_>, findings: &mut Findings) {
-    let expected = has_distribution_point(case).then(|| vec![case.plan.issuer.crl_url.clone()]);
-    let is_right = case.tbs.crl_distribution_points() == Ok(expected);
+    let expected = has_distribution_point(case).then(|| vec![case.plan.issuer.crl_url.as_str()]);
+    let is_right = case.distribution_points == Ok(expected);
     findings.demand(is_right, "cRLDistributionPoints is not the issuer's CRL");
 }
 
 fn information_access_is_the_issuers(case: &Case<'_>, findings: &mut Findings) {
-    let ca_issuers = (oid::ACCESS_CA_ISSUERS.to_owned(), case.plan.issuer.certificate_url.clone());
-    let ocsp = case.plan.issuer.ocsp_url.clone().map(|url| (oid::ACCESS_OCSP.to_owned(), url));
+    let ca_issuers = (oid::ACCESS_CA_ISSUERS.into(), case.plan.issuer.certificate_url.as_str());
+    let ocsp = case.plan.issuer.ocsp_url.as_deref().map(|url| (oid::ACCESS_OCSP.into(), url));
     let expected = match &case.plan.kind {
         PlanKind::Client { revocation: RevocationPointers::Published, .. }
         | PlanKind::Authority { self_signed: false, .. } => Some(ocsp.into_iter().chain([ca_issuers]).collect()),
@@ -33,15 +33,14 @@ fn information_access_is_the_issuers(case: &Case<'_>, findings: &mut Findings) {
         }
         PlanKind::Authority { self_signed: true, .. } => None,
     };
-    let is_right = case.tbs.information_access() == Ok(expected);
+    let is_right = case.information_access == Ok(expected);
     findings.demand(is_right, "authorityInfoAccess does not point to the issuer's services");
 }
 
 /// Whoever checks a certificate fetches by HTTP (4.2.1.13: at least one http or ldap URI).
 fn pointers_are_web_addresses(case: &Case<'_>, findings: &mut Findings) {
-    let points = case.tbs.crl_distribution_points().ok().flatten().unwrap_or_default();
-    let access = case.tbs.information_access().ok().flatten().unwrap_or_default();
-    for address in points.into_iter().chain(access.into_iter().map(|(_, address)| address)) {
+    let points = case.distribution_points.iter().flatten().flatten();
+    for address in points.chain(case.accesses().map(|(_, address)| address)) {
         let host = address.strip_prefix("http://").or_else(|| address.strip_prefix("https://"));
         let is_web = host.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
         let is_plain = address.bytes().all(|byte| byte.is_ascii_graphic());
@@ -71,8 +70,7 @@ fn no_rev_avail_stands_beside_no_pointer(case: &Case<'_>, findings: &mut Finding
         return;
     }
     let has_crl = [oid::CRL_DISTRIBUTION_POINTS, oid::FRESHEST_CRL].iter().any(|oid| case.tbs.extension(oid).is_some());
-    let access = case.tbs.information_access().ok().flatten().unwrap_or_default();
-    let has_ocsp = access.iter().any(|(method, _)| method == oid::ACCESS_OCSP);
+    let has_ocsp = case.accesses().any(|(method, _)| method == oid::ACCESS_OCSP);
     findings.demand(!has_crl && !has_ocsp, "noRevAvail stands beside a pointer to revocation information");
 }
 

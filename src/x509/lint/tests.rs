@@ -18,13 +18,13 @@ fn violations(tbs: Tbs) -> Vec<Violation> {
 fn against(plan: &Plan, change: impl FnOnce(&mut Plan)) -> Vec<Violation> {
     let mut changed = plan.clone();
     change(&mut changed);
-    violations(Tbs { der: tbs::build(plan).unwrap().der, plan: changed })
+    violations(Tbs { der: tbs::build(plan.clone()).unwrap().der, plan: changed })
 }
 
 fn planned(change: impl FnOnce(&mut Plan)) -> Vec<Violation> {
     let mut plan = testing::client_plan();
     change(&mut plan);
-    violations(tbs::build(&plan).unwrap())
+    violations(tbs::build(plan.clone()).unwrap())
 }
 
 fn finds(violations: &[Violation], pointer: &str, words: &str) {
@@ -34,7 +34,7 @@ fn finds(violations: &[Violation], pointer: &str, words: &str) {
 
 /// Replaces octets of the TBS, which keep their number, and lints it against its own plan.
 fn edited(plan: Plan, from: &[u8], to: &[u8]) -> Vec<Violation> {
-    let mut der = tbs::build(&plan).unwrap().der;
+    let mut der = tbs::build(plan.clone()).unwrap().der;
     let place = der.windows(from.len()).position(|window| window == from).expect("the octets are there");
     der[place..place + from.len()].copy_from_slice(to);
     violations(Tbs { der, plan })
@@ -55,7 +55,7 @@ fn every_kind_of_plan_passes() {
         testing::responder_plan(),
     ] {
         let kind = format!("{:?}", plan.kind);
-        assert_eq!(violations(tbs::build(&plan).unwrap()), [], "{kind}");
+        assert_eq!(violations(tbs::build(plan.clone()).unwrap()), [], "{kind}");
     }
 }
 
@@ -192,7 +192,7 @@ fn responders_are_marked_as_such_and_nobody_else_is() {
     finds(&edited(responder(), &[0x04, 0x02, 0x05, 0x00], &[0x04, 0x02, 0x04, 0x00]), "", "ocspNoCheck is not NULL");
     let mut nameless = responder();
     nameless.subject = name::build(&[]).unwrap();
-    finds(&violations(tbs::build(&nameless).unwrap()), "", "subject is empty");
+    finds(&violations(tbs::build(nameless).unwrap()), "", "subject is empty");
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn an_issuing_authority_points_to_the_responder_above_it() {
     let plan = testing::authority_plan();
     finds(&against(&plan, |p| p.issuer.ocsp_url = None), "", "authorityInfoAccess does not");
     assert_eq!(
-        violations(tbs::build(&Plan { issuer: Issuer { ocsp_url: None, ..plan.issuer.clone() }, ..plan }).unwrap()),
+        violations(tbs::build(Plan { issuer: Issuer { ocsp_url: None, ..plan.issuer.clone() }, ..plan }).unwrap()),
         []
     );
 }
@@ -242,13 +242,13 @@ fn names_keep_their_bounds_and_types() {
 fn authorities_have_names_and_roots_are_their_own_issuers() {
     let mut plan = testing::authority_plan();
     plan.subject = name::build(&[]).unwrap();
-    finds(&violations(tbs::build(&plan).unwrap()), "", "an authority's subject is empty");
+    finds(&violations(tbs::build(plan.clone()).unwrap()), "", "an authority's subject is empty");
     let mut plan = testing::root_plan();
     plan.issuer.subject = testing::issuer().subject;
-    finds(&violations(tbs::build(&plan).unwrap()), "", "subject is not its issuer");
+    finds(&violations(tbs::build(plan.clone()).unwrap()), "", "subject is not its issuer");
     let mut plan = testing::root_plan();
     plan.issuer.ski = vec![1; 20];
-    finds(&violations(tbs::build(&plan).unwrap()), "", "key is not its issuer's");
+    finds(&violations(tbs::build(plan.clone()).unwrap()), "", "key is not its issuer's");
 }
 
 #[test]

@@ -193,7 +193,7 @@ fn nonce<'a>(extensions: &[Extension<'a>]) -> Result<Option<&'a [u8]>, X509Error
 }
 
 fn refuse_critical(extensions: &[Extension<'_>], known: Option<&str>) -> Result<(), X509Error> {
-    match extensions.iter().find(|extension| extension.critical && known != Some(extension.oid.as_str())) {
+    match extensions.iter().find(|extension| extension.critical && known != Some(extension.oid.as_ref())) {
         Some(unknown) => {
             Err(X509Error::Content(format!("the critical extension {} is not known", oid::name(&unknown.oid))))
         }

@@ -21,7 +21,7 @@ fn signed(answers: Vec<SingleAnswer<'_>>, nonce: Option<&[u8]>) -> Vec<u8> {
     let spki = write::sequence(&[&curve, &write::bit_string(key.public_key().as_ref())]);
     let mut plan = testing::responder_plan();
     plan.public_key = public_key::check(&spki).unwrap();
-    let Ok(linted) = lint::lint(tbs::build(&plan).unwrap()) else { panic!("the plan passes") };
+    let Ok(linted) = lint::lint(tbs::build(plan.clone()).unwrap()) else { panic!("the plan passes") };
     let certificate = linted.seal(b"signature").unwrap();
     let ocsp = OcspPlan {
         responder_key: plan.public_key.ski,
