@@ -78,7 +78,10 @@ fn read_rdn(
 }
 
 /// The type, and the attribute or what is wrong with its value. The outer error is of the structure.
-fn read_attribute(mut reader: Reader<'_>, rdn: usize) -> Result<(Cow<'static, str>, Result<NameAttribute, String>), String> {
+fn read_attribute(
+    mut reader: Reader<'_>,
+    rdn: usize,
+) -> Result<(Cow<'static, str>, Result<NameAttribute, String>), String> {
     let words = |error: der::DerError| error.to_string();
     let kind = reader.expect(OBJECT_IDENTIFIER, "the type of an attribute").map_err(words)?;
     let oid = kind.object_identifier().map_err(words)?;

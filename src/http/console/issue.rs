@@ -83,6 +83,12 @@ pub async fn ask(here: ZonePage<IssueCertificate>, service: web::Data<Service>) 
     show(&page(&here.visitor, &zone, &service, typed).await?)
 }
 
+/// Where a preview stood, for whoever comes back to its address.
+#[get("/zones/{zone_id}/issue/preview")]
+pub async fn ask_anew(here: ZonePage<IssueCertificate>) -> HttpResponse {
+    go_to(&format!("/zones/{}/issue", here.permit.zone()), None)
+}
+
 /// What would become of the request. Nothing is signed.
 #[post("/zones/{zone_id}/issue/preview")]
 pub async fn check(asked: ZoneQuestion<IssueCertificate>, service: web::Data<Service>) -> Result<HttpResponse, Fault> {

@@ -66,6 +66,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .service(jobs::show_one)
         .service(jobs::cancel)
         .service(issue::ask)
+        .service(issue::ask_anew)
         .service(issue::check)
         .service(issue::create)
         .service(sign_in::ask)

@@ -92,13 +92,6 @@ pub fn show_with(status: StatusCode, template: &impl Template) -> Result<HttpRes
     Ok(response.content_type("text/html; charset=utf-8").body(text))
 }
 
-/// A part of a page, for a script that asked for it: what waits to be told waits on.
-pub fn show_part(template: &impl Template) -> Result<HttpResponse, Fault> {
-    let text = template.render()?;
-    let mut response = HttpResponse::Ok();
-    Ok(guarded(&mut response).content_type("text/html; charset=utf-8").body(text))
-}
-
 /// Goes on to another page, which a reload does not send again.
 pub fn go_to(address: &str, flash: Option<Flash>) -> HttpResponse {
     let mut response = HttpResponse::SeeOther();
