@@ -12,8 +12,7 @@ impl Service {
     /// signed, recorded or used up; the serial number will be another one.
     pub fn preview(&self, permit: &ZonePermit<IssueCertificate>, input: IssueInput) -> Result<Plan, ServiceError> {
         let decided = self.decide(permit, input, self.clock.now())?;
-        let linted = lint::lint(tbs::build(&decided.plan)?);
-        linted.map_err(super::issuance::lint_failure)?;
-        Ok(decided.plan)
+        let linted = lint::lint(tbs::build(decided.plan)?).map_err(super::issuance::lint_failure)?;
+        Ok(linted.plan().clone())
     }
 }
