@@ -71,7 +71,7 @@ impl Fault {
 
 impl WayOut {
     pub fn home() -> Self {
-        Self { label: "Go to the overview", href: "/".into() }
+        Self { label: "Go to the first page", href: "/".into() }
     }
 }
 

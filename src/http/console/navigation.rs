@@ -40,7 +40,7 @@ pub struct Entry {
 
 /// The menu as it stands on the page at `path`, in the zone `here` if it belongs to one.
 pub fn menu(grants: &Grants, zones: &[Zone], here: Option<&Zone>, path: &str) -> Vec<Group> {
-    let mut top = vec![entry("Overview", "/".into(), path == "/")];
+    let mut top = vec![entry("Account", "/".into(), path == "/")];
     top.extend(
         OF_ACCOUNT
             .iter()
@@ -58,7 +58,6 @@ pub fn menu(grants: &Grants, zones: &[Zone], here: Option<&Zone>, path: &str) ->
             let is_current = if section.path.is_empty() { path == href } else { is_within(path, &href) };
             Entry { is_inner: true, ..entry(section.label, href, is_current) }
         });
-        // The overview stands under its own name where the sections are open.
         std::iter::once(Entry { is_current: false, ..name }).chain(inner)
     });
     let mut groups = vec![Group { label: "", entries: top }];

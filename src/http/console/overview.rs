@@ -46,7 +46,7 @@ struct ZoneRow {
 
 #[get("/")]
 pub async fn of_account(visitor: Visitor, service: web::Data<Service>) -> Result<HttpResponse, Fault> {
-    let page = visitor.page("Overview", Vec::new()).await?;
+    let page = visitor.page("", Vec::new()).await?;
     let zones = visitor.zones().await?;
     let mut totals = service.totals_of(visitor.caller(), &zones).await?;
     let mut sums = Totals::new();

@@ -38,3 +38,48 @@ pub async fn end(sent: VisitorForm, service: web::Data<Service>) -> Result<HttpR
     // One's own: the next page asks for a sign-in.
     Ok(go_to("/sessions", Some(Flash::SessionEnded)))
 }
+
+/// A browser in two words: names that its own string holds, the more special ones first.
+fn browser(agent: &str) -> String {
+    const BROWSERS: [(&str, &str); 7] = [
+        ("Edg/", "Edge"),
+        ("OPR/", "Opera"),
+        ("SamsungBrowser/", "Samsung Internet"),
+        ("Firefox/", "Firefox"),
+        ("Chrome/", "Chrome"),
+        ("Safari/", "Safari"),
+        ("curl/", "curl"),
+    ];
+    const SYSTEMS: [(&str, &str); 7] = [
+        ("Android", "Android"),
+        ("iPhone", "iPhone"),
+        ("iPad", "iPad"),
+        ("Windows", "Windows"),
+        ("Mac OS X", "macOS"),
+        ("CrOS", "ChromeOS"),
+        ("Linux", "Linux"),
+    ];
+    let named = |names: &[(&'static str, &'static str)]| {
+        names.iter().find(|(word, _)| agent.contains(word)).map(|(_, name)| *name)
+    };
+    let browser = named(&BROWSERS).unwrap_or("A browser");
+    named(&SYSTEMS).map_or_else(|| browser.to_owned(), |system| format!("{browser} on {system}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn browsers_are_told_by_what_sets_them_apart() {
+        let chromium =
+            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36";
+        assert_eq!(browser(chromium), "Chrome on Linux");
+        assert_eq!(browser(&format!("{chromium} Edg/156.0")), "Edge on Linux");
+        assert_eq!(
+            browser("Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) Version/19.0 Safari/604.1"),
+            "Safari on iPhone"
+        );
+        assert_eq!(browser("something else"), "A browser");
+    }
+}

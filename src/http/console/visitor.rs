@@ -226,8 +226,8 @@ impl Visitor {
 
     /// What stands around a page of a zone.
     pub async fn zone_page(&self, zone: &Zone, title: &str, crumbs: Vec<Crumb>) -> Result<Page, Fault> {
-        let home = Crumb { label: zone.name.clone(), href: format!("/zones/{}", zone.id) };
-        let is_home = crumbs.is_empty() && title == zone.name;
+        let home = Crumb { label: zone_title(zone), href: format!("/zones/{}", zone.id) };
+        let is_home = crumbs.is_empty() && title == zone_title(zone);
         let crumbs = if is_home { crumbs } else { std::iter::once(home).chain(crumbs).collect() };
         self.page_in(Some(zone), title, crumbs).await
     }
@@ -237,14 +237,15 @@ impl Visitor {
         let (caller, path) = (self.caller(), self.request.path());
         let zones = self.zones().await?;
         let account = service.account(caller, caller.account()).await?;
-        let mut trail = vec![Crumb { label: account.name, href: "/".into() }];
+        let mut trail = vec![Crumb { label: account_title(&account.name), href: "/".into() }];
         trail.extend(crumbs);
         if path != "/" {
             trail.push(Crumb { label: title.to_owned(), href: path.to_owned() });
         }
         let flash = self.request.cookie(page::flash_cookie()).filter(|_| !self.is_script());
+        let title = trail.last().map(|crumb| crumb.label.clone()).unwrap_or_default();
         Ok(Page {
-            title: title.to_owned(),
+            title,
             crumbs: trail,
             menu: navigation::menu(&caller.token().grants, &zones, zone, path),
             flash: flash.and_then(|cookie| Flash::told(cookie.value())),
@@ -290,6 +291,16 @@ impl Visitor {
             FormProof::Forged => Err(Fault::forged_form()),
         }
     }
+}
+
+/// What the first page of a zone is called.
+pub fn zone_title(zone: &Zone) -> String {
+    format!("Zone {}", zone.name)
+}
+
+/// What the first page of an account is called.
+fn account_title(name: &str) -> String {
+    format!("Account {name}")
 }
 
 /// The cookie of a session, or one that takes it away.

@@ -15,7 +15,7 @@ use super::fault::Fault;
 use super::page::{Page, show};
 use super::plot::{self, Plot};
 use super::show;
-use super::visitor::ZonePage;
+use super::visitor::{ZonePage, zone_title};
 
 #[derive(Template)]
 #[template(path = "zone.html", config = "src/http/console/askama.toml")]
@@ -63,7 +63,7 @@ pub async fn overview(here: ZonePage<ReadCertificates>, service: web::Data<Servi
         counted_on: activity.counted_on,
     });
     show(&ZoneOverview {
-        page: here.visitor.zone_page(&zone, &zone.name, Vec::new()).await?,
+        page: here.visitor.zone_page(&zone, &zone_title(&zone), Vec::new()).await?,
         zone: zone.id,
         tiles: vec![
             Tile { figure: total(Status::Active), name: "active", query: "?status=active" },

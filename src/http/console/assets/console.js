@@ -92,6 +92,11 @@
   };
   ready(document);
 
+  // On a phone the menu is one line: the current entry comes into sight, and the page does not move.
+  const menu = document.querySelector(".menu");
+  const current = menu?.querySelector("[aria-current]");
+  if (current) menu.scrollLeft = current.offsetLeft - (menu.clientWidth - current.offsetWidth) / 2;
+
   // What htmx brought: parts that look again by themselves.
   let told = document.querySelector("[data-announce]")?.dataset.announce;
   document.addEventListener("htmx:load", (event) => {
