@@ -52,7 +52,7 @@ class Person:
 
     def click(self, name, role="link"):
         self.clicks += 1
-        self.page.get_by_role(role, name=name).click()
+        self.page.get_by_role(role, name=name).last.click()
 
     def press(self, name):
         self.click(name, "button")
@@ -66,11 +66,14 @@ class Person:
         self.page.goto("/")
         self.type("API token", token or self.server.token)
         self.press("Sign in")
-        self.page.get_by_role("heading", level=1).wait_for()
+        self.page.wait_for_url(lambda url: "/sign-in" not in url)
         return self
 
     def heading(self):
         return self.page.get_by_role("heading", level=1).inner_text()
+
+    def arrives_at(self, heading):
+        self.page.get_by_role("heading", level=1, name=heading).wait_for()
 
     def sees(self, text):
         self.page.get_by_text(text).first.wait_for()
