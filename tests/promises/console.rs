@@ -270,3 +270,24 @@ async fn a_preview_signs_nothing_and_a_refused_form_keeps_what_was_typed() {
     assert_eq!(issued.status(), StatusCode::SEE_OTHER);
     assert_eq!(server.database.connect().count(count), 1);
 }
+
+#[tokio::test]
+async fn where_people_come_over_tls_the_cookie_goes_over_nothing_else() {
+    let server = Server::start_with(&[("COUNTERSIGN_PUBLIC_URL", "https://pki.test")]).await;
+    let answer = Browser::stranger(&server).post("/sign-in", &[("token", ADMIN)]).await;
+    let cookie = answer.headers()[SET_COOKIE].to_str().unwrap();
+    assert!(cookie.starts_with("__Host-countersign=") && cookie.contains("Secure"), "{cookie}");
+}
+
+#[tokio::test]
+async fn assets_are_kept_for_good_under_names_that_change_with_them() {
+    let server = Server::start().await;
+    let page = Browser::stranger(&server).page("/sign-in").await;
+    let (_, after) = page.split_once("/assets/console-").expect("the page has a style");
+    let style = format!("/assets/console-{}", after.split('"').next().unwrap());
+    let answer = Browser::stranger(&server).get(&style).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert!(answer.headers()[CACHE_CONTROL].to_str().unwrap().contains("immutable"));
+    let other = style.replace("console-", "console-0");
+    assert_eq!(Browser::stranger(&server).get(&other).await.status(), StatusCode::NOT_FOUND);
+}
