@@ -22,6 +22,7 @@ mod check_secrets;
 pub mod checks;
 pub mod choices;
 mod crl_signing;
+mod dependants;
 pub mod downloads;
 mod error;
 mod event_head;

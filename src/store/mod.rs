@@ -85,7 +85,7 @@ pub use issuance::{Issuance, IssueOutcome};
 pub use managed_identities::{Renewal, Supersession};
 pub use master_keys::MasterKeyCheck;
 pub use ocsp::{Changes, Statuses};
-pub use overview::{Totals, WaitingChange};
+pub use overview::{Dependant, Totals, WaitingChange};
 pub use publications::{Base, Lease, Publication};
 pub use responders::StoredResponder;
 pub use revocations::Misplaced;

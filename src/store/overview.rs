@@ -10,14 +10,16 @@ use diesel::sqlite::SqliteConnection;
 use diesel::{sql_query, sql_types};
 use uuid::Uuid;
 
-use crate::domain::id::{AuthorityId, CertificateId, ZoneId};
+use crate::domain::id::{AccountId, AuthorityId, CertificateId, ZoneId};
 use crate::domain::status::Status;
 
 use super::Store;
 use super::connection::Connection;
 use super::convert::{certificate_id, millis, status, time, zone_id};
 use super::error::StoreError;
-use super::schema::{certificate_counters, certificates, transitions};
+use super::schema::{
+    certificate_counters, certificates, identities, identity_associations, managed_identities, transitions,
+};
 
 /// How many certificates have each status.
 pub type Totals = BTreeMap<Status, i64>;
@@ -28,6 +30,13 @@ pub struct WaitingChange {
     pub certificate: CertificateId,
     pub status: Status,
     pub requested_on: DateTime<Utc>,
+}
+
+/// An identity that presents one of our own certificates, and how many rely on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dependant {
+    pub name: String,
+    pub uses: i64,
 }
 
 #[derive(QueryableByName)]
@@ -74,6 +83,33 @@ impl Store {
                 })
             });
             waiting.collect()
+        })
+        .await
+    }
+
+    /// The identity of the account that is kept renewed with this certificate of the zone.
+    pub async fn dependant(
+        &self,
+        account: AccountId,
+        zone: ZoneId,
+        certificate: CertificateId,
+    ) -> Result<Option<Dependant>, StoreError> {
+        self.read(move |connection| {
+            let found: Option<(Vec<u8>, String)> = managed_identities::table
+                .inner_join(identities::table)
+                .filter(managed_identities::certificate_id.eq(certificate.as_bytes().as_slice()))
+                .filter(managed_identities::zone_id.eq(zone.as_bytes().as_slice()))
+                .filter(managed_identities::account_id.eq(account.as_bytes().as_slice()))
+                .select((identities::id, identities::name))
+                .first(connection)
+                .optional()?;
+            let Some((id, name)) = found else { return Ok(None) };
+            let uses = identity_associations::table
+                .filter(identity_associations::identity_id.eq(id))
+                .filter(identity_associations::account_id.eq(account.as_bytes().as_slice()))
+                .count()
+                .get_result(connection)?;
+            Ok(Some(Dependant { name, uses }))
         })
         .await
     }

@@ -10,9 +10,10 @@ use crate::domain::id::ZoneId;
 use crate::domain::reason::RevocationReason;
 use crate::domain::status::Status;
 use crate::domain::text::parse_timestamp;
-use crate::service::access::{ReadCertificates, RevokeCertificate};
+use crate::service::access::{ReadCertificates, RevokeCertificate, ZonePermit};
 use crate::service::certificates::RevocationRequest;
 use crate::service::{Service, ServiceError};
+use crate::store::Dependant;
 
 use super::certificate::{address, certificate_id, certificates_crumb};
 use super::certificates::label;
@@ -33,6 +34,7 @@ struct RevocationPage {
     /// As it was typed.
     invalidity_date: String,
     fault: Option<String>,
+    dependant: Option<Dependant>,
     now: DateTime<Utc>,
 }
 
@@ -40,7 +42,7 @@ struct RevocationPage {
 pub async fn ask(here: ZonePage<ReadCertificates>, service: web::Data<Service>) -> Result<HttpResponse, Fault> {
     let id = certificate_id(&here.visitor.request);
     let certificate = service.certificate(&here.permit, id).await?;
-    let page = page(&here.visitor, &here.permit.issuer().zone, certificate, &service).await?;
+    let page = page(&here.visitor, &here.permit, certificate, &service).await?;
     show(&page)
 }
 
@@ -62,10 +64,10 @@ pub async fn revoke(sent: ZoneForm<RevokeCertificate>, service: web::Data<Servic
         Err(ServiceError::Invalid(violations)) => violations,
         Err(other) => return Err(other.into()),
     };
-    let zone = sent.permit.issuer().zone.clone();
-    let reading = service.permit_in_zone::<ReadCertificates>(sent.visitor.caller().clone(), zone.id).await?;
+    let caller = sent.visitor.caller().clone();
+    let reading = service.permit_in_zone::<ReadCertificates>(caller, sent.permit.zone()).await?;
     let certificate = service.certificate(&reading, id).await?;
-    let mut page = page(&sent.visitor, &zone, certificate, &service).await?;
+    let mut page = page(&sent.visitor, &reading, certificate, &service).await?;
     page.fault = fault.into_iter().next().map(|violation| violation.message);
     page.chosen = reason.unwrap_or(page.chosen);
     page.invalidity_date = typed;
@@ -74,10 +76,11 @@ pub async fn revoke(sent: ZoneForm<RevokeCertificate>, service: web::Data<Servic
 
 async fn page(
     visitor: &Visitor,
-    zone: &crate::domain::zone::Zone,
+    permit: &ZonePermit<ReadCertificates>,
     certificate: Certificate,
     service: &Service,
 ) -> Result<RevocationPage, Fault> {
+    let zone = &permit.issuer().zone;
     let allows_hold = service.allows_hold(&certificate.profile);
     // What is on hold already can only become final.
     let is_held = certificate.status != Status::Active;
@@ -88,6 +91,7 @@ async fn page(
     Ok(RevocationPage {
         page: visitor.zone_page(zone, "Revoke", crumbs).await?,
         zone: zone.id,
+        dependant: service.dependant(permit, &certificate).await?,
         reasons,
         chosen,
         certificate,
