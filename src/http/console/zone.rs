@@ -57,7 +57,7 @@ pub async fn overview(here: ZonePage<ReadCertificates>, service: web::Data<Servi
     let plots = activity.map(|activity| Plots {
         issued: activity.days.iter().map(|day| day.issued).sum(),
         revoked: activity.days.iter().map(|day| day.revoked).sum(),
-        ending: activity.ends.iter().map(|(_, count)| count).sum(),
+        ending: activity.ends.iter().take(90).map(|(_, count)| count).sum(),
         days: plot::days(&activity),
         weeks: plot::weeks(&activity, zone.id),
         counted_on: activity.counted_on,

@@ -173,7 +173,12 @@
       htmx.process(byId("issue"));
       return;
     }
-    made.address = new URL(answer.url).pathname;
+    const address = new URL(answer.url).pathname;
+    if (!address.includes("/certificates/")) {
+      say("Your session has ended. Sign in again in another tab, then send this once more: the key is still here.");
+      return;
+    }
+    made.address = address;
     made.chain = await (await fetch(`${made.address}/download/chain`)).text();
     form.hidden = true;
     maker.hidden = true;
