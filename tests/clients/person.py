@@ -73,7 +73,7 @@ class Person:
         return self.page.get_by_role("heading", level=1).inner_text()
 
     def arrives_at(self, heading):
-        self.page.get_by_role("heading", level=1, name=heading).wait_for()
+        self.page.get_by_role("heading", level=1, name=heading, exact=True).wait_for()
 
     def sees(self, text):
         self.page.get_by_text(text).first.wait_for()

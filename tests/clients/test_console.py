@@ -104,6 +104,7 @@ def test_it_works_without_javascript(somebody, own_zone):
     someone.click("Revoke …")
     someone.page.get_by_label("Replaced by a newer certificate").check()
     someone.press("Revoke this certificate")
+    someone.arrives_at(NAME)
     deadline = time.monotonic() + 60
     while someone.page.locator(".badge.revoked").count() == 0 and time.monotonic() < deadline:
         someone.page.reload()
