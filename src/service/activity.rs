@@ -17,8 +17,9 @@ use super::{Service, ServiceError};
 /// How far back, and how far ahead.
 const DAYS_BACK: i64 = 30;
 const DAYS_AHEAD: i64 = 91;
-/// How long a page waits for a count that was just begun.
+/// How long a page waits for a count that was just begun, where there is none before, and where there is.
 const PATIENCE: Duration = Duration::from_millis(50);
+const PATIENCE_FOR_NEWS: Duration = Duration::from_millis(10);
 /// What was counted is shown for so many times as long as it took.
 const REST: u32 = 50;
 const SHORTEST_REST: TimeDelta = TimeDelta::seconds(1);
@@ -73,7 +74,8 @@ impl Service {
             }
             service.activities.end(zone, counted.ok(), now, started.elapsed());
         });
-        let _ = tokio::time::timeout(PATIENCE, counting).await;
+        let patience = if self.activities.latest(zone).is_some() { PATIENCE_FOR_NEWS } else { PATIENCE };
+        let _ = tokio::time::timeout(patience, counting).await;
         Ok(self.activities.latest(zone))
     }
 

@@ -23,6 +23,7 @@ mod isolation;
 mod lists;
 mod managed_identities;
 mod ocsp;
+mod overview;
 mod possession;
 mod publication;
 mod requests;
