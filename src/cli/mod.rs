@@ -37,6 +37,7 @@ mod postgres_tools;
 mod private_key;
 mod progress;
 mod reactivate;
+mod readiness;
 mod report;
 mod resolve;
 mod restore;

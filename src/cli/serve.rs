@@ -63,7 +63,7 @@ pub async fn run(config: Config) -> Result<(), CliError> {
         client_timeout: config.client_timeout,
         lifecycle: lifecycle.clone(),
     };
-    let (server, handle) = http::serve(listener, service.clone(), http_options)
+    let (server, handle, door) = http::serve(listener, service.clone(), http_options)
         .map_err(|error| CliError::failure(format!("cannot serve on {address}: {error}")))?;
     let server = tokio::spawn(server);
     tracing::info!(%address, public_url = service.public_url(), version = env!("CARGO_PKG_VERSION"), "serving");
@@ -77,6 +77,7 @@ pub async fn run(config: Config) -> Result<(), CliError> {
             service.clock().sleep(config.drain).await;
         }
         tracing::info!("stopping: finishing what is in flight");
+        door.shut().await;
         lifecycle.close();
         // Streams have no end of their own; the stop would wait for them.
         service.close_streams();

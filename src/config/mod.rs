@@ -6,6 +6,7 @@
 //! Logging is not configured here, because it must work while this fails: see [`crate::telemetry`].
 
 mod local;
+mod postgres_address;
 mod problems;
 mod settings;
 mod sources;

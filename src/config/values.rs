@@ -10,7 +10,7 @@ use url::{Host, Url};
 use crate::domain::key::AuthorityKeyType;
 use crate::domain::token::has_token_form;
 
-use super::DatabaseUrl;
+use super::{DatabaseUrl, postgres_address};
 
 const SHORTEST_CRL_VALIDITY: Duration = Duration::from_secs(10);
 const LONGEST_CRL_VALIDITY: Duration = Duration::from_secs(365 * 86_400);
@@ -67,6 +67,7 @@ pub fn public_url(text: &str) -> Result<String, String> {
 /// `sqlite:PATH` or `postgres://…`. Schemes are spelt out, so that a mistyped one never makes an empty database file.
 pub fn database_url(text: &str) -> Result<DatabaseUrl, String> {
     if let Some(rest) = text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://")) {
+        postgres_address::require_unambiguous(rest)?;
         let place = rest.split('?').next().unwrap_or_default();
         let name = place.split_once('/').map(|(_, name)| name).unwrap_or_default();
         if name.is_empty() {
@@ -230,5 +231,7 @@ mod tests {
         }
         let refused = database_url("postgres://user:hunter2@db").unwrap_err();
         assert!(refused.contains("names no database") && !refused.contains("hunter2"), "{refused}");
+        let refused = database_url("postgres://user:hunt@er2@db/ca").unwrap_err();
+        assert!(refused.contains("@ as %40") && !refused.contains("hunt") && !refused.contains("er2"), "{refused}");
     }
 }

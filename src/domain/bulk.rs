@@ -150,6 +150,9 @@ impl Filter {
         if length.is_some_and(|length| !(1..=MAX_PREFIX).contains(&length)) {
             return Some("common_name must have 1 to 256 characters: what the names begin with");
         }
+        if self.common_name.as_ref().is_some_and(|prefix| prefix.contains('\0')) {
+            return Some("common_name must not have NUL characters; no name begins with what has one");
+        }
         match (self.issued_after, self.issued_before) {
             (Some(after), Some(before)) if after >= before => {
                 Some("issued_after must be earlier than issued_before; nothing lies between them")
@@ -291,7 +294,7 @@ mod tests {
         assert_eq!((all.fault(), full().fault()), (None, None));
         assert!(Filter::default().fault().unwrap().contains("\"all\": true"));
         assert!(Filter { all: true, ..full() }.fault().is_some());
-        for prefix in [String::new(), "x".repeat(257)] {
+        for prefix in [String::new(), "x".repeat(257), "a\0".into()] {
             assert!(Filter { common_name: Some(prefix), ..Filter::default() }.fault().is_some());
         }
         assert!(Filter { issued_before: full().issued_after, ..full() }.fault().is_some());

@@ -17,7 +17,7 @@ pub const KEPT_DELIVERIES: i64 = 500;
 pub const GIVE_UP_AFTER: TimeDelta = TimeDelta::hours(72);
 /// 410: the receiver says that it is gone for good (RFC 9110, 15.5.11).
 pub const GONE: u16 = 410;
-const LONGEST_PAUSE: TimeDelta = TimeDelta::minutes(15);
+pub const LONGEST_PAUSE: TimeDelta = TimeDelta::minutes(15);
 
 #[derive(Clone, Debug)]
 pub struct Webhook {

@@ -5,8 +5,11 @@ use std::cell::Cell;
 use std::future::Future;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use metrics::Gauge;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 
 /// Requests that are worked on. As many as the queue of writes holds: more would only be told there that it is full.
 const MAX_REQUESTS: usize = 4096;
@@ -14,9 +17,17 @@ const MAX_REQUESTS: usize = 4096;
 const MAX_REQUESTS_OF_CONNECTION: u32 = 128;
 /// Bytes of bodies that were received, from their arrival to their answer.
 const MAX_BODIES: usize = 64 * 1024 * 1024;
+/// Bytes of long answers, each made for one caller, that wait to be taken.
+const MAX_ANSWERS: usize = 128 * 1024 * 1024;
 
+/// Rows of pages that are read and written into answers at the same time. One takes some ten kilobytes meanwhile, and a
+/// page has up to a thousand.
+const MAX_ROWS: u32 = 8 * 1024;
+
+static ROWS: Semaphore = Semaphore::const_new(MAX_ROWS as usize);
 static REQUESTS: AtomicUsize = AtomicUsize::new(0);
 static BODIES: AtomicUsize = AtomicUsize::new(0);
+static ANSWERS: AtomicUsize = AtomicUsize::new(0);
 
 tokio::task_local! {
     static HELD: Held;
@@ -77,6 +88,52 @@ impl Drop for Held {
     }
 }
 
+/// A page's turn to be read and written into an answer; to be kept until that is done.
+pub struct PageTurn {
+    _permit: SemaphorePermit<'static>,
+}
+
+impl PageTurn {
+    /// Waits in line behind other pages, as long as a client would. `None` when that was too short.
+    pub async fn of(rows: i64, patience: Duration) -> Option<Self> {
+        let rows = u32::try_from(rows.max(1)).unwrap_or(MAX_ROWS).min(MAX_ROWS);
+        let permit = timeout(patience, ROWS.acquire_many(rows)).await.ok().and_then(Result::ok);
+        if permit.is_none() {
+            refused("page");
+        }
+        permit.map(|permit| Self { _permit: permit })
+    }
+}
+
+/// A long answer in memory, from when it is made until the client has it.
+pub struct HeldAnswer(usize);
+
+impl HeldAnswer {
+    /// `None` when there is no room for it, unless it must be told in any case.
+    pub fn one_more(bytes: usize, must_be_told: bool) -> Option<Self> {
+        let now = ANSWERS.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        answers_gauge().increment(bytes as f64);
+        let held = Self(bytes);
+        if now > MAX_ANSWERS && !must_be_told {
+            refused("answer");
+            return None;
+        }
+        Some(held)
+    }
+}
+
+impl Drop for HeldAnswer {
+    fn drop(&mut self) {
+        ANSWERS.fetch_sub(self.0, Ordering::Relaxed);
+        answers_gauge().decrement(self.0 as f64);
+    }
+}
+
+fn answers_gauge() -> &'static Gauge {
+    static GAUGE: OnceLock<Gauge> = OnceLock::new();
+    GAUGE.get_or_init(|| metrics::gauge!("countersign_answers_held_bytes"))
+}
+
 fn gauge() -> &'static Gauge {
     static GAUGE: OnceLock<Gauge> = OnceLock::new();
     GAUGE.get_or_init(|| metrics::gauge!("countersign_request_bodies_bytes"))
@@ -84,4 +141,29 @@ fn gauge() -> &'static Gauge {
 
 fn refused(what: &'static str) {
     metrics::counter!("countersign_overload_refusals_total", "of" => what).increment(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn pages_take_turns() {
+        const NOT_LONG: Duration = Duration::from_millis(20);
+        let all = PageTurn::of(i64::MAX, NOT_LONG).await;
+        assert!(all.is_some());
+        assert!(PageTurn::of(20, NOT_LONG).await.is_none());
+        drop(all);
+        assert!(PageTurn::of(20, NOT_LONG).await.is_some());
+    }
+
+    #[test]
+    fn long_answers_are_held_as_far_as_there_is_room() {
+        let first = HeldAnswer::one_more(MAX_ANSWERS - 1, false);
+        assert!(first.is_some());
+        assert!(HeldAnswer::one_more(2, false).is_none());
+        assert!(HeldAnswer::one_more(2, true).is_some());
+        drop(first);
+        assert!(HeldAnswer::one_more(2, false).is_some(), "what was refused or taken is given back");
+    }
 }

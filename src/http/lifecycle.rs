@@ -9,7 +9,7 @@ enum Phase {
     Serving,
     /// Everything is served, but who routes traffic here is told to stop.
     Draining,
-    /// What is in flight is finished, and nothing else.
+    /// Nobody new comes in. What is in flight is finished, and what still comes on a connection that was kept.
     Closing,
 }
 
@@ -29,7 +29,7 @@ impl Lifecycle {
         self.0.send_replace(Phase::Draining);
     }
 
-    /// From now on connections end when nothing is worked on.
+    /// From now on connections end when nothing is worked on and nothing comes.
     pub fn close(&self) {
         self.0.send_replace(Phase::Closing);
     }

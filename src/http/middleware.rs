@@ -68,6 +68,18 @@ pub async fn around(
             }
         }
     };
+    if let Some(work) = work {
+        let request = response.request().clone();
+        // What has changed something is told: the caller would do it again.
+        let must_be_told = !request.method().is_safe() || is_about_ourselves(request.path());
+        response = match paced(response, work, must_be_told) {
+            Some(paced) => paced,
+            None => {
+                let refusal = overloaded(request.path());
+                ServiceResponse::new(request, refusal)
+            }
+        };
+    }
     // Now, not when the request came: it may have taken long.
     if lifecycle.is_some_and(|lifecycle| lifecycle.is_ending()) {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
@@ -93,10 +105,7 @@ pub async fn around(
     if !headers.contains_key(CACHE_CONTROL) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
-    Ok(match work {
-        Some(work) => response.map_body(|_, body| paced(body, work)),
-        None => response,
-    })
+    Ok(response)
 }
 
 /// What operators ask is answered however much is in flight.

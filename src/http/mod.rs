@@ -38,6 +38,7 @@ use crate::service::Service;
 use crate::telemetry::metrics::Metrics;
 
 pub use lifecycle::Lifecycle;
+pub use listener::Door;
 
 use listener::Listening;
 
@@ -65,8 +66,14 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-/// Serves on a bound address until the handle stops it. Requests in flight are finished.
-pub fn serve(listener: TcpListener, service: Arc<Service>, options: HttpOptions) -> io::Result<(Server, ServerHandle)> {
+/// Serves on a bound address until the handle stops it, for which the door should have been shut. Requests in flight are
+/// finished.
+pub fn serve(
+    listener: TcpListener,
+    service: Arc<Service>,
+    options: HttpOptions,
+) -> io::Result<(Server, ServerHandle, Door)> {
+    let door = Door::of(&listener)?;
     let tls = options.tls.as_ref().map(tls::server_config).transpose()?;
     let metrics = Metrics::install()?;
     let known_routes = Arc::new(routes::KnownRoutes::of(&openapi::collect()));
@@ -98,7 +105,7 @@ pub fn serve(listener: TcpListener, service: Arc<Service>, options: HttpOptions)
     };
     let server = listener::serve(listener, listening, app)?;
     let handle = server.handle();
-    Ok((server, handle))
+    Ok((server, handle, door))
 }
 
 /// One server for the process, and one patience.

@@ -1,13 +1,20 @@
 //! The OpenAPI document, made from the handlers, and the page to try it.
 
-use actix_web::{App, HttpResponse, web};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use actix_web::http::header::ContentEncoding;
+use actix_web::{App, HttpResponse, guard, web};
+use bytes::Bytes;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, Contact, InfoBuilder, License, OpenApi, OpenApiBuilder};
 use utoipa_actix_web::AppExt;
-use utoipa_swagger_ui::{Config, SwaggerUi};
+use utoipa_swagger_ui::Config;
 
 use super::bare::BareFailure;
 use super::envelope::Failure;
+use super::error::ApiError;
+use super::paced::shared;
 use super::routes;
 
 const DESCRIPTION: &str = "A self-hosted certificate authority for client certificates, with the API that Cloudflare \
@@ -22,19 +29,34 @@ pub fn document() -> String {
 
 /// Registers `/openapi.json` and `/docs/`, which loads nothing from any other host.
 pub fn configure(config: &mut web::ServiceConfig) {
-    let document = document();
-    let viewer = SwaggerUi::new("/docs/{_:.*}")
-        .config(Config::new(["/openapi.json"]).validator_url("none").persist_authorization(false));
+    let document = Bytes::from(document());
+    let viewer = Config::new(["/openapi.json"]).validator_url("none").persist_authorization(false);
     config
+        .app_data(web::Data::new(viewer))
         .route(
             "/openapi.json",
             web::get().to(move || {
-                let document = document.clone();
+                let document = shared(document.clone());
                 async move { HttpResponse::Ok().content_type("application/json").body(document) }
             }),
         )
         .route("/docs", web::get().to(|| async { web::Redirect::to("/docs/").permanent() }))
-        .service(viewer);
+        .service(web::resource("/docs/{file:.*}").guard(guard::Get()).to(viewer_file));
+}
+
+/// A file of the viewer. Not by the viewer's own service, which copies it for each answer.
+async fn viewer_file(path: web::Path<String>, viewer: web::Data<Config<'static>>) -> Result<HttpResponse, ApiError> {
+    let found = utoipa_swagger_ui::serve(&path, Arc::clone(&viewer)).ok().flatten();
+    let file = found.ok_or_else(|| ApiError::no_route(""))?;
+    let mut response = HttpResponse::Ok();
+    if file.gzpipped {
+        response.insert_header(ContentEncoding::Gzip);
+    }
+    let bytes = match file.bytes {
+        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+        Cow::Owned(bytes) => Bytes::from(bytes),
+    };
+    Ok(response.content_type(file.content_type).body(shared(bytes)))
 }
 
 pub(super) fn collect() -> OpenApi {

@@ -77,6 +77,7 @@ fn not_ready(parts: Vec<ReadinessPart>) -> HttpResponse {
     responses((status = 200, description = "metrics", body = String, content_type = "text/plain"))
 )]
 #[get("/metrics")]
-pub async fn metrics(metrics: web::Data<Metrics>) -> HttpResponse {
+pub async fn metrics(metrics: web::Data<Metrics>, service: web::Data<Service>) -> HttpResponse {
+    service.measure_ages();
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(metrics.render())
 }

@@ -44,6 +44,11 @@ impl Parameters {
         parsed
     }
 
+    /// A text that stored ones are compared with. PostgreSQL takes no NUL, and no text has one.
+    pub fn stored_text(&mut self, name: &str) -> Option<String> {
+        self.parsed(name, "a text without NUL characters", |text| (!text.contains('\0')).then(|| text.to_owned()))
+    }
+
     /// `true` or `false`.
     pub fn switch(&mut self, name: &str) -> Option<bool> {
         self.parsed(name, "true or false", |text| match text.to_ascii_lowercase().as_str() {

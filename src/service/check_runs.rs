@@ -1,5 +1,6 @@
 //! Running checks: by the worker when their time has come, and by hand. One run of a check at a time, wherever it is run.
 
+use std::future::Future;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -47,16 +48,26 @@ impl Service {
 
     /// Checks whose time has come and that nobody is running.
     pub async fn checks_due(&self, limit: i64) -> Result<Vec<(AccountId, CheckId)>, ServiceError> {
-        Ok(self.store.checks_due(self.clock.now(), limit).await?)
+        Ok(self.store.checks_due(self.clock.now(), LEASE_MARGIN, limit).await?)
     }
 
-    /// Runs a check whose time has come, unless somebody else was faster.
-    pub async fn run_due_check(&self, account: AccountId, id: CheckId) -> Result<(), ServiceError> {
+    /// Runs a check whose time has come, unless somebody else was faster. Once `given_up` resolves, it is left to whoever
+    /// comes next.
+    pub async fn run_due_check(
+        &self,
+        account: AccountId,
+        id: CheckId,
+        given_up: impl Future<Output = ()>,
+    ) -> Result<(), ServiceError> {
         let now = self.clock.now();
         let Some(claimed) = self.store.claim_check(account, id, now, LEASE_MARGIN, None).await? else {
             return Ok(());
         };
-        self.run_claimed(claimed, true).await.map(drop)
+        let outcome = tokio::select! {
+            outcome = self.run(&claimed.stored, true) => outcome,
+            () = given_up => return Ok(self.store.release_check(claimed, Some(now)).await?),
+        };
+        self.settle(claimed, outcome).await.map(drop)
     }
 
     async fn run_or_refuse(
@@ -72,11 +83,17 @@ impl Service {
         let claimed = self.store.claim_check(account, id, self.clock.now(), LEASE_MARGIN, Some(asked)).await?;
         let busy =
             || ServiceError::invalid("", "the check is being run at this moment; its result will be among its runs");
-        self.run_claimed(claimed.ok_or_else(busy)?, false).await
+        let claimed = claimed.ok_or_else(busy)?;
+        let outcome = self.run(&claimed.stored, false).await;
+        self.settle(claimed, outcome).await
     }
 
-    async fn run_claimed(&self, claimed: ClaimedCheck, is_scheduled: bool) -> Result<Finished, ServiceError> {
-        match self.run(&claimed.stored, is_scheduled).await {
+    async fn settle(
+        &self,
+        claimed: ClaimedCheck,
+        outcome: Result<Finished, ServiceError>,
+    ) -> Result<Finished, ServiceError> {
+        match outcome {
             Ok(finished) => {
                 self.record(claimed, &finished.run).await?;
                 Ok(finished)

@@ -1,6 +1,6 @@
 //! What publishing and OCSP tell the metrics.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use chrono::{DateTime, Utc};
 use metrics::{Counter, Histogram};
@@ -10,8 +10,38 @@ use crate::store::Publication;
 /// With more authorities than this, only the oldest CRL of all is told: each label is a series that somebody stores.
 const MAX_LABELLED: usize = 1000;
 
+/// Where publishing stood when the database last told. Ages are made of it when somebody asks for them: they grow also
+/// while the database is away, and then most of all they are watched.
+#[derive(Default)]
+pub(super) struct Standing {
+    publications: Mutex<Vec<Publication>>,
+    oldest_transition: Mutex<Option<DateTime<Utc>>>,
+}
+
+impl Standing {
+    pub(super) fn publications_are(&self, publications: Vec<Publication>) {
+        *lock(&self.publications) = publications;
+    }
+
+    /// `None` when no transition waits.
+    pub(super) fn oldest_transition_is(&self, requested_on: Option<DateTime<Utc>>) {
+        *lock(&self.oldest_transition) = requested_on;
+    }
+
+    /// Tells the gauges how it is now.
+    pub(super) fn tell(&self, now: DateTime<Utc>) {
+        ages(&lock(&self.publications), now);
+        let waits = lock(&self.oldest_transition).map_or(0.0, |since| (now - since).num_milliseconds() as f64 / 1000.0);
+        metrics::gauge!("countersign_transitions_oldest_seconds").set(waits);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// How old the CRLs in force are, and how long they will be.
-pub(super) fn ages(publications: &[Publication], now: DateTime<Utc>) {
+fn ages(publications: &[Publication], now: DateTime<Utc>) {
     let seconds = |from: DateTime<Utc>, to: DateTime<Utc>| (to - from).num_seconds() as f64;
     if let Some(oldest) = publications.iter().map(|publication| publication.this_update).min() {
         metrics::gauge!("countersign_crl_age_seconds").set(seconds(oldest, now));

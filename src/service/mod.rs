@@ -108,6 +108,7 @@ pub struct Service {
     responders: responders::Responders,
     health: health::Health,
     activities: activity::Activities,
+    standing: measures::Standing,
     refused_callers: access::RefusedCallers,
     /// Making keys is slow work: one at a time, so that nobody occupies the machine with it.
     key_generation: Arc<Semaphore>,

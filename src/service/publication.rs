@@ -63,31 +63,41 @@ impl Service {
     pub async fn authorities_to_refresh(&self) -> Result<Vec<AuthorityId>, ServiceError> {
         let now = self.clock.now();
         let publications = self.store.publications().await?;
-        measures::ages(&publications, now);
         let is_due = |publication: &Publication| {
             let is_old = self.is_due(publication.oldest_update) || is_far_ahead(publication.this_update, now);
             is_old && may_be_tried(publication, now)
         };
-        Ok(publications
+        let due = publications
             .iter()
             .filter(|publication| is_due(publication))
             .map(|publication| publication.authority)
-            .collect())
+            .collect();
+        self.standing.publications_are(publications);
+        Ok(due)
     }
 
     /// Tells the metrics how many transitions wait, and for how long.
     pub async fn measure_transitions(&self) -> Result<(), ServiceError> {
         let (count, oldest) = self.store.waiting_transitions().await?;
-        let age = oldest.map_or(0.0, |oldest| (self.clock.now() - oldest).num_milliseconds() as f64 / 1000.0);
         metrics::gauge!("countersign_transitions_waiting").set(count as f64);
-        metrics::gauge!("countersign_transitions_oldest_seconds").set(age);
+        self.standing.oldest_transition_is(oldest);
         Ok(())
+    }
+
+    /// Brings what the metrics tell of passing time up to now; to be done before they are shown.
+    pub fn measure_ages(&self) {
+        self.standing.tell(self.clock.now());
     }
 
     /// Claims the right to publish for an authority.
     pub async fn claim_lease(&self, authority: AuthorityId, owner: Uuid) -> Result<Option<Lease>, ServiceError> {
         let now = self.clock.now();
         Ok(self.store.claim_lease(authority, owner, now, now + LEASE).await?)
+    }
+
+    /// Gives up the right to publish, wherever this owner has it.
+    pub async fn let_go_leases(&self, owner: Uuid) -> Result<(), ServiceError> {
+        Ok(self.store.let_go_leases(owner).await?)
     }
 
     /// Signs and stores the authority's next CRL, with what waits for it.

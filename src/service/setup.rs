@@ -31,6 +31,7 @@ use super::event_head::EventHead;
 use super::event_streams::Listeners;
 use super::health::Health;
 use super::keyring::Keyring;
+use super::measures::Standing;
 use super::ocsp::Ocsp;
 use super::pki::Crls;
 use super::profiles::Profiles;
@@ -124,6 +125,7 @@ impl Service {
             responders: Responders::default(),
             health: Health::default(),
             activities: Activities::default(),
+            standing: Standing::default(),
             refused_callers: RefusedCallers::default(),
             key_generation: Arc::new(Semaphore::new(1)),
             upload_reading: Arc::new(Semaphore::new(2)),

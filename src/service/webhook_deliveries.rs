@@ -3,6 +3,7 @@
 //! At least once: where the process ends between an answer and its record, the same is delivered again. A receiver knows
 //! an event by its number.
 
+use std::future::Future;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -15,7 +16,7 @@ use crate::domain::audit::{Action, Actor};
 use crate::domain::egress::check_url;
 use crate::domain::event_stream::{Kinds, NumberedEvent};
 use crate::domain::id::{DeliveryId, WebhookId};
-use crate::domain::webhook::{Delivery, MAX_EVENTS, Webhook, is_given_up, pause_after};
+use crate::domain::webhook::{Delivery, LONGEST_PAUSE, MAX_EVENTS, Webhook, is_given_up, pause_after};
 use crate::egress::{Exchange, OutgoingRequest};
 use crate::keys::webhook_signature;
 use crate::store::{DueWebhook, EventChoice, Standing, StoredWebhook};
@@ -30,6 +31,8 @@ use super::{Service, ServiceError};
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Beyond its time-out, a delivery may wait for the database. One that comes later is made again.
 const LEASE: TimeDelta = TimeDelta::seconds(40);
+/// Nobody pauses and no lease lasts longer: what reaches further was written by a clock that ran ahead.
+const HORIZON: TimeDelta = LONGEST_PAUSE;
 /// A delivery is not longer than this, unless one event alone is.
 const MAX_BYTES: usize = 256 * 1024;
 /// How much of the answer's body is read, in bytes: so that the receiver is not cut short. None of it is kept.
@@ -54,13 +57,15 @@ struct Batch {
 impl Service {
     /// Webhooks that have something to be told, and that nobody is at.
     pub async fn webhooks_due(&self, limit: i64) -> Result<Vec<DueWebhook>, ServiceError> {
-        Ok(self.store.webhooks_due(self.clock.now(), limit).await?)
+        let now = self.clock.now();
+        Ok(self.store.webhooks_due(now, now + HORIZON, limit).await?)
     }
 
-    /// Tells a webhook what comes next for it, unless somebody else was faster.
-    pub async fn tell_webhook(&self, due: DueWebhook) -> Result<(), ServiceError> {
+    /// Tells a webhook what comes next for it, unless somebody else was faster. Once `given_up` resolves, it is left to
+    /// whoever comes next.
+    pub async fn tell_webhook(&self, due: DueWebhook, given_up: impl Future<Output = ()>) -> Result<(), ServiceError> {
         let now = self.clock.now();
-        let Some(claimed) = self.store.claim_webhook(due.zone, due.id, now, now + LEASE).await? else {
+        let Some(claimed) = self.store.claim_webhook(due.zone, due.id, now, now + HORIZON, now + LEASE).await? else {
             return Ok(());
         };
         let webhook = &claimed.stored.webhook;
@@ -70,7 +75,13 @@ impl Service {
             self.store.settle_webhook(claimed, None, Standing::CameTo(came_to)).await?;
             return Ok(());
         }
-        let delivery = self.deliver(&claimed.stored, &batch, webhook.attempts.saturating_add(1)).await?;
+        let delivery = tokio::select! {
+            delivery = self.deliver(&claimed.stored, &batch, webhook.attempts.saturating_add(1)) => Some(delivery?),
+            () = given_up => None,
+        };
+        let Some(delivery) = delivery else {
+            return Ok(self.store.let_go_webhook(claimed).await?);
+        };
         let standing = if delivery.is_success() {
             Standing::CameTo(came_to)
         } else {

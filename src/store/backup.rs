@@ -129,7 +129,7 @@ impl Store {
             return Err(StoreError::Migration(format!("{database} was not restored")));
         }
         migrations::run(&mut connection)?;
-        Self::start(database, connection, 2)
+        Self::start(database, connection, notice::disregard, 2)
     }
 
     pub async fn holdings(&self) -> Result<Holdings, StoreError> {

@@ -9,12 +9,16 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use diesel::Connection as _;
 use diesel::prelude::*;
 use diesel::r2d2::PooledConnection;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use crate::domain::id::AuthorityId;
 
@@ -28,6 +32,10 @@ const QUEUE_LENGTH: usize = 16_384;
 /// The most that share one read.
 const BATCH_LENGTH: usize = 1024;
 
+/// How long one waits, and how long a read may last until nobody waits for it any more: a server that is frozen keeps its
+/// connections, and its own limits do not end what it does not answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 type Answer = Result<Option<i64>, StoreError>;
 
 struct Waiting {
@@ -39,17 +47,46 @@ struct Waiting {
 #[derive(Clone)]
 pub(super) struct Barrier {
     queue: mpsc::Sender<Waiting>,
+    read: Arc<UnderWay>,
+}
+
+/// Since when a read is under way.
+struct UnderWay {
+    start: Instant,
+    /// In milliseconds after the start, and one more; 0 while none is.
+    since: AtomicU64,
+}
+
+impl UnderWay {
+    fn begins(&self) {
+        self.since.store(self.elapsed() + 1, Ordering::Relaxed);
+    }
+
+    fn ends(&self) {
+        self.since.store(0, Ordering::Relaxed);
+    }
+
+    fn is_stuck(&self) -> bool {
+        let since = self.since.load(Ordering::Relaxed);
+        since > 0 && u128::from(self.elapsed().saturating_sub(since)) >= PATIENCE.as_millis()
+    }
+
+    fn elapsed(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX - 1)
+    }
 }
 
 impl Barrier {
     /// Starts the thread. It takes a connection out of the pool at its first work, and keeps it until it fails.
     pub(super) fn start(readers: Readers) -> Result<Self, StoreError> {
         let (queue, waiting) = mpsc::channel(QUEUE_LENGTH);
+        let read = Arc::new(UnderWay { start: Instant::now(), since: AtomicU64::new(0) });
+        let under_way = Arc::clone(&read);
         thread::Builder::new()
             .name("store-barrier".into())
-            .spawn(move || run(&readers, waiting))
+            .spawn(move || run(&readers, waiting, &under_way))
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        Ok(Self { queue })
+        Ok(Self { queue, read })
     }
 }
 
@@ -57,27 +94,34 @@ impl Store {
     /// The number of the authority's last CRL, by a read that begins after this call; `None` for an authority that is not
     /// there.
     pub async fn published_number(&self, authority: AuthorityId) -> Result<Option<i64>, StoreError> {
+        let silent = || StoreError::Unavailable(format!("it has not answered a read for {} s", PATIENCE.as_secs()));
+        if self.barrier.read.is_stuck() {
+            return Err(silent());
+        }
         let (reply, answer) = oneshot::channel();
         self.barrier.queue.try_send(Waiting { authority, reply }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => StoreError::Busy,
             mpsc::error::TrySendError::Closed(_) => StoreError::Unavailable("the barrier has stopped".into()),
         })?;
-        answer.await.map_err(|_| StoreError::Unavailable("the barrier has stopped".into()))?
+        let answer = timeout(PATIENCE, answer).await.map_err(|_| silent())?;
+        answer.map_err(|_| StoreError::Unavailable("the barrier has stopped".into()))?
     }
 }
 
 type Kept = Option<PooledConnection<Reading>>;
 
-fn run(readers: &Readers, mut waiting: mpsc::Receiver<Waiting>) {
+fn run(readers: &Readers, mut waiting: mpsc::Receiver<Waiting>, under_way: &UnderWay) {
     let mut batch = Vec::with_capacity(BATCH_LENGTH);
     let mut connection: Kept = None;
     while waiting.blocking_recv_many(&mut batch, BATCH_LENGTH) > 0 {
+        under_way.begins();
         let was_kept = connection.is_some();
         let mut read = guarded_read(readers, &mut connection, &batch);
         if read.is_err() && was_kept {
             // It may have failed long ago, with a server that is back by now.
             read = guarded_read(readers, &mut connection, &batch);
         }
+        under_way.ends();
         for Waiting { authority, reply } in batch.drain(..) {
             let answer = match &read {
                 Ok(numbers) => Ok(numbers.get(&authority).copied().flatten()),

@@ -11,7 +11,7 @@ use diesel::backend::Backend;
 use diesel::pg::{Pg, PgConnection};
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::query_dsl::methods::ExecuteDsl;
-use diesel::sql_types::{Array, BigInt, Binary, Integer, Nullable, SmallInt, Text};
+use diesel::sql_types::{Array, BigInt, Binary, Bool, Integer, Nullable, SmallInt, Text};
 use diesel::sqlite::Sqlite;
 use diesel::{QueryResult, RunQueryDsl};
 
@@ -25,8 +25,11 @@ pub(super) enum Value<'a> {
     Binary(Option<&'a [u8]>),
     Text(Cow<'a, str>),
     BigInt(i64),
+    MaybeBigInt(Option<i64>),
     Integer(i32),
     SmallInt(i16),
+    MaybeSmallInt(Option<i16>),
+    Bool(bool),
 }
 
 impl<'a> Value<'a> {
@@ -45,12 +48,22 @@ pub(super) fn insert<T: 'static>(
     table: &'static str,
     rows: &[Row<'_>],
 ) -> Result<(), StoreError> {
+    upsert::<T>(connection, table, rows, "")
+}
+
+/// The same with what the INSERT ends with (`ON CONFLICT …`), for each `T` always the same.
+pub(super) fn upsert<T: 'static>(
+    connection: &mut Connection,
+    table: &'static str,
+    rows: &[Row<'_>],
+    ending: &'static str,
+) -> Result<(), StoreError> {
     match connection {
         Connection::Sqlite(connection) => rows.iter().try_for_each(|row| {
-            let one = OneRow::<T> { table, row, kind: PhantomData };
+            let one = OneRow::<T> { table, row, ending, kind: PhantomData };
             ExecuteDsl::execute(one, connection).map(drop).map_err(StoreError::from)
         }),
-        Connection::Postgres(connection) => insert_together(connection, &[(table, rows, "")]),
+        Connection::Postgres(connection) => insert_together(connection, &[(table, rows, ending)]),
     }
 }
 
@@ -85,6 +98,7 @@ fn push_head<DB: Backend>(
 struct OneRow<'a, T> {
     table: &'static str,
     row: &'a [(&'static str, Value<'a>)],
+    ending: &'static str,
     kind: PhantomData<T>,
 }
 
@@ -97,11 +111,15 @@ impl<T> QueryFragment<Sqlite> for OneRow<'_, T> {
                 Value::Binary(octets) => out.push_bind_param::<Nullable<Binary>, _>(octets)?,
                 Value::Text(text) => out.push_bind_param::<Text, str>(text)?,
                 Value::BigInt(number) => out.push_bind_param::<BigInt, _>(number)?,
+                Value::MaybeBigInt(number) => out.push_bind_param::<Nullable<BigInt>, _>(number)?,
                 Value::Integer(number) => out.push_bind_param::<Integer, _>(number)?,
                 Value::SmallInt(number) => out.push_bind_param::<SmallInt, _>(number)?,
+                Value::MaybeSmallInt(number) => out.push_bind_param::<Nullable<SmallInt>, _>(number)?,
+                Value::Bool(whether) => out.push_bind_param::<Bool, _>(whether)?,
             }
         }
-        out.push_sql(")");
+        out.push_sql(") ");
+        out.push_sql(self.ending);
         Ok(())
     }
 }
@@ -143,8 +161,11 @@ enum Column<'a> {
     Binary(Vec<Option<&'a [u8]>>),
     Text(Vec<&'a str>),
     BigInt(Vec<i64>),
+    MaybeBigInt(Vec<Option<i64>>),
     Integer(Vec<i32>),
     SmallInt(Vec<i16>),
+    MaybeSmallInt(Vec<Option<i16>>),
+    Bool(Vec<bool>),
 }
 
 /// The rows turned into columns.
@@ -163,8 +184,11 @@ fn columns<'a>(rows: &'a [Row<'a>]) -> Vec<(&'static str, Column<'a>)> {
             Value::Binary(_) => gather!(Binary, Value::Binary(octets) => *octets),
             Value::Text(_) => gather!(Text, Value::Text(text) => text.as_ref()),
             Value::BigInt(_) => gather!(BigInt, Value::BigInt(number) => *number),
+            Value::MaybeBigInt(_) => gather!(MaybeBigInt, Value::MaybeBigInt(number) => *number),
             Value::Integer(_) => gather!(Integer, Value::Integer(number) => *number),
             Value::SmallInt(_) => gather!(SmallInt, Value::SmallInt(number) => *number),
+            Value::MaybeSmallInt(_) => gather!(MaybeSmallInt, Value::MaybeSmallInt(number) => *number),
+            Value::Bool(_) => gather!(Bool, Value::Bool(whether) => *whether),
         }
     };
     first.iter().enumerate().map(|(index, (name, like))| (*name, column(index, like))).collect()
@@ -189,6 +213,10 @@ impl QueryFragment<Pg> for Columns<'_> {
                     out.push_bind_param::<Array<BigInt>, _>(values)?;
                     "::bigint[]"
                 }
+                Column::MaybeBigInt(values) => {
+                    out.push_bind_param::<Array<Nullable<BigInt>>, _>(values)?;
+                    "::bigint[]"
+                }
                 Column::Integer(values) => {
                     out.push_bind_param::<Array<Integer>, _>(values)?;
                     "::integer[]"
@@ -196,6 +224,14 @@ impl QueryFragment<Pg> for Columns<'_> {
                 Column::SmallInt(values) => {
                     out.push_bind_param::<Array<SmallInt>, _>(values)?;
                     "::smallint[]"
+                }
+                Column::MaybeSmallInt(values) => {
+                    out.push_bind_param::<Array<Nullable<SmallInt>>, _>(values)?;
+                    "::smallint[]"
+                }
+                Column::Bool(values) => {
+                    out.push_bind_param::<Array<Bool>, _>(values)?;
+                    "::boolean[]"
                 }
             };
             out.push_sql(array_type);

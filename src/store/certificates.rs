@@ -340,11 +340,7 @@ impl OtherSubjectFields {
     }
 }
 
-pub(super) fn subject_to_json(subject: &SubjectFields) -> Result<String, StoreError> {
-    to_json(&OtherSubjectFields::of(subject))
-}
-
-pub(super) fn names_to_json(names: &[SubjectAlternativeName]) -> Result<String, StoreError> {
+fn names_to_json(names: &[SubjectAlternativeName]) -> Result<String, StoreError> {
     to_json(&names.iter().map(|name| (name.kind().as_str(), name.value())).collect::<Vec<_>>())
 }
 

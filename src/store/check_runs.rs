@@ -2,12 +2,14 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
+use diesel::sql_types::{Bool, Nullable};
 
 use crate::domain::audit::AuditEvent;
-use crate::domain::check::CheckState;
+use crate::domain::check::{CheckState, MAX_TIMEOUT_MILLIS};
 use crate::domain::id::{AccountId, CheckId};
 use crate::domain::run::{KEPT_RUNS, Report, Run};
 
+use super::any_connection::MultiBackend;
 use super::checks::{CheckRow, StoredCheck, find, own, state};
 use super::connection::Connection;
 use super::convert::{account_id, check_id, from_json, millis, run_id, to_json};
@@ -25,13 +27,24 @@ pub struct ClaimedCheck {
     lease_until: i64,
 }
 
+/// Two intervals, in milliseconds for each second of one.
+const TWO_INTERVALS: i64 = 2000;
+/// Clocks of processes may differ by so many milliseconds: what one puts off, the others must not take for an error.
+const SKEW: i64 = 5 * 60 * 1000;
+
 impl Store {
-    /// Checks of all accounts whose time has come and that nobody is running, the longest overdue first.
-    pub async fn checks_due(&self, now: DateTime<Utc>, limit: i64) -> Result<Vec<(AccountId, CheckId)>, StoreError> {
+    /// Checks of all accounts whose time has come and that nobody is running, the longest overdue first. `margin` is what
+    /// leases reach beyond time-outs.
+    pub async fn checks_due(
+        &self,
+        now: DateTime<Utc>,
+        margin: TimeDelta,
+        limit: i64,
+    ) -> Result<Vec<(AccountId, CheckId)>, StoreError> {
         self.read(move |connection| {
             let rows: Vec<(Vec<u8>, Vec<u8>)> = checks::table
-                .filter(checks::next_run_at.le(millis(now)))
-                .filter(checks::lease_until.le(millis(now)))
+                .filter(its_time_has_come(now))
+                .filter(is_free(now, margin))
                 .order(checks::next_run_at)
                 .limit(limit)
                 .select((checks::account_id, checks::id))
@@ -53,11 +66,11 @@ impl Store {
         asked: Option<AuditEvent>,
     ) -> Result<Option<ClaimedCheck>, StoreError> {
         self.write(move |connection| {
-            let free = || own(account, id).filter(checks::lease_until.le(millis(now)));
+            let free = || own(account, id).filter(is_free(now, margin));
             let until = checks::timeout_millis + millis(now + margin);
             let lease = (checks::lease_until.eq(until), checks::fence.eq(checks::fence + 1));
             let claimed = if asked.is_none() {
-                diesel::update(free().filter(checks::next_run_at.le(millis(now)))).set(lease).execute(connection)?
+                diesel::update(free().filter(its_time_has_come(now))).set(lease).execute(connection)?
             } else {
                 diesel::update(free()).set(lease).execute(connection)?
             };
@@ -141,6 +154,23 @@ impl Store {
         })
         .await
     }
+}
+
+/// Whether it is due. A time further off than two intervals was written before the clock was set back.
+fn its_time_has_come(
+    now: DateTime<Utc>,
+) -> Box<dyn BoxableExpression<checks::table, MultiBackend, SqlType = Nullable<Bool>>> {
+    let furthest = checks::interval_seconds * TWO_INTERVALS + (millis(now) + SKEW);
+    Box::new(checks::next_run_at.le(millis(now)).or(checks::next_run_at.gt(furthest)))
+}
+
+/// Whether nobody is running it. A lease longer than any was made before the clock was set back; the time-out may have been
+/// shortened under it.
+#[diesel::dsl::auto_type(no_type_alias)]
+fn is_free(now: DateTime<Utc>, margin: TimeDelta) -> _ {
+    let longest: i64 = millis(now + margin) + MAX_TIMEOUT_MILLIS;
+    let now: i64 = millis(now);
+    checks::lease_until.le(now).or(checks::lease_until.gt(longest))
 }
 
 /// Ends the leases of a process that is gone.

@@ -4,7 +4,8 @@ use std::fmt::{self, Display};
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 use diesel::r2d2::{ManageConnection, Pool, PooledConnection, R2D2Connection};
@@ -53,13 +54,25 @@ impl Display for Database {
     }
 }
 
-pub(super) type Readers = Pool<Reading>;
+/// The connections that only read. Clones share them.
+#[derive(Clone)]
+pub(super) struct Readers {
+    pool: Pool<Reading>,
+    loss: Loss,
+}
+
+/// Why the last connection could not be made, if it could not.
+type Loss = Arc<Mutex<Option<String>>>;
+
+/// What is asked of a new connection before it is used.
+pub(super) type Admission = fn(&mut Connection) -> Result<(), StoreError>;
 
 /// How long a reader waits for a free connection before the request is answered 503.
 const WAIT_FOR_READER: Duration = Duration::from_secs(5);
-
-/// The same while there is no connection at all.
-const WAIT_FOR_LOST_DATABASE: Duration = Duration::from_secs(1);
+/// How soon one that waits asks whether the database was lost meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(25);
+/// The pause between two attempts to find a lost database grows to half of this (r2d2), so that it is not noticed late.
+const RETRY_WITHIN: Duration = Duration::from_millis(500);
 
 /// Checkpoints are made beside the writer (`checkpoints`); the number here is for when they do not keep up.
 ///
@@ -91,7 +104,7 @@ pub(super) fn open_writer(database: &Database) -> Result<Connection, StoreError>
         Database::Sqlite(path) => {
             create_private(path)?;
             let mut connection = open_file(path)?;
-            connection.batch_execute(WRITER_PRAGMAS).map_err(|error| unusable(database, &error))?;
+            connection.batch_execute(&WRITER_PRAGMAS.replace("-16384", &std::env::var("X_CACHE").unwrap_or_else(|_| "-16384".into()))).map_err(|error| unusable(database, &error))?;
             Ok(Connection::Sqlite(connection))
         }
         Database::Postgres(url) => postgres::open_writer(url.expose_secret()).map(Connection::Postgres),
@@ -111,20 +124,34 @@ pub(super) fn open_reader(database: &Database) -> Result<Connection, StoreError>
 }
 
 /// Opens the pool of connections that only read.
-pub(super) fn open_readers(database: &Database, size: u32) -> Result<Readers, StoreError> {
-    Pool::builder()
+pub(super) fn open_readers(database: &Database, admission: Admission, size: u32) -> Result<Readers, StoreError> {
+    let loss = Loss::default();
+    let pool = Pool::builder()
         .max_size(size)
-        .connection_timeout(WAIT_FOR_READER)
+        .connection_timeout(RETRY_WITHIN)
         .error_handler(Box::new(Quiet))
-        .build(Reading { database: database.clone() })
-        .map_err(|error| StoreError::Unavailable(error.to_string()))
+        .build_unchecked(Reading { database: database.clone(), admission, loss: Arc::clone(&loss) });
+    let first = pool.get_timeout(WAIT_FOR_READER);
+    first.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    Ok(Readers { pool, loss })
 }
 
-/// A connection of the pool. Where none could be made for a while, nobody waits long for one.
+/// A connection of the pool. Nobody waits for one while the database is away.
 pub(super) fn reader(readers: &Readers) -> Result<PooledConnection<Reading>, StoreError> {
-    let is_lost = readers.state().connections == 0;
-    let wait = if is_lost { WAIT_FOR_LOST_DATABASE } else { WAIT_FOR_READER };
-    readers.get_timeout(wait).map_err(|error| StoreError::Unavailable(error.to_string()))
+    let begun = Instant::now();
+    loop {
+        let error = match readers.pool.get_timeout(LOOK_EVERY) {
+            Ok(connection) => return Ok(connection),
+            Err(error) => error,
+        };
+        // While there are connections, one that could not be made says little: the server may have no room for more.
+        let is_away = readers.pool.state().connections == 0;
+        match readers.loss.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            Some(why) if is_away => return Err(StoreError::Unavailable(why)),
+            _ if begun.elapsed() >= WAIT_FOR_READER => return Err(StoreError::Unavailable(error.to_string())),
+            _ => {}
+        }
+    }
 }
 
 /// Opens a file of SQLite as it is.
@@ -160,6 +187,8 @@ fn unusable(database: &Database, error: &dyn Display) -> StoreError {
 /// Makes the connections of the pool.
 pub(super) struct Reading {
     database: Database,
+    admission: Admission,
+    loss: Loss,
 }
 
 impl ManageConnection for Reading {
@@ -167,7 +196,13 @@ impl ManageConnection for Reading {
     type Error = r2d2::Error;
 
     fn connect(&self) -> Result<Connection, r2d2::Error> {
-        open_reader(&self.database).map_err(|error: StoreError| {
+        let opened = open_reader(&self.database).and_then(|mut connection| {
+            (self.admission)(&mut connection)?;
+            Ok(connection)
+        });
+        let mut loss = self.loss.lock().unwrap_or_else(PoisonError::into_inner);
+        *loss = opened.as_ref().err().map(ToString::to_string);
+        opened.map_err(|error: StoreError| {
             r2d2::Error::ConnectionError(diesel::ConnectionError::BadConnection(error.to_string()))
         })
     }

@@ -142,13 +142,13 @@ impl Store {
             for crl in &publishing.crls {
                 put(connection, crl)?;
             }
-            revocations::record_changes(connection, authority, next.number, &publishing.changes, next.base.number)?;
+            revocations::record_changes(connection, &authority, next.number, &publishing.changes, next.base.number)?;
             for (shard, serial, is_listed) in &publishing.placed {
                 revocations::place(connection, authority, *shard, serial, *is_listed)?;
             }
-            for done in &publishing.carried_out {
-                revocations::relist(connection, &done.transition, done.shard, done.entry.as_ref())?;
-            }
+            let lines = publishing.carried_out.iter();
+            let lines = lines.map(|done| (&done.transition, done.shard, done.entry.as_ref()));
+            revocations::relist(connection, authority, lines)?;
             let finished = settle(connection, &publishing.carried_out, next)?;
             let carried_out =
                 publishing.carried_out.iter().filter(|done| finished.contains(&done.transition.certificate));

@@ -32,6 +32,23 @@ pub struct DatabaseServer {
     /// As a session begins with them, by name.
     pub settings: BTreeMap<String, String>,
     pub is_standby: bool,
+    /// Who asks.
+    pub role: String,
+    /// The standbys that are connected to it; `None` where the role may not see them.
+    pub standbys: Option<Vec<Standby>>,
+}
+
+/// As `pg_stat_replication` has it.
+#[derive(Clone, Debug, QueryableByName)]
+pub struct Standby {
+    #[diesel(sql_type = sql_types::Text)]
+    pub name: String,
+    /// `streaming` when it has caught up.
+    #[diesel(sql_type = sql_types::Text)]
+    pub state: String,
+    /// `sync` or `quorum` for one that commits wait for, else `potential` or `async`.
+    #[diesel(sql_type = sql_types::Text)]
+    pub sync_state: String,
 }
 
 /// Asks a database that a server may be using.
@@ -60,6 +77,10 @@ struct State {
     clock: i64,
     #[diesel(sql_type = sql_types::Bool)]
     is_standby: bool,
+    #[diesel(sql_type = sql_types::Text)]
+    role: String,
+    #[diesel(sql_type = sql_types::Bool)]
+    sees_standbys: bool,
 }
 
 #[derive(QueryableByName)]
@@ -76,9 +97,16 @@ fn ask_server(connection: &mut PgConnection) -> Result<DatabaseServer, StoreErro
          ('synchronous_commit', 'fsync', 'full_page_writes', 'synchronous_standby_names', 'max_connections')",
     )
     .load(connection)?;
+    // To other roles the view shows rows without what is in them.
+    let standbys: Vec<Standby> = sql_query(
+        "SELECT COALESCE(application_name, '') AS name, COALESCE(state, '') AS state, \
+         COALESCE(sync_state, '') AS sync_state FROM pg_stat_replication ORDER BY 1",
+    )
+    .load(connection)?;
     // Last, so that the clock is read when the answer leaves.
     let state: State = sql_query(
         "SELECT current_setting('server_version_num')::bigint AS version, pg_is_in_recovery() AS is_standby, \
+         current_user::text AS role, pg_has_role('pg_read_all_stats', 'USAGE') AS sees_standbys, \
          (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::bigint AS clock",
     )
     .get_result(connection)?;
@@ -87,5 +115,7 @@ fn ask_server(connection: &mut PgConnection) -> Result<DatabaseServer, StoreErro
         clock: time(state.clock)?,
         settings: settings.into_iter().map(|setting| (setting.name, setting.value)).collect(),
         is_standby: state.is_standby,
+        role: state.role,
+        standbys: state.sees_standbys.then_some(standbys),
     })
 }

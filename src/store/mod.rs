@@ -26,6 +26,7 @@ mod compromises;
 mod connection;
 mod convert;
 mod counters;
+mod crowd;
 mod crls;
 mod error;
 mod events;
@@ -44,6 +45,7 @@ mod notice;
 mod ocsp;
 mod overview;
 mod postgres;
+mod presence;
 mod publications;
 mod responders;
 mod revocations;
@@ -59,8 +61,12 @@ mod webhooks;
 mod writer;
 mod zones;
 
+use std::time::Duration;
+
 use diesel::connection::SimpleConnection;
 use secrecy::ExposeSecret;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 pub use authorities::{NewAuthority, SealedKey};
 pub use backup::{Holdings, check_file, claim_for_restoration, copy_file, is_free, prepare_file};
@@ -76,7 +82,7 @@ pub use connection::Database;
 pub use crls::{CarriedOut, PublishOutcome, Publishing};
 pub use error::StoreError;
 pub use events::{EventBatch, EventChoice, EventRange};
-pub use examination::{DatabaseServer, Examination, examine};
+pub use examination::{DatabaseServer, Examination, Standby, examine};
 pub use expiry_notices::ExpiryNotice;
 pub use history::RecordedAct;
 pub use idempotency::{Claimed, IdempotencyClaim};
@@ -99,11 +105,18 @@ pub use webhook_deliveries::{ClaimedWebhook, DueWebhook, Standing};
 pub use webhooks::{StoredWebhook, WebhookStored};
 
 use barrier::Barrier;
-use connection::{Connection, Readers};
+use connection::{Admission, Connection, Readers};
 use writer::Writer;
 
 /// Readers on SQLite only wait for the disk; a few more than cores keep both busy. One is the barrier's.
 const READERS: u32 = 7;
+
+/// How long a read may wait for a thread and a connection that has shown that it works: longer than for a free one.
+const WAIT_FOR_READ: Duration = Duration::from_secs(7);
+/// How long it may then take on PostgreSQL, which itself ends a statement after 30 s; some reads have several.
+const LONGEST_READ: Duration = Duration::from_secs(120);
+/// A file answers as long as there is a disk; to look through all of a large one takes its time.
+const LONGEST_READ_OF_FILE: Duration = Duration::from_secs(24 * 3600);
 
 /// As long as it lives, no other process starts on the database.
 pub struct StartLock {
@@ -116,6 +129,7 @@ pub struct Store {
     readers: Readers,
     writer: Writer,
     barrier: Barrier,
+    longest_read: Duration,
 }
 
 impl Store {
@@ -128,7 +142,7 @@ impl Store {
         for version in migrations::run(&mut connection)? {
             tracing::info!(%version, "migrated the database");
         }
-        Self::start(database, connection, READERS)
+        Self::start(database, connection, notice::admit, READERS)
     }
 
     /// Opens a database that a server may be using: nothing is migrated.
@@ -138,7 +152,7 @@ impl Store {
         let mut connection = connection::open_writer(database)?;
         notice::require_none(&mut connection)?;
         migrations::require_current(&mut connection)?;
-        Self::start(database, connection, 1)
+        Self::start(database, connection, notice::admit, 1)
     }
 
     /// Migrates the database and returns the versions that were applied.
@@ -148,10 +162,20 @@ impl Store {
         migrations::run(&mut connection)
     }
 
-    fn start(database: &Database, connection: Connection, readers: u32) -> Result<Self, StoreError> {
-        let readers = connection::open_readers(database, readers)?;
+    fn start(
+        database: &Database,
+        connection: Connection,
+        admission: Admission,
+        readers: u32,
+    ) -> Result<Self, StoreError> {
+        let readers = connection::open_readers(database, admission, readers)?;
         let barrier = Barrier::start(readers.clone())?;
-        Ok(Self { readers, writer: Writer::start(database.clone(), connection)?, barrier })
+        let longest_read = match database {
+            Database::Sqlite(_) => LONGEST_READ_OF_FILE,
+            Database::Postgres(_) => LONGEST_READ,
+        };
+        let writer = Writer::start(database.clone(), connection, admission)?;
+        Ok(Self { readers, writer, barrier, longest_read })
     }
 
     /// Waits until no other process is starting on this database, and keeps others waiting until the guard is dropped: the
@@ -188,12 +212,28 @@ impl Store {
         F: FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     {
         let readers = self.readers.clone();
+        let (begin, begun) = oneshot::channel();
         let read = move || {
             let mut connection = connection::reader(&readers)?;
+            // Nobody may be waiting any more.
+            if begin.send(()).is_err() {
+                return Err(StoreError::Unavailable("the read came to its turn too late".into()));
+            }
             query(&mut connection)
         };
-        let joined = tokio::task::spawn_blocking(read).await;
-        joined.map_err(|error| StoreError::Unavailable(error.to_string()))?
+        let mut reading = tokio::task::spawn_blocking(read);
+        // A server that is frozen keeps its connections, and none of its own limits end what it does not answer.
+        let answered = async {
+            let _ = timeout(WAIT_FOR_READ, begun).await.map_err(|_| WAIT_FOR_READ)?;
+            timeout(self.longest_read, &mut reading).await.map_err(|_| self.longest_read)
+        };
+        match answered.await {
+            Ok(joined) => joined.map_err(|error| StoreError::Unavailable(error.to_string()))?,
+            Err(limit) => {
+                reading.abort();
+                Err(StoreError::Unavailable(format!("it has not answered a read for {} s", limit.as_secs())))
+            }
+        }
     }
 
     async fn write<T, F>(&self, work: F) -> Result<T, StoreError>

@@ -61,6 +61,23 @@ pub(super) fn require_none(connection: &mut Connection) -> Result<(), StoreError
     }))
 }
 
+/// The same for a connection that a running server makes anew: it may have been cut off when the notice was put up. A file is
+/// locked by who serves it.
+pub(super) fn admit(connection: &mut Connection) -> Result<(), StoreError> {
+    if let Connection::Sqlite(_) = connection {
+        return Ok(());
+    }
+    require_none(connection).map_err(|error| match error {
+        StoreError::Migration(why) => StoreError::Unavailable(why),
+        other => other,
+    })
+}
+
+/// For who works on a database because of its notice.
+pub(super) fn disregard(_: &mut Connection) -> Result<(), StoreError> {
+    Ok(())
+}
+
 pub(super) fn reason(connection: &mut Connection) -> Result<Option<Reason>, StoreError> {
     if !has_table(connection, TABLE)? {
         return Ok(None);

@@ -8,6 +8,7 @@ use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
 
 use super::error::StoreError;
+use super::presence;
 
 /// Advisory locks are numbers that everybody in a database shares: ours begin with "csign".
 const WRITER_LOCK: i64 = 0x6373_6967_6e00_0001;
@@ -15,16 +16,16 @@ const MIGRATION_LOCK: i64 = 0x6373_6967_6e00_0002;
 const START_LOCK: i64 = 0x6373_6967_6e00_0003;
 const TRANSFER_LOCK: i64 = 0x6373_6967_6e00_0004;
 
-/// How often others are looked for before they are believed to be there.
-const LOOKS: usize = 10;
-
 /// What a session that writes is set to.
+///
+/// `synchronous_commit` is set in any case: what a session has set stands when the server reads its configuration anew.
 ///
 /// No `statement_timeout`: it would also end a COMMIT that waits for a synchronous standby, and PostgreSQL then reports
 /// success for what the standby may not have ("canceling wait for synchronous replication"). A replica that stands still
 /// in the middle of a transaction must not hold up the others, so the server ends it.
 const WRITER_SETTINGS: &str = "
-    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local');
+    SELECT set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN 'on'
+        ELSE current_setting('synchronous_commit') END, false);
     SET default_transaction_isolation = 'read committed';
     SET statement_timeout = 0;
     SET lock_timeout = '10s';
@@ -74,7 +75,11 @@ fn open(url: &str, settings: &str) -> Result<PgConnection, StoreError> {
     };
     let mut connection = PgConnection::establish(&with_defaults(url)).map_err(|error| unusable(&error))?;
     connection.batch_execute(settings).map_err(|error| unusable(&error))?;
-    Ok(connection)
+    match presence::enter(&mut connection) {
+        Ok(true) => Ok(connection),
+        Ok(false) => Err(unusable(&presence::SHUT_OUT)),
+        Err(error) => Err(unusable(&error)),
+    }
 }
 
 /// Begins a transaction that writes, alone among all processes: whatever is read in it stays true until its commit, and
@@ -114,20 +119,6 @@ pub(super) fn lock_transfer(connection: &mut PgConnection) -> Result<(), StoreEr
     connection.batch_execute(&format!("SELECT pg_advisory_lock({TRANSFER_LOCK})")).map_err(|error| {
         StoreError::Migration(format!("another `countersign migrate --from` is moving into this database ({error})"))
     })
-}
-
-/// How many other connections of this program there are to the same database, as far as we may see them. Those of a process
-/// that was just killed are gone within a moment.
-pub(super) fn other_sessions(connection: &mut PgConnection) -> Result<i64, StoreError> {
-    const OTHERS: &str = "SELECT COUNT(*) AS number FROM pg_stat_activity WHERE datname = current_database() \
-         AND application_name = 'countersign' AND pid <> pg_backend_pid()";
-    for _ in 0..LOOKS {
-        if number(connection, OTHERS)? == 0 {
-            return Ok(0);
-        }
-        connection.batch_execute("SELECT pg_sleep(0.2)")?;
-    }
-    number(connection, OTHERS)
 }
 
 /// Whether a table is there.

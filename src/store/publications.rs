@@ -121,6 +121,16 @@ impl Store {
         .await
     }
 
+    /// Frees the leases of one owner, who goes: others then need not wait until they run out.
+    pub async fn let_go_leases(&self, owner: Uuid) -> Result<(), StoreError> {
+        self.write(move |connection| {
+            let ours = publications::table.filter(publications::lease_owner.eq(owner.as_bytes().as_slice()));
+            diesel::update(ours).set(publications::lease_until.eq(0)).execute(connection)?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Notes a failed attempt: nobody tries again before `retry_at`.
     pub async fn postpone_publication(
         &self,

@@ -4,20 +4,27 @@
 //! [`Store::publish`](super::Store::publish), together with the statuses that the CRL makes visible; each change is
 //! also written down under the CRL's number, so that whoever holds the list before need not read it anew.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use diesel::Connection as _;
+use diesel::connection::DefaultLoadingMode;
+use diesel::pg::{PgConnection, PgRowByRowLoadingMode};
 use diesel::prelude::*;
+use diesel::query_dsl::LoadQuery;
+use diesel::sqlite::SqliteConnection;
 
 use crate::domain::id::AuthorityId;
 use crate::domain::revocation::{Changes, RevokedEntry};
 use crate::domain::serial::SerialNumber;
 use crate::domain::transition::Transition;
 
-use super::Store;
-use super::connection::{Connection, on_either};
+use super::bulk_insert::{Row, Value};
+use super::connection::Connection;
 use super::convert::{damaged, millis, reason, serial, time};
 use super::error::StoreError;
 use super::schema::{crl_changes, publications, revocations};
+use super::{Store, bulk_insert};
 
 /// Revocations whose place on the list is not where their certificates' ends put it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,20 +59,17 @@ impl Store {
         self.read(move |connection| {
             connection.transaction(|connection| {
                 let number = number(connection, authority)?;
-                let rows = revocations::table
+                let list = revocations::table
                     .filter(revocations::authority_id.eq(authority.as_bytes().as_slice()))
                     .filter(revocations::is_listed.eq(true))
                     .order((revocations::shard, revocations::serial))
                     .select((
                         revocations::shard,
                         (revocations::serial, revocations::reason, revocations::revoked_at, revocations::invalidity_at),
-                    ))
-                    // Row by row: a million of them at once would take hundreds of megabytes.
-                    .load_iter::<(i32, EntryColumns), _>(connection)?;
-                for row in rows {
-                    let (shard, columns) = row?;
-                    visit(&mut gathered, shard, entry(columns)?)?;
-                }
+                    ));
+                one_by_one(connection, list, |(shard, columns): (i32, EntryColumns)| {
+                    visit(&mut gathered, shard, entry(columns)?)
+                })?;
                 Ok((number, gathered))
             })
         })
@@ -125,38 +129,67 @@ impl Store {
     }
 }
 
-/// Brings the list in line with what the CRL says of a transition's certificate, whether or not the transition still stands.
-pub(super) fn relist(
+/// Hands rows on as they come: a million of them at once would take more than a hundred megabytes, and that is what
+/// libpq holds where it is not told otherwise.
+fn one_by_one<'query, T, Q>(
     connection: &mut Connection,
-    transition: &Transition,
-    shard: i32,
-    entry: Option<&RevokedEntry>,
+    query: Q,
+    mut visit: impl FnMut(T) -> Result<(), StoreError>,
+) -> Result<(), StoreError>
+where
+    Q: LoadQuery<'query, SqliteConnection, T, DefaultLoadingMode>
+        + LoadQuery<'query, PgConnection, T, PgRowByRowLoadingMode>,
+{
+    match connection {
+        Connection::Sqlite(connection) => {
+            let mut rows = RunQueryDsl::<SqliteConnection>::load_iter::<T, DefaultLoadingMode>(query, connection)?;
+            rows.try_for_each(|row| visit(row?))
+        }
+        Connection::Postgres(connection) => {
+            let mut rows = RunQueryDsl::<PgConnection>::load_iter::<T, PgRowByRowLoadingMode>(query, connection)?;
+            rows.try_for_each(|row| visit(row?))
+        }
+    }
+}
+
+/// Of the upsert of a revocation: what a transition can change of one that is known already.
+const AS_LISTED: &str = "ON CONFLICT (authority_id, shard, serial) DO UPDATE SET reason = excluded.reason, \
+     revoked_at = excluded.revoked_at, invalidity_at = excluded.invalidity_at, is_listed = excluded.is_listed";
+
+/// Brings the list in line with what the CRL says of the certificates of an authority's transitions, whether or not these
+/// still stand: each with its shard and its entry, if it has one.
+pub(super) fn relist<'a>(
+    connection: &mut Connection,
+    authority: AuthorityId,
+    carried_out: impl Iterator<Item = (&'a Transition, i32, Option<&'a RevokedEntry>)>,
 ) -> Result<(), StoreError> {
-    let key = (transition.authority.as_bytes().as_slice(), shard, transition.serial.as_bytes());
-    let Some(entry) = entry else {
-        diesel::delete(revocations::table.find(key)).execute(connection)?;
-        return Ok(());
-    };
-    let as_listed = (
-        revocations::reason.eq(entry.reason.code()),
-        revocations::revoked_at.eq(millis(entry.revoked_on)),
-        revocations::invalidity_at.eq(entry.invalidity_date.map(millis)),
-        revocations::is_listed.eq(true),
-    );
-    let upsert = diesel::insert_into(revocations::table)
-        .values((
-            revocations::authority_id.eq(key.0),
-            revocations::shard.eq(key.1),
-            revocations::serial.eq(key.2),
-            revocations::certificate_id.eq(transition.certificate.as_bytes().as_slice()),
-            revocations::zone_id.eq(transition.zone.as_bytes().as_slice()),
-            revocations::not_after.eq(millis(transition.not_after)),
-            as_listed,
-        ))
-        .on_conflict((revocations::authority_id, revocations::shard, revocations::serial))
-        .do_update()
-        .set(as_listed);
-    on_either!(connection, |connection| upsert.execute(connection))?;
+    let mut listed: Vec<Row<'_>> = Vec::new();
+    let mut gone: BTreeMap<i32, Vec<&[u8]>> = BTreeMap::new();
+    for (transition, shard, entry) in carried_out {
+        let Some(entry) = entry else {
+            gone.entry(shard).or_default().push(transition.serial.as_bytes());
+            continue;
+        };
+        listed.push(vec![
+            ("authority_id", Value::binary(transition.authority.as_bytes())),
+            ("shard", Value::Integer(shard)),
+            ("serial", Value::binary(transition.serial.as_bytes())),
+            ("certificate_id", Value::binary(transition.certificate.as_bytes())),
+            ("zone_id", Value::binary(transition.zone.as_bytes())),
+            ("not_after", Value::BigInt(millis(transition.not_after))),
+            ("reason", Value::SmallInt(entry.reason.code())),
+            ("revoked_at", Value::BigInt(millis(entry.revoked_on))),
+            ("invalidity_at", Value::MaybeBigInt(entry.invalidity_date.map(millis))),
+            ("is_listed", Value::Bool(true)),
+        ]);
+    }
+    bulk_insert::upsert::<revocations::table>(connection, "revocations", &listed, AS_LISTED)?;
+    for (shard, serials) in gone {
+        let of_shard = revocations::table
+            .filter(revocations::authority_id.eq(authority.as_bytes().as_slice()))
+            .filter(revocations::shard.eq(shard));
+        diesel::delete(of_shard.filter(revocations::serial.eq_any(serials))).execute(connection)?;
+    }
     Ok(())
 }
 
@@ -174,25 +207,25 @@ pub(super) fn place(
 }
 
 /// Writes down what a CRL number changed, and forgets what came up to the base of the deltas.
-pub(super) fn record_changes(
+pub(super) fn record_changes<'a>(
     connection: &mut Connection,
-    authority: AuthorityId,
+    authority: &'a AuthorityId,
     number: i64,
-    changes: &Changes,
+    changes: &'a Changes,
     base: i64,
 ) -> Result<(), StoreError> {
-    for (serial, entry) in changes {
-        diesel::insert_into(crl_changes::table)
-            .values((
-                crl_changes::authority_id.eq(authority.as_bytes().as_slice()),
-                crl_changes::number.eq(number),
-                crl_changes::serial.eq(serial.as_bytes()),
-                crl_changes::reason.eq(entry.as_ref().map(|entry| entry.reason.code())),
-                crl_changes::revoked_at.eq(entry.as_ref().map(|entry| millis(entry.revoked_on))),
-                crl_changes::invalidity_at.eq(entry.as_ref().and_then(|entry| entry.invalidity_date).map(millis)),
-            ))
-            .execute(connection)?;
-    }
+    let change = |serial: &'a SerialNumber, entry: Option<&RevokedEntry>| -> Row<'a> {
+        vec![
+            ("authority_id", Value::binary(authority.as_bytes())),
+            ("number", Value::BigInt(number)),
+            ("serial", Value::binary(serial.as_bytes())),
+            ("reason", Value::MaybeSmallInt(entry.map(|entry| entry.reason.code()))),
+            ("revoked_at", Value::MaybeBigInt(entry.map(|entry| millis(entry.revoked_on)))),
+            ("invalidity_at", Value::MaybeBigInt(entry.and_then(|entry| entry.invalidity_date).map(millis))),
+        ]
+    };
+    let rows: Vec<Row<'_>> = changes.iter().map(|(serial, entry)| change(serial, entry.as_ref())).collect();
+    bulk_insert::insert::<crl_changes::table>(connection, "crl_changes", &rows)?;
     let forgotten = crl_changes::table
         .filter(crl_changes::authority_id.eq(authority.as_bytes().as_slice()))
         .filter(crl_changes::number.le(base));

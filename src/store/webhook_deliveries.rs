@@ -61,8 +61,13 @@ struct DeliveryRow {
 
 impl Store {
     /// Webhooks of all accounts that nobody is at and whose zone, or account, has events that they have not come to, those
-    /// that are furthest behind first.
-    pub async fn webhooks_due(&self, now: DateTime<Utc>, limit: i64) -> Result<Vec<DueWebhook>, StoreError> {
+    /// that are furthest behind first. `horizon` is as far as pauses and leases reach.
+    pub async fn webhooks_due(
+        &self,
+        now: DateTime<Utc>,
+        horizon: DateTime<Utc>,
+        limit: i64,
+    ) -> Result<Vec<DueWebhook>, StoreError> {
         self.read(move |connection| {
             let of_account = || {
                 events::table
@@ -73,8 +78,7 @@ impl Store {
             let in_account = exists(of_account().filter(events::zone_id.is_null()));
             let rows: Vec<(Vec<u8>, Vec<u8>, Vec<u8>)> = webhooks::table
                 .filter(webhooks::is_enabled.eq(true))
-                .filter(webhooks::retry_at.le(millis(now)))
-                .filter(webhooks::lease_until.le(millis(now)))
+                .filter(is_free(now, horizon))
                 .filter(in_zone.or(webhooks::hears_account.eq(true).and(in_account)))
                 .order((webhooks::last_event, webhooks::id))
                 .limit(limit)
@@ -95,13 +99,11 @@ impl Store {
         zone: ZoneId,
         id: WebhookId,
         now: DateTime<Utc>,
+        horizon: DateTime<Utc>,
         until: DateTime<Utc>,
     ) -> Result<Option<ClaimedWebhook>, StoreError> {
         self.write(move |connection| {
-            let free = own(zone, id)
-                .filter(webhooks::is_enabled.eq(true))
-                .filter(webhooks::retry_at.le(millis(now)))
-                .filter(webhooks::lease_until.le(millis(now)));
+            let free = own(zone, id).filter(webhooks::is_enabled.eq(true)).filter(is_free(now, horizon));
             let lease = (webhooks::lease_until.eq(millis(until)), webhooks::fence.eq(webhooks::fence + 1));
             if diesel::update(free).set(lease).execute(connection)? == 0 {
                 return Ok(None);
@@ -156,12 +158,15 @@ impl Store {
             {
                 audit::insert(connection, event)?;
             }
-            // Also where an edit has disowned the delivery; a later lease is not ours to end.
-            let our_lease = own(zone, id).filter(webhooks::lease_until.eq(claimed.lease_until));
-            diesel::update(our_lease).set(webhooks::lease_until.eq(0)).execute(connection)?;
+            end_lease(connection, &claimed)?;
             Ok(settled == 1)
         })
         .await
+    }
+
+    /// Lets a webhook go that was claimed and not told: its turn is at once.
+    pub async fn let_go_webhook(&self, claimed: ClaimedWebhook) -> Result<(), StoreError> {
+        self.write(move |connection| end_lease(connection, &claimed)).await
     }
 
     /// Logs a delivery that does not count: a test.
@@ -203,6 +208,15 @@ impl Store {
     }
 }
 
+/// Whether nobody is at it and its pause is over. What reaches beyond the horizon was written before the clock was set back.
+#[diesel::dsl::auto_type(no_type_alias)]
+fn is_free(now: DateTime<Utc>, horizon: DateTime<Utc>) -> _ {
+    let (now, horizon): (i64, i64) = (millis(now), millis(horizon));
+    let lease_is_over = webhooks::lease_until.le(now).or(webhooks::lease_until.gt(horizon));
+    let pause_is_over = webhooks::retry_at.le(now).or(webhooks::retry_at.gt(horizon));
+    lease_is_over.and(pause_is_over)
+}
+
 pub(super) fn last_delivery(
     connection: &mut Connection,
     zone: ZoneId,
@@ -224,6 +238,14 @@ pub(super) fn release_all(connection: &mut Connection) -> Result<(), StoreError>
     diesel::update(webhooks::table.filter(webhooks::lease_until.gt(0)))
         .set(webhooks::lease_until.eq(0))
         .execute(connection)?;
+    Ok(())
+}
+
+/// Ends the lease of a delivery, also of one that an edit has disowned, and of no later one.
+fn end_lease(connection: &mut Connection, claimed: &ClaimedWebhook) -> Result<(), StoreError> {
+    let webhook = &claimed.stored.webhook;
+    let ours = own(webhook.zone, webhook.id).filter(webhooks::lease_until.eq(claimed.lease_until));
+    diesel::update(ours).set(webhooks::lease_until.eq(0)).execute(connection)?;
     Ok(())
 }
 

@@ -18,7 +18,8 @@ use diesel::connection::SimpleConnection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::checkpoints::Checkpoints;
-use super::connection::{Connection, Database};
+use super::connection::{Admission, Connection, Database};
+use super::crowd::Crowd;
 use super::error::StoreError;
 use super::issuance::{Issuance, IssueOutcome, Verdict};
 use super::{connection, issuance, postgres};
@@ -26,7 +27,7 @@ use super::{connection, issuance, postgres};
 /// How many pieces of work may wait; the next one is refused with [`StoreError::Busy`].
 const QUEUE_LENGTH: usize = 4096;
 /// The most pieces that share one transaction.
-const BATCH_LENGTH: usize = 512;
+pub(super) const BATCH_LENGTH: usize = 512;
 
 /// How long a caller waits for a write that is queued or under way before it is told that the outcome is not known. A commit
 /// that waits for a standby which is gone has no end of its own.
@@ -42,12 +43,12 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread that owns the connection, and makes a new one to the same database when it is lost.
-    pub(super) fn start(database: Database, connection: Connection) -> Result<Self, StoreError> {
+    pub(super) fn start(database: Database, connection: Connection, admission: Admission) -> Result<Self, StoreError> {
         let (queue, waiting) = mpsc::channel(QUEUE_LENGTH);
         let is_healthy = Arc::new(AtomicBool::new(true));
         let health = Arc::clone(&is_healthy);
         let checkpoints = Checkpoints::start(&database)?;
-        let line = Line { database, connection: Some(connection) };
+        let line = Line { database, connection: Some(connection), admission };
         thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || run(line, checkpoints, waiting, &health))
@@ -175,6 +176,7 @@ where
 struct Line {
     database: Database,
     connection: Option<Connection>,
+    admission: Admission,
 }
 
 /// Why a batch was not taken.
@@ -202,13 +204,15 @@ fn run(
     is_healthy: &AtomicBool,
 ) {
     let mut batch = Vec::with_capacity(BATCH_LENGTH);
+    let mut crowd = Crowd::default();
     while waiting.blocking_recv_many(&mut batch, BATCH_LENGTH) > 0 {
+        crowd.gather(&mut waiting, &mut batch);
         let depth = metrics::gauge!("countersign_write_queue_depth");
         depth.set(waiting.len() as f64);
         let writes = batch.len();
         metrics::histogram!("countersign_write_batch_size").record(writes as f64);
         let begun = Instant::now();
-        commit_together(&mut line, &mut batch, is_healthy);
+        crowd.measure(|| commit_together(&mut line, &mut batch, is_healthy));
         metrics::histogram!("countersign_write_commit_seconds").record(begun.elapsed().as_secs_f64());
         if let Some(checkpoints) = &mut checkpoints {
             checkpoints.after(writes, line.connection.as_mut());
@@ -287,7 +291,11 @@ impl Line {
     fn try_to_begin(&mut self) -> Result<(), StoreError> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            None => self.connection.insert(connection::open_writer(&self.database)?),
+            None => {
+                let mut connection = connection::open_writer(&self.database)?;
+                (self.admission)(&mut connection)?;
+                self.connection.insert(connection)
+            }
         };
         let begun = match connection {
             Connection::Sqlite(connection) => connection.batch_execute("BEGIN IMMEDIATE"),

@@ -89,7 +89,7 @@ fn describe() {
         let unit = if name.ends_with("_seconds") { Unit::Seconds } else { Unit::Count };
         metrics::describe_histogram!(name, unit, help);
     }
-    const GAUGES: [(&str, &str); 9] = [
+    const GAUGES: [(&str, &str); 10] = [
         ("countersign_write_queue_depth", "writes that wait for the writer"),
         ("countersign_crl_age_seconds", "age of the oldest CRL in force"),
         (
@@ -101,6 +101,7 @@ fn describe() {
         ("countersign_transitions_oldest_seconds", "how long the oldest of them has waited"),
         ("countersign_connections_open", "connections of clients"),
         ("countersign_request_bodies_bytes", "bytes of request bodies in memory"),
+        ("countersign_answers_held_bytes", "bytes of long answers in memory that wait to be taken"),
         (
             "countersign_profiles_faulty",
             "1 while the folder of profiles holds a fault and the former ones stay in force",

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use crate::domain::id::{AccountId, CheckId};
 use crate::service::{Service, ServiceError};
 
-use super::ROUND;
+use super::{ROUND, last_words, stopped};
 
 /// How many checks one process runs at once, and how many of them for one account: some are left for others, whatever
 /// somebody's slow servers do.
@@ -35,7 +35,7 @@ impl CheckRunner {
     /// Runs until `stop` turns true. Runs under way are then given up: nothing of them was recorded, and they come again.
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
         while !*stop.borrow() {
-            if let Err(error) = self.start_due().await {
+            if let Err(error) = self.start_due(&stop).await {
                 tracing::warn!(%error, "checks could not be started; the next round tries again");
             }
             tokio::select! {
@@ -47,9 +47,12 @@ impl CheckRunner {
                 self.forget(finished);
             }
         }
+        // They have heard it too, and let their leases go.
+        let all = async { while self.running.join_next().await.is_some() {} };
+        last_words(&self.service, all).await;
     }
 
-    async fn start_due(&mut self) -> Result<(), ServiceError> {
+    async fn start_due(&mut self, stop: &watch::Receiver<bool>) -> Result<(), ServiceError> {
         if self.under_way.len() >= MAX_AT_ONCE {
             return Ok(());
         }
@@ -64,8 +67,9 @@ impl CheckRunner {
             }
             self.under_way.insert(id, account);
             let service = Arc::clone(&self.service);
+            let given_up = stopped(stop.clone());
             self.running.spawn(async move {
-                match AssertUnwindSafe(service.run_due_check(account, id)).catch_unwind().await {
+                match AssertUnwindSafe(service.run_due_check(account, id, given_up)).catch_unwind().await {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => tracing::warn!(check = %id, %error, "a check could not be run"),
                     Err(_) => tracing::error!(check = %id, "a run of a check panicked"),

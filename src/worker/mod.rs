@@ -14,6 +14,7 @@ mod responders;
 mod webhooks;
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +40,8 @@ use webhooks::WebhookTeller;
 
 /// How long the worker waits when nobody wakes it: finds what other processes queued, and what is to be tried again.
 const ROUND: Duration = Duration::from_millis(500);
+/// How long the process waits at its end for what the worker lets go. Leases that are kept then run out by themselves.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 const HOUSEKEEPING: TimeDelta = TimeDelta::hours(1);
 
 /// Starts the worker; it ends after its current round once `stop` turns true.
@@ -77,6 +80,20 @@ async fn prepare(service: Arc<Service>) {
     }
 }
 
+/// Resolves when `stop` turns true.
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    // Fails when the sender goes, which is an end too.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Whatever becomes of the database, the process ends.
+async fn last_words(service: &Service, said: impl Future<Output = ()>) {
+    tokio::select! {
+        () = said => {}
+        () = service.clock().sleep(LAST_WORDS) => {}
+    }
+}
+
 struct Worker {
     service: Arc<Service>,
     /// Who we are in leases: new with every start.
@@ -103,6 +120,12 @@ impl Worker {
                 _ = stop.changed() => {}
             }
         }
+        let let_go = async {
+            if let Err(error) = self.service.let_go_leases(self.owner).await {
+                tracing::warn!(%error, "the leases were kept; other processes wait until they run out");
+            }
+        };
+        last_words(&self.service, let_go).await;
     }
 
     async fn round(&mut self) -> Result<(), ServiceError> {

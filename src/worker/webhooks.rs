@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 use crate::domain::id::{AccountId, WebhookId};
 use crate::service::{Service, ServiceError};
 
-use super::ROUND;
 use super::checks::in_turns;
+use super::{ROUND, last_words, stopped};
 
 /// How many webhooks one process tells at once, and how many of them for one account: some are left for others, whatever
 /// somebody's slow servers do.
@@ -37,7 +37,7 @@ impl WebhookTeller {
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut newest = self.service.newest_event();
         while !*stop.borrow() {
-            if let Err(error) = self.start_due().await {
+            if let Err(error) = self.start_due(&stop).await {
                 tracing::warn!(%error, "webhooks could not be told; the next round tries again");
             }
             tokio::select! {
@@ -50,9 +50,12 @@ impl WebhookTeller {
                 self.forget(finished);
             }
         }
+        // They have heard it too, and let their leases go.
+        let all = async { while self.running.join_next().await.is_some() {} };
+        last_words(&self.service, all).await;
     }
 
-    async fn start_due(&mut self) -> Result<(), ServiceError> {
+    async fn start_due(&mut self, stop: &watch::Receiver<bool>) -> Result<(), ServiceError> {
         if self.under_way.len() >= MAX_AT_ONCE {
             return Ok(());
         }
@@ -68,8 +71,9 @@ impl WebhookTeller {
             }
             self.under_way.insert(due.id, account);
             let service = Arc::clone(&self.service);
+            let given_up = stopped(stop.clone());
             self.running.spawn(async move {
-                match AssertUnwindSafe(service.tell_webhook(due)).catch_unwind().await {
+                match AssertUnwindSafe(service.tell_webhook(due, given_up)).catch_unwind().await {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => tracing::warn!(webhook = %due.id, %error, "a webhook could not be told"),
                     Err(_) => tracing::error!(webhook = %due.id, "telling a webhook panicked"),

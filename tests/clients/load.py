@@ -4,7 +4,6 @@ observers that read the CRL all the time. `integrity.check` holds the servers to
 import http.client
 import json
 import random
-import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -15,9 +14,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from api import crl_number
+from crowd import Crowd
 
-# The server closes idle connections after 5 s: older ones are not used again, so that every cut is a fault of the server.
-REUSED_WITHIN = 2
+# The server ends connections that have been idle for 75 s: those that are nearly so are not used again, so that every cut is
+# a fault of the server.
+REUSED_WITHIN = 60
 ANSWERS_WITHIN = 60
 PAUSE = 0.02
 
@@ -69,11 +70,12 @@ class Client:
             self.connection = None
 
 
-class Load:
+class Load(Crowd):
     """Runs for the length of a `with` block. Any answer but success, or 503 with Retry-After, ends its thread with a fault;
     so does a cut connection, unless the servers are to be killed (`expects_cuts`)."""
 
     def __init__(self, installation, workers=6, expects_cuts=False, revokes=True):
+        super().__init__()
         self.installation, self.expects_cuts, self.revokes = installation, expects_cuts, revokes
         self.path = f"/client/v4/zones/{installation.zone.zone}/client_certificates"
         self.authority = installation.authority
@@ -83,21 +85,10 @@ class Load:
         self.answers = []
         self.crls = {}  # number -> the bytes of the CRL
         self.seen = {server.port: [] for server in installation.servers}  # CRL numbers in the order of reading
-        self.faults = []
-        self.stopped = threading.Event()
-        jobs = [(self.work, number) for number in range(workers)]
-        jobs += [(self.observe, server) for server in installation.servers]
-        self.threads = [threading.Thread(target=self.guarded, args=job) for job in jobs]
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stopped.set()
-        for thread in self.threads:
-            thread.join()
+        for number in range(workers):
+            self.add(self.work, number)
+        for server in installation.servers:
+            self.add(self.observe, server)
 
     # what the test waits for
 
@@ -124,12 +115,6 @@ class Load:
         return Counter((answer.method, answer.status) for answer in list(self.answers) if answer.at >= since)
 
     # what the threads do
-
-    def guarded(self, job, argument):
-        try:
-            job(argument)
-        except BaseException as fault:
-            self.faults.append(fault)
 
     def work(self, number):
         chance = random.Random(number)

@@ -300,13 +300,22 @@ def test_passwords_are_on_no_command_line(install, tmp_path):
     tools = tmp_path / "tools"
     tools.mkdir()
     (tools / "pg_dump").write_text(
-        f'#!/bin/sh\nprintf "%s\\n" "$@" > {tmp_path}/arguments\nprintf "%s" "$PGPASSWORD" > {tmp_path}/password\nexit 3\n')
+        f'#!/bin/sh\nprintf "%s\\n" "$@" > {tmp_path}/arguments\nprintf "%s" "$PGPASSWORD" > {tmp_path}/password\n'
+        f'env > {tmp_path}/environment\ncat "$PGSERVICEFILE" > {tmp_path}/service\n'
+        f'stat -c "%a %n" "$PGSERVICEFILE" > {tmp_path}/mode\nexit 3\n')
     (tools / "pg_dump").chmod(0o755)
-    said = installation.fails("backup", "--out", tmp_path / "backup", PATH=f"{tools}:/usr/bin:/bin")
+    url = f"{installation.store.url}?sslpassword=of%20the%20key"
+    said = installation.fails("backup", "--out", tmp_path / "backup", PATH=f"{tools}:/usr/bin:/bin", COUNTERSIGN_DATABASE_URL=url)
     assert "pg_dump failed" in said
     arguments = (tmp_path / "arguments").read_text()
-    assert password not in arguments and installation.store.database in arguments
+    assert password not in arguments and "sslpassword" not in arguments and installation.store.database in arguments
     assert (tmp_path / "password").read_text() == password
+    assert (tmp_path / "service").read_text() == "[countersign]\nsslpassword=of the key\n"
+    mode, _, service = (tmp_path / "mode").read_text().strip().partition(" ")
+    assert mode == "600" and not pathlib.Path(service).exists()
+    # The master key and the first token are in our own settings.
+    environment = (tmp_path / "environment").read_text()
+    assert "PGSERVICE=countersign" in environment and "COUNTERSIGN_" not in environment
     (tools / "pg_dump").unlink()
     said = installation.fails("backup", "--out", tmp_path / "backup", PATH=str(tools))
     assert "pg_dump is not on the PATH" in said and "postgresql-client" in said

@@ -98,6 +98,7 @@ def test_a_compromised_key_is_revoked_wherever_it_is(shared_server, zone, reques
     {"action": "revoke", "filter": {}}, {"action": "revoke", "filter": {"all": False}},
     {"action": "revoke", "filter": {"all": "yes"}}, {"action": "revoke", "filter": {"all": True, "common_name": "x"}},
     {"action": "revoke", "filter": []}, {"action": "revoke", "filter": {"common_name": ""}},
+    {"action": "revoke", "filter": {"common_name": "a\0"}},
     {"action": "revoke", "filter": {"common_name": "x" * 257}}, {"action": "revoke", "filter": {"common_name": 5}},
     {"action": "revoke", "filter": {"issued_before": "soon"}}, {"action": "revoke", "filter": {"authority": "none"}},
     {"action": "revoke", "filter": {"spki_sha256": "abc"}}, {"action": "revoke", "filter": {"status": "expired"}},

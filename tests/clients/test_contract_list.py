@@ -108,6 +108,13 @@ def test_unknown_query_parameters_are_ignored(zone, seven):
     assert zone.ids(colour="blue") == seven
 
 
+def test_a_nul_in_a_filter_is_refused(zone):
+    """PostgreSQL takes none in a text (22021), and SQLite would find nothing."""
+    answer = zone.list(common_name="pump\0")
+    assert (answer.status_code, codes(answer)) == (400, [1400])
+    assert "common_name" in answer.json()["errors"][0]["message"]
+
+
 def test_common_name_is_searched_by_prefix(zone):
     made = {name: zone.issue(csr.by_openssl(subject=f"/CN={name}"))["id"] for name in ("pump-1", "pump-2", "valve%", "valve_")}
     assert zone.ids(common_name="pump-") == [made["pump-1"], made["pump-2"]]

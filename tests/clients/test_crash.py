@@ -9,48 +9,40 @@ from cryptography import x509
 
 import csr
 from api import STATUSES, Api, crl_number, listed_serials
+from crowd import Crowd
 from judges import Chain
 
 KILLS = 20
 WORKERS = 4
 
 
-class Load:
+class Load(Crowd):
     """Threads that issue, revoke and reactivate, each its own certificates, and remember what was acknowledged."""
 
     def __init__(self, zone):
+        super().__init__()
         self.zone, self.issuing = zone, zone.authorities()[0]["id"]
-        self.stopped = threading.Event()
         self.acknowledged = {}  # id -> the certificate as POST answered it
         self.expected = {}  # id -> the status that the last acknowledged call leads to, None when a call was cut off
         self.crls = {}  # number -> the bytes of the CRL
         self.order = []  # CRL numbers as they were seen by the one observer
-        self.faults = []
-        self.threads = [threading.Thread(target=self.guarded, args=(self.work, seed)) for seed in range(WORKERS)]
-        self.threads.append(threading.Thread(target=self.guarded, args=(self.observe, WORKERS)))
+        for seed in range(WORKERS):
+            self.add(self.work, seed)
+        self.add(self.observe, None)
 
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
+    def again_and_again(self, job):
+        """With a new connection whenever the process was killed."""
+        while not self.stopped.is_set():
+            try:
+                job(Api(self.zone.server, zone=self.zone.zone))
+            except httpx.TransportError:
+                self.stopped.wait(0.02)
 
-    def __exit__(self, *_):
-        self.stopped.set()
-        for thread in self.threads:
-            thread.join()
+    def work(self, seed):
+        chance = random.Random(seed)
+        self.again_and_again(lambda api: self.issue_and_change(api, chance))
 
-    def guarded(self, job, seed):
-        api = Api(self.zone.server, zone=self.zone.zone)
-        try:
-            while not self.stopped.is_set():
-                try:
-                    job(api, random.Random(seed))
-                except httpx.TransportError:
-                    self.stopped.wait(0.02)  # the process is down: begin again
-        except BaseException as fault:
-            self.faults.append(fault)
-
-    def work(self, api, chance):
+    def issue_and_change(self, api, chance):
         mine = []
         while not self.stopped.is_set():
             made = api.issue(csr.by_openssl())
@@ -67,7 +59,10 @@ class Load:
                 assert answer.status_code == 503, answer.text
                 self.expected[chosen] = before
 
-    def observe(self, api, _):
+    def observe(self, _):
+        self.again_and_again(self.read_crls)
+
+    def read_crls(self, api):
         while not self.stopped.is_set():
             der = api.crl_der(self.issuing)
             number = crl_number(x509.load_der_x509_crl(der))

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+import csr
 import integrity
 from installation import ONCE
 from load import Load, distinct
@@ -23,6 +24,29 @@ LOG = "/pg_wal/"
 @pytest.fixture
 def synced(install, make_cluster):
     return install(make_cluster(synced=True).start()).start()
+
+
+def test_commits_stay_synchronous_when_the_server_is_told_otherwise(install, make_cluster):
+    """A session that had only found the right setting would follow the next reload."""
+    cluster = make_cluster().start()
+    server = install(cluster).start()
+    api = server.api(server.server)
+    api.issue(csr.fresh())
+    # No such standby is there: a commit that waits for it is a synchronous one.
+    for change in ("set synchronous_commit = off", "set synchronous_standby_names = 'nobody'"):
+        cluster.psql(f"alter system {change}")
+    cluster.psql("select pg_reload_conf()")
+    cluster.wait_for("select setting from pg_settings where name = 'synchronous_commit'", "off")
+    with ThreadPoolExecutor(1) as pool:
+        issuing = pool.submit(api.post, csr.fresh())
+        try:
+            waiting = "select count(*) > 0 from pg_stat_activity where wait_event = 'SyncRep'"
+            while cluster.psql(waiting) != "t":
+                assert not issuing.done(), "a commit was not waited for"
+        finally:
+            cluster.psql("alter system reset synchronous_standby_names")
+            cluster.psql("select pg_reload_conf()")
+        assert issuing.result().status_code == 200
 
 
 def processes(cluster):

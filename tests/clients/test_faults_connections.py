@@ -11,7 +11,12 @@ import httpx
 import pytest
 
 import csr
+import integrity
 from api import Api
+from installation import ONCE
+from load import Load
+
+pytestmark = ONCE
 
 IDLE = 2000
 TRICKLES = 15  # of each kind
@@ -31,31 +36,32 @@ def many_files():
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_two_thousand_idle_connections_keep_nobody_out(own_zone, many_files):
-    server, held = own_zone.server, []
-    try:
-        for number in range(IDLE):
-            connection = connect(server)
-            held.append(connection)
-            if number % 2:  # half of them have been served once and are kept alive
-                connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
-                assert connection.recv(4096).startswith(b"HTTP/1.1 200"), number
-        assert sockets_of(server) >= IDLE, "the server holds them all"
-        for _ in range(20):
-            assert newcomer(own_zone)["status"] == "active"
-        assert httpx.get(f"{server.url}/readyz", timeout=60).status_code == 200
-    finally:
-        for connection in held:
-            connection.close()
-    assert newcomer(own_zone)["status"] == "active"
+def test_two_thousand_idle_connections_keep_nobody_out(installation, many_files, tmp_path):
+    server, held = installation.server, []
+    with Load(installation) as load:
+        try:
+            for number in range(IDLE):
+                connection = connect(server)
+                held.append(connection)
+                if number % 2:  # half of them have been served once and are kept alive
+                    connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+                    assert connection.recv(4096).startswith(b"HTTP/1.1 200"), number
+            assert sockets_of(server) >= IDLE, "the server holds them all"
+            load.wait_for(20)
+            load.wait_for(5, method="DELETE")
+            assert httpx.get(f"{server.url}/readyz", timeout=60).status_code == 200
+        finally:
+            for connection in held:
+                connection.close()
+        load.wait_for(20)
+    integrity.check(installation, load, tmp_path)
 
 
-def test_what_trickles_is_ended_and_keeps_nobody_out(make_server):
-    server = make_server(COUNTERSIGN_CLIENT_TIMEOUT=f"{CLIENT_TIMEOUT}s").start()
-    api = Api(server)
-    zone = api.in_zone(api.default_zone()["id"])
-    a_long_answer(zone)
-    zone.http.close()
+def test_what_trickles_is_ended_and_keeps_nobody_out(install, tmp_path):
+    installation = install(COUNTERSIGN_CLIENT_TIMEOUT=f"{CLIENT_TIMEOUT}s").start()
+    server, zone = installation.server, installation.zone
+    with Load(installation) as load:
+        a_long_answer(load, zone)
     time.sleep(0.5)
     before = sockets_of(server)
     over = threading.Event()
@@ -79,15 +85,15 @@ def test_what_trickles_is_ended_and_keeps_nobody_out(make_server):
         thread.start()
     try:
         wait_until(lambda: sockets_of(server) >= before + len(threads) // 2, "the trickles never got through")
-        assert newcomer(zone)["status"] == "active"
+        newcomer(load, zone)
         # The server's own descriptors: what it has ended may live on for a while at our end.
         wait_until(lambda: sockets_of(server) <= before, lambda: f"{sockets_of(server) - before} are still held: {ended}")
     finally:
         over.set()
         for thread in threads:
             thread.join()
-    assert newcomer(zone)["status"] == "active"
-    assert server.alive() and "panicked" not in server.output(last=10**6)
+    newcomer(load, zone)
+    integrity.check(installation, load, tmp_path)
 
 
 def slow_head(_):
@@ -133,10 +139,9 @@ def say(byte):
     return step
 
 
-def a_long_answer(zone):
+def a_long_answer(load, zone):
     """More than the buffers of the kernel take in: twenty of these."""
-    for _ in range(100):
-        zone.issue(csr.by_openssl())
+    load.wait_for(100)
     assert len(zone.list(per_page=1000).content) > 200_000
 
 
@@ -148,12 +153,14 @@ def connect(server):
     return connection
 
 
-def newcomer(zone):
+def newcomer(load, zone):
+    """Somebody who comes, and is remembered with the others."""
     api = Api(zone.server, zone=zone.zone)
     try:
-        return api.issue(csr.by_openssl())
+        made = api.issue(csr.by_openssl())
     finally:
         api.http.close()
+    load.issued[made["id"]] = made
 
 
 def sockets_of(server):

@@ -12,6 +12,7 @@ pytestmark = ONCE
 
 REPLICA_KILLS = 4
 DATABASE_KILLS = 2
+A_MOMENT = 0.9
 
 
 def test_killed_replicas_lose_nothing_and_the_others_go_on(install, shared_cluster, tmp_path):
@@ -48,3 +49,24 @@ def test_a_killed_postgresql_is_answered_503_and_loses_nothing(install, make_clu
                 assert httpx.get(f"{server.url}/readyz", timeout=60).status_code == 200
     assert [server.process.pid for server in installation.servers if server.alive()] == processes
     integrity.check(installation, load, tmp_path)
+
+
+def test_nobody_waits_for_a_database_that_is_away_and_it_is_found_at_once(install, make_cluster):
+    """The bound is the promise's own, for each request: a moment, not as long as one waits for a busy database."""
+    cluster = make_cluster().start()
+    installation = install(cluster, replicas=1).start()
+    path = f"/client/v4/zones/{installation.zone.zone}/client_certificates"
+    headers = {"Authorization": f"Bearer {installation.server.token}"}
+    with httpx.Client(base_url=installation.server.url, headers=headers, timeout=A_MOMENT) as client:
+        for _ in range(DATABASE_KILLS):
+            assert client.get(path).status_code == 200
+            cluster.kill()
+            # One after the other: the first ones find the pool's connections broken.
+            answers = [client.get(path) for _ in range(20)]
+            assert {answer.status_code for answer in answers} == {503}
+            assert all(int(answer.headers["retry-after"]) > 0 for answer in answers)
+            cluster.start()
+            back = time.monotonic()
+            while (answer := client.get(path)).status_code != 200:
+                assert answer.status_code == 503 and time.monotonic() < back + A_MOMENT, "it was not found again"
+                time.sleep(0.02)

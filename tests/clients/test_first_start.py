@@ -39,6 +39,13 @@ def in_shell(server, line):
                           capture_output=True, text=True, timeout=120)
 
 
+def test_a_token_that_was_set_is_not_printed(make_server):
+    server = make_server().start()
+    said = server.output(last=10**6)
+    assert "the one that was set" in said and server.token not in said
+    assert (server.data / "admin.token").read_text().strip() == server.token
+
+
 def test_the_printed_line_issues_a_certificate_that_openssl_verifies(make_server):
     server = make_server(COUNTERSIGN_BOOTSTRAP_TOKEN=None).start()
     before = set(server.folder.iterdir())

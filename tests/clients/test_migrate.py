@@ -1,10 +1,12 @@
 """`countersign migrate --from … --to …`: an installation moves from one kind of database into the other, whole."""
 
 import json
+import signal
 import subprocess
 import time
 from contextlib import closing
 
+import httpx
 import pytest
 
 import csr
@@ -32,6 +34,12 @@ def there(make_server, here):
     store = Postgres()
     yield Installation(make_server, store=store, token=here.server.token, COUNTERSIGN_MASTER_KEY_FILE=key_of(here))
     store.clean_up()
+
+
+@pytest.fixture
+def back(make_server, here, tmp_path):
+    return Installation(make_server, store=Sqlite(tmp_path / "back"), token=here.server.token,
+                        COUNTERSIGN_MASTER_KEY_FILE=key_of(here))
 
 
 @pytest.fixture
@@ -99,14 +107,12 @@ def test_an_installation_moves_to_postgres_and_goes_on_there(here, there, passwo
     assert "holds an installation already" in refused(here, there)
 
 
-def test_an_installation_moves_back(here, there, make_server, tmp_path):
+def test_an_installation_moves_back(here, there, back):
     filled(here)
     here.server.stop()
     move(here, there)
     api = there.start()
     made, seen = api.issue(csr.fresh()), newest_event(api)
-    back = Installation(make_server, store=Sqlite(tmp_path / "back"), token=here.server.token,
-                        COUNTERSIGN_MASTER_KEY_FILE=key_of(here))
     assert "Stop every replica first" in refused(there, back)
     there.server.stop()
     moved = move(there, back)
@@ -116,6 +122,75 @@ def test_an_installation_moves_back(here, there, make_server, tmp_path):
     api.issue(csr.fresh())
     assert newest_event(api) > seen
     assert "was moved to" in there.server.refuses_to_start()
+
+
+def test_authorities_move_in_whatever_order_they_are_stored(here, there):
+    """More of them than go in one batch, and each before its root: so a move from PostgreSQL leaves them, by their ids."""
+    here.start()
+    here.server.stop()
+    with closing(here.server.database(writable=True)) as database:
+        names = [row[1] for row in database.execute("PRAGMA table_info(authorities)")]
+        copied = lambda **others: ", ".join(others.get(name, name) for name in names)
+        database.execute(f"INSERT INTO authorities SELECT {copied(id='randomblob(16)', parent_id='zeroblob(16)')} FROM "
+                         "authorities, (WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 2500) SELECT n "
+                         "FROM c) WHERE parent_id IS NOT NULL")
+        database.execute(f"INSERT INTO authorities SELECT {copied(id='zeroblob(16)')} FROM authorities WHERE parent_id IS NULL")
+    moved = move(here, there)
+    assert {t["table"]: t["rows"] for t in moved["tables"]}["authorities"] == 2503 == rows(there)["authorities"]
+
+
+def test_replicas_that_are_called_otherwise_are_seen(here, there, back):
+    filled(here)
+    here.server.stop()
+    move(here, there)
+    there.server.settings["COUNTERSIGN_DATABASE_URL"] = f"{there.store.url}?application_name=ca-1"
+    api = there.start()
+    said = refused(there, back)
+    assert "Stop every replica first" in said and "ca-1" in said
+    # Nothing has happened to it; and who was killed is not there any more.
+    api.issue(csr.fresh())
+    there.server.kill()
+    move(there, back)
+
+
+def test_nobody_gets_at_a_database_that_is_being_moved_or_was(here, there, back, make_server):
+    filled(here)
+    here.server.stop()
+    move(here, there)
+    api = there.start()
+    other = make_server(store=there.store, token=there.server.token, COUNTERSIGN_MASTER_KEY_FILE=key_of(here))
+    cluster, name = there.store.cluster(), there.store.database
+    # A replica that is cut off for a while, and not gone.
+    there.server.process.send_signal(signal.SIGSTOP)
+    cluster.psql(f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'")
+    with closing(there.server.database(writable=True)) as database:
+        database.execute("BEGIN")
+        database.execute("LOCK TABLE events IN ACCESS EXCLUSIVE MODE")
+        process = subprocess.Popen([server_module.BINARY, "migrate", "--from", there.store.url, "--to", back.store.url],
+                                   cwd=there.server.folder, env=there.server.environment(), stdout=subprocess.DEVNULL)
+        cluster.wait_for(f"select count(*) from pg_stat_activity where datname = '{name}' and wait_event_type = 'Lock'", "1")
+        # In the middle of it.
+        process.send_signal(signal.SIGSTOP)
+    try:
+        before = rows(there)
+        there.server.process.send_signal(signal.SIGCONT)
+        assert_serves_nobody(there, api)
+        assert "is being moved away" in other.refuses_to_start()
+        assert rows(there) == before
+    finally:
+        process.send_signal(signal.SIGCONT)
+        assert process.wait(120) == 0
+    # And afterwards it meets the notice.
+    assert_serves_nobody(there, api)
+    assert "was moved to" in other.refuses_to_start()
+    assert rows(there) == before == rows(back)
+    assert back.start().total() == 12
+
+
+def assert_serves_nobody(installation, api):
+    assert installation.server.alive()
+    assert api.post(csr.fresh(), 30).status_code == 503
+    assert httpx.get(f"{installation.server.url}/readyz", timeout=30).status_code == 503
 
 
 @pytest.mark.timeout(600)

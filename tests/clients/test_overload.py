@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 import csr
+import seed
 from api import Api, check_envelope
 
 SOON = 60
@@ -97,6 +98,58 @@ def test_bodies_in_memory_are_bounded(make_server):
     # What was held is given back with the connections.
     zone = api.in_zone(api.default_zone()["id"])
     eventually("there is room again", lambda: zone.post(csr.fresh()).status_code == 200)
+
+
+READERS = 400
+
+
+def test_documents_that_nobody_reads_are_not_copied_for_each(make_server):
+    """Without a token, and more than all of them would take if each had its own."""
+    server = make_server(COUNTERSIGN_CLIENT_TIMEOUT="10m").start()
+    length = int(httpx.get(f"{server.url}/docs/swagger-ui-bundle.js", timeout=SOON).headers["content-length"])
+    assert READERS * length > MOST_MEMORY * 1024
+    with contextlib.ExitStack() as stack:
+        for path in ["/docs/swagger-ui-bundle.js"] * READERS + ["/openapi.json"] * READERS:
+            left_unread(stack, server, f"GET {path} HTTP/1.1\r\nHost: ca\r\n\r\n")
+        eventually("all are answered", lambda: answered(server, "/docs/") > READERS)
+        eventually("all are answered", lambda: answered(server, "/openapi.json") >= READERS)
+        assert memory(server) < MOST_MEMORY
+
+
+def test_long_answers_in_memory_are_bounded(make_server):
+    """Each client asks for a page of some MB that is made for it alone, and reads nothing of it."""
+    server = make_server(COUNTERSIGN_CLIENT_TIMEOUT="10m").start()
+    api = Api(server)
+    zone = api.in_zone(api.default_zone()["id"])
+    seed.copies(server, zone.issue(csr.fresh())["id"], 999)
+    request = (f"GET /client/v4{zone.path()}?per_page=1000 HTTP/1.1\r\nHost: ca\r\n"
+               f"Authorization: Bearer {server.token}\r\n\r\n")
+    with contextlib.ExitStack() as stack:
+        for _ in range(100):
+            left_unread(stack, server, request)
+        refusals = r'(?m)^countersign_overload_refusals_total\{of="answer"\} (\d+)$'
+        eventually("there is no room for more", lambda: re.search(refusals, httpx.get(f"{server.url}/metrics").text))
+        refused = zone.list(per_page=1000)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert memory(server) < MOST_MEMORY
+        assert zone.post(csr.fresh()).status_code == 200, "what is short is answered"
+    # What was held is given back with the connections.
+    eventually("there is room again", lambda: zone.list(per_page=1000).status_code == 200)
+
+
+def left_unread(stack, server, request):
+    connection = stack.enter_context(socket.socket())
+    # Small segments: with those of the loopback device, the kernel takes a MB off the server's hands at once.
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.connect(("127.0.0.1", server.port))
+    connection.sendall(request.encode())
+
+
+def answered(server, route):
+    counts = re.findall(rf'(?m)^countersign_http_request_seconds_count\{{method="GET",route="{route}[^"]*",status="200"\}} (\d+)$',
+                        httpx.get(f"{server.url}/metrics").text)
+    return sum(map(int, counts))
 
 
 def test_an_rsa_authority_keeps_nobody_waiting_for_a_thread(make_server):

@@ -63,5 +63,9 @@ def test_the_first_lines_name_commands_that_exist():
     text = README.read_text()
     assert "cargo run --release" in text and "tests/run" in text
     helped = subprocess.run([server_module.BINARY, "--help"], capture_output=True, text=True, timeout=30, check=True).stdout
-    for command in set(re.findall(r"^countersign (\w+)", text, re.M)):
+    named = set(re.findall(r"(?:^|`)countersign (\w+)", text, re.M))
+    assert {"issue", "healthcheck"} <= named
+    for command in named:
         assert re.search(rf"^\s+{command}\s", helped, re.M), command
+    for program in re.findall(r"`((?:deploy|tests)/[\w./-]+)", text):
+        assert (README.parent / program).exists(), program

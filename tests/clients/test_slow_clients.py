@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 import csr
+import seed
 from api import Api
 from server import BINARY
 
@@ -21,6 +22,10 @@ from server import BINARY
 SOON = 30
 TRICKLE = 0.2
 FEW_FILES = 512
+# Certificates of a long page, and how it is read: four times as fast as it must be.
+PAGE = 250
+RATE = 64 * 1024
+PIECE = 32 * 1024
 
 
 @pytest.fixture
@@ -170,6 +175,71 @@ def test_http2_clients_that_leave_an_answer_where_it_is_are_ended(make_server, t
                 if kind == 6 and not flags & 1:
                     connection.sendall(frame(6, 1, 0, payload))
     assert 1 in kinds and 0 not in kinds, "an answer, and nothing of its body"
+
+
+@pytest.fixture
+def long_page(make_server, tmp_path):
+    """A server with TLS, and a connection to it in HTTP/2 that gives no stream any room before it is asked to; with how a
+    page of some 1.2 MB, made for its caller and in memory in one piece, is asked for."""
+    certificate, key = tls_files(tmp_path)
+    server = make_server(COUNTERSIGN_CLIENT_TIMEOUT="1s").start()
+    api = Api(server)
+    zone = api.in_zone(api.default_zone()["id"])
+    seed.copies(server, zone.issue(csr.fresh())["id"], PAGE - 1)
+    server.stop()
+    server.launch(COUNTERSIGN_TLS_CERT=str(certificate), COUNTERSIGN_TLS_KEY=str(key))
+    context = ssl.create_default_context(cafile=str(certificate))
+    context.set_alpn_protocols(["h2"])
+    with h2_connection(server, context) as connection:
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b"\x00\x04\x00\x00\x00\x00"))
+        connection.sendall(window_update(0, 2**30))
+        path = f"/client/v4{zone.path()}?per_page=1000".encode()
+        # :method GET, :scheme https, and authorization, which is beyond the one-octet indexes (RFC 7541, 5.1).
+        yield connection, (b"\x82\x87" + literal(4, path) + literal(1, b"localhost")
+                           + b"\x0f\x08" + literal(0, f"Bearer {server.token}".encode())[1:])
+
+
+def test_http2_clients_that_read_slowly_get_all_of_a_long_answer(long_page):
+    """It takes far longer than the server waits for a reader who takes nothing."""
+    connection, request = long_page
+    connection.sendall(frame(1, 0x05, 1, request) + window_update(1, PIECE))
+    body = b""
+    for stream, flags, piece in data_of(connection):
+        body += piece
+        if flags & 1:
+            break
+        time.sleep(len(piece) / RATE)
+        connection.sendall(window_update(stream, len(piece)))
+    assert len(json.loads(body)["result"]) == PAGE
+
+
+def test_an_http2_answer_that_is_left_where_it_is_is_not_kept_by_one_that_moves(long_page):
+    connection, request = long_page
+    connection.sendall(frame(1, 0x05, 1, request) + frame(1, 0x05, 3, request) + window_update(3, PIECE))
+    moved = 0
+    with contextlib.suppress(ConnectionResetError, ssl.SSLError):
+        for stream, flags, piece in data_of(connection):
+            assert stream == 3 and not flags & 1, "the other was taken to its end meanwhile"
+            moved += len(piece)
+            time.sleep(len(piece) / RATE)
+            connection.sendall(window_update(stream, len(piece)))
+    assert moved > 0
+
+
+def data_of(connection):
+    """Stream, flags and content of each DATA frame, until the connection ends."""
+    while received := read_frame(connection):
+        kind, flags, stream, payload = received
+        if kind == 0:
+            yield stream, flags, payload
+        elif kind == 6 and not flags & 1:
+            connection.sendall(frame(6, 1, 0, payload))
+        else:
+            assert kind != 3, f"stream {stream} was cut off"
+
+
+def window_update(stream, octets):
+    return frame(8, 0, stream, octets.to_bytes(4, "big"))
 
 
 def frame(kind, flags, stream, payload):

@@ -1,14 +1,17 @@
 //! Promises about checks: what is sealed stays sealed, a run has its turn and its fence, and a change of state is told.
 
+use std::future::pending;
 use std::time::Duration;
 
 use countersign::domain::check::{Check, CheckBody, CheckState, Selector};
 use countersign::domain::id::CheckId;
 use countersign::service::ServiceError;
 use countersign::service::checks::{CheckInput, HeaderInput};
+use countersign::worker;
 use futures_util::future::select;
 use secrecy::SecretString;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 use crate::harness::Installation;
 
@@ -145,6 +148,43 @@ async fn a_run_under_which_the_check_was_edited_is_not_recorded() {
 }
 
 #[tokio::test]
+async fn a_process_that_stops_leaves_a_check_to_the_next_one_at_once() {
+    let installation = Installation::new().await;
+    let silent = Silent::new().await;
+    let scheduled = CheckInput { interval_seconds: Some(Some(60)), ..silent.definition() };
+    let check = installation.create(scheduled).await;
+    let (stop, stopped) = watch::channel(false);
+    let worker = worker::start(installation.service.clone(), stopped);
+    let _call = silent.call().await;
+    assert!(installation.service.checks_due(10).await.unwrap().is_empty(), "it is being run");
+    stop.send(true).unwrap();
+    worker.await.unwrap();
+    assert_eq!(installation.service.checks_due(10).await.unwrap(), [(check.account, check.id)]);
+}
+
+#[tokio::test]
+async fn a_clock_that_ran_ahead_keeps_no_check_waiting() {
+    let installation = Installation::new().await;
+    let input = CheckInput { interval_seconds: Some(Some(60)), ..definition("https://127.0.0.1:1/") };
+    let check = installation.create(input).await;
+    let right = installation.now();
+    installation.clock.advance(Duration::from_secs(3600));
+    installation.service.run_due_check(check.account, check.id, pending()).await.unwrap();
+    installation.clock.set(right);
+    assert_eq!(installation.service.checks_due(10).await.unwrap().len(), 1);
+    installation.service.run_due_check(check.account, check.id, pending()).await.unwrap();
+    assert!(installation.service.checks_due(10).await.unwrap().is_empty(), "until its time comes");
+    let runs = installation.service.runs(&installation.in_account().await, Some(check.id)).await.unwrap();
+    assert_eq!(runs.len(), 2);
+    // A lease, too, that a process took meanwhile and was killed with.
+    let hour = installation.now().timestamp_millis() + 3_600_000;
+    installation.tamper(&format!("UPDATE checks SET next_run_at = 0, lease_until = {hour}"));
+    installation.service.run_due_check(check.account, check.id, pending()).await.unwrap();
+    let runs = installation.service.runs(&installation.in_account().await, Some(check.id)).await.unwrap();
+    assert_eq!(runs.len(), 3);
+}
+
+#[tokio::test]
 async fn only_the_last_hundred_runs_are_kept() {
     let installation = Installation::new().await;
     let id = installation.create(definition("https://127.0.0.1:1/")).await.id;
@@ -168,7 +208,7 @@ async fn a_scheduled_check_is_due_at_once_and_then_at_its_place_in_the_interval(
     let check = installation.create(input).await;
     let due = installation.service.checks_due(10).await.unwrap();
     assert_eq!(due, [(check.account, check.id)]);
-    installation.service.run_due_check(check.account, check.id).await.unwrap();
+    installation.service.run_due_check(check.account, check.id, pending()).await.unwrap();
     assert!(installation.service.checks_due(10).await.unwrap().is_empty());
     let next = installation
         .service

@@ -1,5 +1,7 @@
 //! Deltas, shards and the chain: whichever CRL a relying party reads, it learns the same.
 
+use std::time::{Duration, Instant};
+
 use chrono::{TimeDelta, TimeZone, Utc};
 use countersign::domain::authority::CrlScope;
 use countersign::domain::certificate::Certificate;
@@ -15,6 +17,7 @@ use countersign::service::publication::Published;
 use countersign::x509::certificate;
 use countersign::x509::crl::CrlFacts;
 
+use crate::database::TestDatabase;
 use crate::harness::{CRL_VALIDITY, DAY, Installation, is_listed};
 
 #[tokio::test]
@@ -254,6 +257,34 @@ async fn a_crl_whose_parts_do_not_fit_is_not_handed_out_but_signed_anew() {
     newcomer.publish(lease).await.unwrap();
     let crl = newcomer.public_crl(Some(certificate.authority), CrlScope::Complete).await.unwrap();
     assert_eq!(crl.number, 3);
+}
+
+/// While the first row is looked at, PostgreSQL has not got rid of the others: nobody holds them all.
+#[tokio::test]
+async fn a_long_list_is_read_row_by_row() {
+    const ROWS: i64 = 300_000;
+    const WAITS_FOR_ITS_READER: &str =
+        "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'ClientWrite'";
+    let installation = Installation::new().await;
+    let certificate = installation.issue("device").await;
+    // SQLite hands rows on one by one anyway.
+    let TestDatabase::Postgres(_) = &installation.database else { return };
+    installation.tamper(&format!(
+        "INSERT INTO revocations (authority_id, shard, serial, certificate_id, zone_id, reason, revoked_at, not_after, is_listed) \
+         SELECT c.authority_id, 0, decode('10' || lpad(to_hex(n), 30, '0'), 'HEX'), c.id, c.zone_id, 0, 0, c.not_after, TRUE \
+         FROM certificates c, generate_series(1, {ROWS}) n"
+    ));
+    let mut door = installation.database.connect();
+    let looked = move |count: &mut i64, _: i32, _: RevokedEntry| {
+        *count += 1;
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while *count == 1 && door.count(WAITS_FOR_ITS_READER) == 0 {
+            assert!(Instant::now() < deadline, "the whole list was taken from PostgreSQL at once");
+        }
+        Ok(())
+    };
+    let (_, count) = installation.store().gather_revocations(certificate.authority, 0, looked).await.unwrap();
+    assert_eq!(count, ROWS);
 }
 
 #[tokio::test]

@@ -137,6 +137,26 @@ async fn whoever_lost_the_lease_publishes_nothing() {
     assert_eq!(service.publish(fresh).await.unwrap(), Published::Crl { number: 2, finished: 1 });
 }
 
+#[tokio::test]
+async fn a_worker_that_stops_keeps_no_lease() {
+    let installation = Installation::new().await;
+    let certificate = installation.issue("device").await;
+    installation.revoke(certificate.id, None).await;
+    let (stop, stopped) = watch::channel(false);
+    let worker = worker::start(installation.service.clone(), stopped);
+    let carried_out = async {
+        while installation.show(certificate.id).await.status != Status::Revoked {
+            installation.clock.sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), carried_out).await.expect("it is carried out");
+    let other = || installation.service.claim_lease(certificate.authority, Uuid::new_v4());
+    assert!(other().await.unwrap().is_none(), "it is held");
+    stop.send(true).unwrap();
+    worker.await.unwrap();
+    assert!(other().await.unwrap().is_some(), "at the same moment");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_workers_finish_every_transition_once() {
     let installation = Installation::new().await;

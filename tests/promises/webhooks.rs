@@ -1,6 +1,7 @@
 //! Promises about webhooks: what they may carry away, secrets that stay sealed, claims with a fence, and an end to trying.
 
 use std::collections::BTreeSet;
+use std::future::pending;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -11,8 +12,10 @@ use countersign::service::access::{ReadWebhooks, WriteWebhooks, ZonePermit};
 use countersign::service::tokens::NewToken;
 use countersign::service::webhooks::{DefinedWebhook, WebhookInput};
 use countersign::store::Window;
+use countersign::worker;
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::harness::Installation;
 
@@ -72,7 +75,7 @@ impl Installation {
     async fn tell(&self) -> usize {
         let due = self.service.webhooks_due(100).await.unwrap();
         for one in &due {
-            self.service.tell_webhook(*one).await.unwrap();
+            self.service.tell_webhook(*one, pending()).await.unwrap();
         }
         due.len()
     }
@@ -269,11 +272,11 @@ async fn one_at_a_time_tells_a_webhook_and_a_change_disowns_what_is_under_way() 
     installation.issue("device").await;
     let due = installation.service.webhooks_due(10).await.unwrap()[0];
 
-    let telling = installation.service.tell_webhook(due);
+    let telling = installation.service.tell_webhook(due, pending());
     let meanwhile = async {
         let call = silent.accept().await.unwrap();
         assert!(other.webhooks_due(10).await.unwrap().is_empty(), "somebody is at it");
-        other.tell_webhook(due).await.unwrap();
+        other.tell_webhook(due, pending()).await.unwrap();
         let second = tokio::time::timeout(Duration::from_millis(200), silent.accept()).await;
         assert!(second.is_err(), "nobody else calls");
         let renamed = WebhookInput { name: Some("renamed".into()), ..WebhookInput::default() };
@@ -287,6 +290,41 @@ async fn one_at_a_time_tells_a_webhook_and_a_change_disowns_what_is_under_way() 
     assert_eq!((shown.attempts, shown.definition.name.as_str()), (0, "renamed"), "the failure was another's");
     assert_eq!(installation.count("SELECT COUNT(*) FROM webhook_deliveries"), 1, "but it is logged");
     assert_eq!(other.webhooks_due(10).await.unwrap().len(), 1, "and it is due at once");
+}
+
+#[tokio::test]
+async fn a_clock_that_ran_ahead_keeps_no_webhook_waiting() {
+    let installation = Installation::new().await;
+    let webhook = installation.define(definition(NOWHERE)).await.webhook;
+    installation.issue("device").await;
+    let right = installation.now();
+    installation.clock.advance(Duration::from_secs(3600));
+    assert_eq!(installation.tell().await, 1);
+    installation.clock.set(right);
+    assert_eq!(installation.tell().await, 1, "it is tried at once");
+    assert_eq!(installation.shown_webhook(&webhook).await.attempts, 2);
+    assert_eq!(installation.tell().await, 0, "and then after a pause");
+    // A lease, too, that a process took meanwhile and was killed with.
+    let hour = installation.now().timestamp_millis() + 3_600_000;
+    installation.tamper(&format!("UPDATE webhooks SET retry_at = 0, lease_until = {hour}"));
+    assert_eq!(installation.tell().await, 1);
+}
+
+#[tokio::test]
+async fn a_process_that_stops_leaves_a_webhook_to_the_next_one_at_once() {
+    let installation = Installation::new().await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://127.0.0.1:{}/", silent.local_addr().unwrap().port());
+    installation.define(definition(&url)).await;
+    installation.issue("device").await;
+    let (stop, stopped) = watch::channel(false);
+    let worker = worker::start(installation.service.clone(), stopped);
+    let _call = silent.accept().await.unwrap();
+    assert!(installation.service.webhooks_due(10).await.unwrap().is_empty(), "it is being told");
+    stop.send(true).unwrap();
+    worker.await.unwrap();
+    assert_eq!(installation.service.webhooks_due(10).await.unwrap().len(), 1);
+    assert_eq!(installation.count("SELECT COUNT(*) FROM webhook_deliveries"), 0, "nobody knows what came of it");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use crate::cli::{Context, database, serve};
 use crate::clock::Clock;
 use crate::config::{Config, MasterKeySource};
 use crate::service::{Random, Service, StartError};
-use crate::store::{Database, DatabaseServer, Store, StoreError, examine};
+use crate::store::{Database, DatabaseServer, Standby, Store, StoreError, examine};
 
 const CHECK: &str = "database";
 const SLOW: Duration = Duration::from_millis(10);
@@ -89,11 +89,38 @@ fn check_server(report: &mut Report, server: &DatabaseServer) {
         (_, "") => report.ok(CHECK, "commits are synced by the server; no standby is waited for"),
         (_, standbys) => report.ok(CHECK, format!("commits wait for the standbys {standbys}")),
     }
+    check_standbys(report, server, !standbys.is_empty());
     if let Ok(connections) = setting("max_connections").parse::<i64>()
         && connections < 2 * CONNECTIONS_A_REPLICA
     {
         let message = format!("max_connections is {connections}, and a replica uses about {CONNECTIONS_A_REPLICA}");
         report.warn(CHECK, message, "raise max_connections");
+    }
+}
+
+/// Which standbys there are, beside those that the settings wish for.
+fn check_standbys(report: &mut Report, server: &DatabaseServer, are_waited_for: bool) {
+    let Some(standbys) = &server.standbys else {
+        if are_waited_for {
+            let role = format!("\"{}\"", server.role.replace('"', "\"\""));
+            let message = format!("which standbys are connected is not shown to the role {role}");
+            report.warn(CHECK, message, &format!("as a superuser: GRANT pg_read_all_stats TO {role}"));
+        }
+        return;
+    };
+    for Standby { name, state, sync_state } in standbys {
+        let message = format!("the standby {name} is {state} ({sync_state})");
+        match state.as_str() {
+            "streaming" => report.ok(CHECK, message),
+            // One that is being made, by pg_basebackup.
+            "backup" => report.ok(CHECK, message),
+            _ => report.warn(CHECK, message, "it has not caught up: see its log"),
+        }
+    }
+    let is_waited_for = |standby: &Standby| matches!(standby.sync_state.as_str(), "sync" | "quorum");
+    if are_waited_for && !standbys.iter().any(is_waited_for) {
+        let message = "no standby that commits wait for is connected: nothing can be written";
+        report.fail(CHECK, message, "start the standby, or take it out of synchronous_standby_names");
     }
 }
 
@@ -144,7 +171,13 @@ mod tests {
         let usual =
             [("fsync", "on"), ("full_page_writes", "on"), ("synchronous_commit", "on"), ("max_connections", "100")];
         let settings = usual.iter().chain(settings).map(|(name, value)| ((*name).into(), (*value).into())).collect();
-        DatabaseServer { version: 150_004, clock: DateTime::UNIX_EPOCH, settings, is_standby: false }
+        let standbys = Some(vec![standby("b", "streaming", "sync")]);
+        let role = "countersign".to_owned();
+        DatabaseServer { version: 150_004, clock: DateTime::UNIX_EPOCH, settings, is_standby: false, role, standbys }
+    }
+
+    fn standby(name: &str, state: &str, sync_state: &str) -> Standby {
+        Standby { name: name.into(), state: state.into(), sync_state: sync_state.into() }
     }
 
     fn verdict(server: &DatabaseServer) -> (Verdict, String) {
@@ -166,6 +199,21 @@ mod tests {
         assert_eq!(verdict(&server(&remote)).0, Verdict::Warn);
         assert_eq!(verdict(&DatabaseServer { version: 120_009, ..server(&[]) }).1, "PostgreSQL 12.9");
         assert_eq!(verdict(&DatabaseServer { is_standby: true, ..server(&[]) }).0, Verdict::Fail);
+    }
+
+    #[test]
+    fn standbys_that_are_missing_or_behind_are_found() {
+        let waiting = server(&[("synchronous_standby_names", "b")]);
+        let with = |standbys: Option<Vec<Standby>>| DatabaseServer { standbys, ..waiting.clone() };
+        assert_eq!(verdict(&with(Some(vec![standby("b", "streaming", "quorum")]))).0, Verdict::Ok);
+        assert_eq!(verdict(&with(Some(vec![standby("b", "catchup", "sync")]))).0, Verdict::Warn);
+        assert_eq!(verdict(&with(Some(vec![standby("c", "streaming", "async")]))).0, Verdict::Fail);
+        assert_eq!(verdict(&with(Some(Vec::new()))).0, Verdict::Fail);
+        let (hidden, message) = verdict(&with(None));
+        assert_eq!(hidden, Verdict::Warn);
+        assert!(message.contains("not shown to the role \"countersign\""), "{message}");
+        // Nobody waits for any.
+        assert_eq!(verdict(&DatabaseServer { standbys: None, ..server(&[]) }).0, Verdict::Ok);
     }
 
     #[test]

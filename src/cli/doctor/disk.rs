@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::finding::Report;
+use crate::config::DatabaseUrl;
 
 const CHECK: &str = "disk";
 const WRITES: usize = 15;
@@ -19,8 +20,17 @@ const IMPLAUSIBLE: Duration = Duration::from_micros(15);
 /// From here on issuing is slow for whoever asks for one certificate at a time.
 const SLOW: Duration = Duration::from_millis(25);
 
+/// Looks at the disk that holds the database. Which one a database server writes to is not seen from here, and the server's
+/// data folder may then well be memory: nothing is kept in it.
+pub fn check(report: &mut Report, database: &DatabaseUrl) {
+    if let DatabaseUrl::Sqlite(path) = database {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        check_folder(report, folder.unwrap_or(Path::new(".")));
+    }
+}
+
 /// Writes a small file and syncs it several times; it is removed again.
-pub fn check(report: &mut Report, folder: &Path) {
+fn check_folder(report: &mut Report, folder: &Path) {
     if !folder.is_dir() {
         return;
     }
@@ -86,10 +96,22 @@ mod tests {
     fn the_probe_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
         let mut report = Report::default();
-        check(&mut report, folder.path());
+        check_folder(&mut report, folder.path());
         assert_eq!(report.findings.len(), 1);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-        check(&mut report, &folder.path().join("none"));
+        check_folder(&mut report, &folder.path().join("none"));
+        assert_eq!(report.findings.len(), 1);
+    }
+
+    #[test]
+    fn the_disk_of_the_database_is_the_one_that_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut report = Report::default();
+        check(&mut report, &DatabaseUrl::Sqlite(folder.path().join("a.db")));
+        let place = folder.path().display().to_string();
+        assert!(report.findings.iter().all(|finding| finding.message.contains(&place)), "{report:?}");
+        assert_eq!(report.findings.len(), 1);
+        check(&mut report, &DatabaseUrl::Postgres("postgres://db/ca".into()));
         assert_eq!(report.findings.len(), 1);
     }
 }

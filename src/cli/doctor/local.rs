@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use super::finding::Report;
@@ -12,6 +12,7 @@ use crate::service::profiles;
 
 const OTHERS: u32 = 0o077;
 const OTHERS_WRITE: u32 = 0o022;
+const GROUP_READS: u32 = 0o040;
 
 pub fn check(report: &mut Report, flags: &Flags, context: &Context) {
     for name in context.environment.unknown() {
@@ -114,16 +115,24 @@ fn check_master_key(report: &mut Report, source: &MasterKeySource, has_data: boo
     }
 }
 
-/// A secret that only its owner may read.
+/// A secret that only the server's user may read.
 fn check_private(report: &mut Report, check: &str, path: &Path) {
-    match fs::metadata(path).map(|metadata| metadata.permissions().mode()) {
-        Ok(mode) if mode & OTHERS != 0 => {
+    let us = rustix::process::geteuid().as_raw();
+    match fs::metadata(path).map(|metadata| (metadata.permissions().mode(), metadata.uid() == us)) {
+        Ok((mode, is_ours)) if is_open(mode, is_ours) => {
             let message = format!("{} is open to others (mode {:03o})", path.display(), mode & 0o777);
             report.fail(check, message, &format!("chmod 600 {}", path.display()));
         }
         Ok(_) => report.ok(check, path.display().to_string()),
         Err(error) => report.fail(check, format!("{}: {error}", path.display()), "run this as the user of the server"),
     }
+}
+
+/// Whether others can read or write it. What somebody else owns is handed to us through its group: so Kubernetes gives a pod
+/// its secrets (`fsGroup`), and systemd a service its credentials (there the bits are the mask of an access list).
+fn is_open(mode: u32, is_ours: bool) -> bool {
+    let allowed = if is_ours { 0 } else { GROUP_READS };
+    mode & OTHERS & !allowed != 0
 }
 
 /// Keys rest sealed in the database: who reads it learns names, but no key. A closed folder around it is enough.
@@ -199,6 +208,21 @@ mod tests {
         assert!(verdicts(&report).contains(&(Verdict::Fail, "master key")), "{report:?}");
         write(&folder.path().join("master.key"), 0o600);
         assert_eq!(checked(folder.path()).worst(), Verdict::Ok);
+    }
+
+    #[test]
+    fn what_is_handed_to_us_through_its_group_is_not_open() {
+        for (mode, is_ours, expected) in [
+            (0o600, true, false),
+            (0o400, false, false),
+            (0o440, false, false),
+            (0o440, true, true),
+            (0o460, false, true),
+            (0o444, false, true),
+            (0o404, false, true),
+        ] {
+            assert_eq!(is_open(mode, is_ours), expected, "{mode:o} {is_ours}");
+        }
     }
 
     #[test]

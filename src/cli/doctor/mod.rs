@@ -53,7 +53,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<(), CliError
     if !is_elsewhere {
         local::check(&mut report, &arguments.configuration.0, context);
         if let Ok(config) = Config::load(&arguments.configuration.0, &context.environment, Path::new(".")) {
-            disk::check(&mut report, &config.data_dir);
+            disk::check(&mut report, &config.database);
             database::check(&mut report, &config, context).await;
         }
     }

@@ -2,13 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use reqwest::header::{DATE, HeaderMap};
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::finding::Report;
 use crate::cli::Context;
 use crate::cli::client::{Call, Client, ClientError};
 use crate::cli::objects::{Token, time};
+use crate::cli::readiness::Readiness;
 use crate::cli::resolve;
 use crate::domain::permission::Permission;
 
@@ -78,34 +78,19 @@ fn check_version(report: &mut Report, body: &[u8]) {
 
 async fn check_readiness(report: &mut Report, client: &Client) {
     const LOOK: &str = "see the server's log";
-    let reply = match client.once(&Call::get("/readyz")).await {
-        Ok(reply) => reply,
+    let readiness = match Readiness::ask(client).await {
+        Ok(readiness) => readiness,
         Err(error) => return report.fail("readiness", error.to_string(), LOOK),
     };
-    let Readiness { parts } = serde_json::from_slice(&reply.body).unwrap_or_default();
-    for part in &parts {
+    for part in &readiness.parts {
         match &part.fault {
             None => report.ok(&part.name, "works"),
             Some(fault) => report.fail(&part.name, fault, LOOK),
         }
     }
-    let has_named_fault = parts.iter().any(|part| part.fault.is_some());
-    if !reply.status.is_success() && !has_named_fault {
-        report.fail("readiness", format!("/readyz answers {}", reply.status), LOOK);
+    if let Some(why) = readiness.unexplained() {
+        report.fail("readiness", why, LOOK);
     }
-}
-
-/// The answer of /readyz.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Readiness {
-    parts: Vec<Part>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Part {
-    name: String,
-    fault: Option<String>,
 }
 
 /// Whether the token can be used for further checks.

@@ -16,8 +16,10 @@ use crate::service::certificates::RevocationRequest;
 use crate::service::issuance::{Idempotency, IssueInput};
 
 use super::wire_certificate::{ClientCertificate, ReasonWord};
+use crate::http::admission::PageTurn;
 use crate::http::authentication::InZone;
 use crate::http::body::{self, Fields, integer, string};
+use crate::http::client_timeout;
 use crate::http::envelope::{self, Note, Refusals, Success, SuccessPage};
 use crate::http::error::{ApiError, recorded};
 use crate::http::parameters::{PageRequest, Parameters};
@@ -92,7 +94,9 @@ pub async fn list(
     let page = PageRequest::of(&mut parameters);
     let filter = filter(&mut parameters);
     parameters.finish()?;
-    let found = service.certificates(&permit.0, filter, page.window()).await?;
+    let window = page.window();
+    let _turn = PageTurn::of(window.length, client_timeout()).await.ok_or_else(ApiError::overloaded)?;
+    let found = service.certificates(&permit.0, filter, window).await?;
     let info = page.info(found.items.len(), found.total);
     Ok(envelope::page(found.items.into_iter().map(ClientCertificate::from).collect(), info))
 }
@@ -218,7 +222,7 @@ fn filter(parameters: &mut Parameters) -> CertificateFilter {
     let fingerprint = |text: &str| hex::decode(text.replace(':', "")).ok().filter(|bytes| bytes.len() == 32);
     CertificateFilter {
         status: status.flatten(),
-        common_name: parameters.text("common_name").map(str::to_owned),
+        common_name: parameters.stored_text("common_name"),
         serial: parameters.parsed("serial_number", "a serial number in decimal or hex", SerialNumber::parse),
         fingerprint_sha256: parameters.parsed("fingerprint_sha256", "64 hex digits", fingerprint),
         expires_before: parameters.time("expires_before"),

@@ -221,7 +221,7 @@ fn filter(parameters: &mut Parameters, service: &Service) -> IdentityFilter {
     });
     IdentityFilter {
         is_ca: parameters.switch("ca"),
-        name: parameters.text("name").map(str::to_owned),
+        name: parameters.stored_text("name"),
         is_primary: parameters.switch("primary"),
         expires_before: within.map(|span| service.clock().now() + span),
         label: parameters.text("label").map(|text| match text.split_once('=') {

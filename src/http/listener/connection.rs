@@ -7,11 +7,13 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep_until};
 
@@ -26,8 +28,19 @@ pub struct Patience {
     pub idle: Duration,
 }
 
-/// What has an end of its own while the server stops: time for an answer to leave.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long each other answer of the same connection may keep one waiting: its piece goes first, at the slowest pace.
+const TURN: Duration = Duration::from_secs(2);
+
+/// How long a connection without work is kept while the server stops. Whoever keeps it for the next request, as proxies do,
+/// and sends that now, gets an answer with `Connection: close`, and knows; to close it at once is to lose the request that
+/// is on its way.
+const GRACE: Duration = Duration::from_secs(1);
+/// The same for a request whose first octets have arrived.
+const GRACE_OF_A_HEAD: Duration = Duration::from_secs(5);
+/// How long octets that nobody will read are waited for at a connection's end.
+const LINGER: Duration = Duration::from_millis(500);
+/// How soon to look again at a connection that was to end, and for which something has just arrived.
+const ARRIVING: Duration = Duration::from_millis(10);
 
 /// What is known of a connection, for those who look after all of them and for the requests on it.
 pub struct Connection {
@@ -41,11 +54,11 @@ pub struct Connection {
     head_since: Cell<Option<Instant>>,
     /// When the client stopped taking what we send.
     blocked_since: Cell<Option<Instant>>,
-    /// Long answers that the client is taking, and when it last took a piece of one. HTTP/2 clients can leave an answer
-    /// where it is and the socket free.
-    answers: Cell<u32>,
-    taken_at: Cell<Instant>,
-    is_closing: Cell<bool>,
+    /// When the client last took a piece of each long answer. HTTP/2 clients can leave one where it is, and the socket
+    /// free or busy with the others.
+    taken: RefCell<Vec<Rc<Cell<Instant>>>>,
+    /// Since when the server stops.
+    closing_since: Cell<Option<Instant>>,
     must_look_again: Cell<bool>,
     ended: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -69,9 +82,8 @@ impl Connection {
             free_since: Cell::new(now),
             head_since: Cell::new(None),
             blocked_since: Cell::new(None),
-            answers: Cell::new(0),
-            taken_at: Cell::new(now),
-            is_closing: Cell::new(false),
+            taken: RefCell::default(),
+            closing_since: Cell::new(None),
             must_look_again: Cell::new(false),
             ended: Cell::new(false),
             waker: RefCell::new(None),
@@ -89,6 +101,14 @@ impl Connection {
         self.is_multiplexed.set(true);
     }
 
+    pub(super) fn is_multiplexed(&self) -> bool {
+        self.is_multiplexed.get()
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing_since.get().is_some()
+    }
+
     /// Since when nothing is worked on; `None` while something is, or when the end was told already.
     pub(super) fn free_since(&self) -> Option<Instant> {
         (self.in_work.get() == 0 && !self.ended.get()).then(|| self.free_since.get())
@@ -100,9 +120,11 @@ impl Connection {
         self.wake();
     }
 
-    /// Has it end once nothing is worked on any more.
+    /// Has it end once nothing is worked on any more, and nothing has come for a while.
     pub(super) fn close(&self) {
-        self.is_closing.set(true);
+        if self.closing_since.get().is_none() {
+            self.closing_since.set(Some(Instant::now()));
+        }
         self.must_look_again.set(true);
         self.wake();
     }
@@ -120,19 +142,28 @@ impl Connection {
             let end = since + self.patience.client;
             return if end <= now { Err(End::Stalled) } else { Ok(end) };
         }
-        if self.answers.get() > 0 {
-            let end = self.taken_at.get() + self.patience.client;
-            return if end <= now { Err(End::Stalled) } else { Ok(end) };
+        if let Some(end) = self.answers_end() {
+            return if end <= now { Err(End::Stalled) } else { Ok(end.min(look_again)) };
         }
         if self.in_work.get() > 0 {
             return Ok(look_again);
         }
-        let idle = if self.is_closing.get() { LAST_WORDS } else { self.patience.idle };
-        let mut end = self.free_since.get() + idle;
-        if let Some(since) = self.head_since.get() {
-            end = end.min(since + self.patience.client);
-        }
+        let head = self.head_since.get();
+        let end = match (self.closing_since.get(), head) {
+            (None, None) => self.free_since.get() + self.patience.idle,
+            (None, Some(head)) => (self.free_since.get() + self.patience.idle).min(head + self.patience.client),
+            (Some(closing), None) => self.free_since.get().max(closing) + GRACE,
+            (Some(closing), Some(head)) => head.max(closing) + GRACE_OF_A_HEAD.min(self.patience.client),
+        };
         if end <= now { Err(End::Idle) } else { Ok(end.min(look_again)) }
+    }
+
+    /// When the answer that has waited longest has waited too long.
+    fn answers_end(&self) -> Option<Instant> {
+        let taken = self.taken.borrow();
+        let longest = taken.iter().map(|taken| taken.get()).min()?;
+        let others = u32::try_from(taken.len() - 1).unwrap_or(u32::MAX);
+        Some(longest + self.patience.client + TURN.saturating_mul(others))
     }
 
     fn has_read(&self) {
@@ -154,9 +185,9 @@ pub struct Work(Rc<Connection>);
 impl Work {
     /// The work has become an answer that the client takes piece by piece.
     pub fn answering(self) -> Answering {
-        self.0.answers.set(self.0.answers.get() + 1);
-        self.0.taken_at.set(Instant::now());
-        Answering(self)
+        let taken = Rc::new(Cell::new(Instant::now()));
+        self.0.taken.borrow_mut().push(Rc::clone(&taken));
+        Answering { work: self, taken }
     }
 
     /// How many more are worked on, on the same connection.
@@ -170,19 +201,21 @@ impl Work {
 }
 
 /// A long answer that is being taken.
-pub struct Answering(Work);
+pub struct Answering {
+    work: Work,
+    taken: Rc<Cell<Instant>>,
+}
 
 impl Answering {
     /// The client has room for the next piece.
     pub fn goes_on(&self) {
-        self.0.0.taken_at.set(Instant::now());
+        self.taken.set(Instant::now());
     }
 }
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        let answers = &self.0.0.answers;
-        answers.set(answers.get().saturating_sub(1));
+        self.work.0.taken.borrow_mut().retain(|taken| !Rc::ptr_eq(taken, &self.taken));
     }
 }
 
@@ -191,7 +224,7 @@ impl Drop for Work {
         let connection = &self.0;
         connection.in_work.set(connection.in_work.get().saturating_sub(1));
         connection.free_since.set(Instant::now());
-        if connection.is_closing.get() {
+        if connection.is_closing() {
             connection.close();
         }
     }
@@ -202,12 +235,14 @@ pub struct Watched<IO> {
     io: IO,
     place: Place,
     timer: Pin<Box<Sleep>>,
+    /// Whether the client was told that nothing more comes.
+    has_said_all: bool,
 }
 
-impl<IO> Watched<IO> {
+impl<IO: AsFd> Watched<IO> {
     pub(super) fn new(io: IO, place: Place) -> Self {
         let first_look = Instant::now() + place.connection().patience.client;
-        Self { io, place, timer: Box::pin(sleep_until(first_look.into())) }
+        Self { io, place, timer: Box::pin(sleep_until(first_look.into())), has_said_all: false }
     }
 
     pub(super) fn connection(&self) -> &Rc<Connection> {
@@ -231,6 +266,8 @@ impl<IO> Watched<IO> {
             ready!(self.timer.as_mut().poll(context));
             match connection.verdict(Instant::now()) {
                 Ok(look_again) => self.timer.as_mut().reset(look_again.into()),
+                // The kernel has what tokio has not told of yet.
+                Err(End::Idle) if has_unread(&self.io) => self.timer.as_mut().reset((Instant::now() + ARRIVING).into()),
                 Err(end) => {
                     if !connection.ended.replace(true) {
                         self.place.ended(end);
@@ -242,7 +279,13 @@ impl<IO> Watched<IO> {
     }
 }
 
-impl<IO: AsyncRead + Unpin> AsyncRead for Watched<IO> {
+fn has_unread(io: &impl AsFd) -> bool {
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut looked_at = [PollFd::new(io, PollFlags::IN)];
+    poll(&mut looked_at, Some(&at_once)).is_ok_and(|ready| ready > 0)
+}
+
+impl<IO: AsyncRead + AsFd + Unpin> AsyncRead for Watched<IO> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         // Nothing more comes: actix and h2 then end the connection by themselves.
@@ -263,7 +306,23 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Watched<IO> {
     }
 }
 
-impl<IO: AsyncWrite + Unpin> Watched<IO> {
+impl<IO: AsyncRead + AsFd + Unpin> Watched<IO> {
+    /// Throws away what still comes, until the client ends too or nothing more is to be waited for. To close a socket with
+    /// octets that nobody has read is to reset it, and a reset takes from the client what it has not read of our answer.
+    fn linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut waste = [0; 4096];
+        loop {
+            let mut into = ReadBuf::new(&mut waste);
+            match Pin::new(&mut self.io).poll_read(context, &mut into) {
+                Poll::Ready(Ok(())) if !into.filled().is_empty() => {}
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return self.timer.as_mut().poll(context),
+            }
+        }
+    }
+}
+
+impl<IO: AsyncWrite + AsFd + Unpin> Watched<IO> {
     /// What a write came to; one that waits does so no longer than the client may let it.
     fn written<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         self.connection().is_blocked(written.is_pending());
@@ -277,7 +336,7 @@ impl<IO: AsyncWrite + Unpin> Watched<IO> {
     }
 }
 
-impl<IO: AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
+impl<IO: AsyncRead + AsyncWrite + AsFd + Unpin> AsyncWrite for Watched<IO> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.io).poll_write(context, from);
@@ -303,7 +362,17 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(context)
+        let this = self.get_mut();
+        if !this.has_said_all {
+            ready!(Pin::new(&mut this.io).poll_shutdown(context))?;
+            this.has_said_all = true;
+            this.timer.as_mut().reset((Instant::now() + LINGER).into());
+        }
+        // One that was ended for its silence has no answer to lose, and its place is wanted.
+        if !this.connection().ended.get() {
+            ready!(this.linger(context));
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -363,6 +432,31 @@ mod tests {
         drop(answering);
         assert!(connection.verdict(after(now, 31)).is_ok());
         assert_eq!(connection.in_work.get(), 0);
+    }
+
+    #[test]
+    fn an_answer_that_is_left_where_it_is_is_not_kept_by_those_that_move() {
+        let (connection, now) = connection();
+        let [left, moving] = [(); 2].map(|()| connection.begin().answering());
+        moving.taken.set(after(now, 30));
+        assert!(connection.verdict(after(now, 31)).is_ok(), "the other's piece may have gone first");
+        moving.taken.set(after(now, 60));
+        assert_eq!(connection.verdict(after(now, 33)), Err(End::Stalled));
+        drop(left);
+        assert!(connection.verdict(after(now, 33)).is_ok());
+    }
+
+    #[test]
+    fn one_that_has_been_idle_is_kept_a_moment_when_the_server_stops() {
+        let (connection, now) = connection();
+        connection.free_since.set(now.checked_sub(Duration::from_secs(60)).unwrap());
+        connection.close();
+        let closing = connection.closing_since.get().unwrap();
+        assert_eq!(connection.verdict(closing), Ok(closing + GRACE));
+        assert_eq!(connection.verdict(closing + GRACE), Err(End::Idle));
+        connection.has_read();
+        assert!(connection.verdict(closing + GRACE).is_ok(), "the rest of a head is waited for");
+        assert_eq!(connection.verdict(after(closing, 10)), Err(End::Idle));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! This is what `actix_web::HttpServer` does, with our own eyes on each connection in between.
 
 mod connection;
+mod door;
+mod farewell;
 mod registry;
 
 use std::io;
@@ -13,7 +15,7 @@ use std::time::Duration;
 
 use actix_http::error::DispatchError;
 use actix_http::{Extensions, HttpServiceBuilder, KeepAlive, Protocol, Request};
-use actix_server::{GracefulShutdownSignal, Server, ServerBuilder};
+use actix_server::{Server, ServerBuilder};
 use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::body::MessageBody;
 use actix_web::dev::AppConfig;
@@ -24,9 +26,11 @@ use tokio_rustls::server::TlsStream;
 
 use super::lifecycle::Lifecycle;
 use connection::{Patience, Watched};
+use farewell::Farewell;
 use registry::Connections;
 
 pub use connection::{Answering, Connection, Work};
+pub use door::Door;
 
 /// How long a graceful stop waits for requests that are in flight, in seconds.
 const SHUTDOWN_TIMEOUT: u64 = 30;
@@ -75,7 +79,6 @@ where
         .shutdown_timeout(SHUTDOWN_TIMEOUT)
         .workers(threads)
         .max_concurrent_connections(places);
-    let stopping = builder.graceful_shutdown_signal();
     let patience = Patience { client: listening.client_timeout, idle: KEEP_ALIVE };
 
     // Run once on each thread that serves.
@@ -94,8 +97,8 @@ where
         None => builder.listen("http", listener, move || {
             let connections = connections(&listening.lifecycle);
             let service = application().into_factory().map_err(actix_http::Response::from);
-            let http = configured::<Watched<TcpStream>, _>(patience, address, &stopping)
-                .on_connect_ext(|io: &Watched<TcpStream>, data: &mut Extensions| introduce(io, data))
+            let http = configured::<Watched<TcpStream>, _>(patience, address)
+                .on_connect_ext(|io: &Watched<TcpStream>, data: &mut Extensions| introduce(io.connection(), data))
                 .finish(map_config(service, {
                     let config = config.clone();
                     move |()| config.clone()
@@ -109,9 +112,9 @@ where
         Some(tls) => builder.listen("https", listener, move || {
             let connections = connections(&listening.lifecycle);
             let service = application().into_factory().map_err(actix_http::Response::from);
-            let http = configured::<TlsStream<Watched<TcpStream>>, _>(patience, address, &stopping)
+            let http = configured::<Encrypted, _>(patience, address)
                 .secure()
-                .on_connect_ext(|io: &TlsStream<_>, data: &mut Extensions| introduce(io.get_ref().0, data))
+                .on_connect_ext(|io: &Encrypted, data: &mut Extensions| introduce(io.connection(), data))
                 .finish(map_config(service, {
                     let config = config.clone();
                     move |()| config.clone()
@@ -140,23 +143,16 @@ fn let_the_writer_go_first() {
     }
 }
 
-fn configured<IO, S>(
-    patience: Patience,
-    address: SocketAddr,
-    stopping: &GracefulShutdownSignal,
-) -> HttpServiceBuilder<IO, S>
+/// actix is not told that the server stops: it would close what is idle at once, and answer no request that has arrived
+/// there meanwhile. Connections end as `connection` has it.
+fn configured<IO, S>(patience: Patience, address: SocketAddr) -> HttpServiceBuilder<IO, S>
 where
     S: ServiceFactory<Request, Config = ()>,
     S::Error: Into<actix_http::Response<actix_web::body::BoxBody>> + 'static,
     S::InitError: std::fmt::Debug,
     <S::Service as actix_service::Service<Request>>::Future: 'static,
 {
-    let stopping = stopping.clone();
     HttpServiceBuilder::default()
-        .graceful_shutdown_signal(move || {
-            let stopping = stopping.clone();
-            async move { stopping.notified().await }
-        })
         .keep_alive(KeepAlive::Timeout(patience.idle))
         .client_request_timeout(patience.client)
         .client_disconnect_timeout(DISCONNECT_TIMEOUT)
@@ -164,6 +160,8 @@ where
         .h2_initial_connection_window_size(H2_CONNECTION_WINDOW)
         .local_addr(address)
 }
+
+type Encrypted = Farewell<TlsStream<Watched<TcpStream>>>;
 
 fn watch(io: TcpStream, connections: &Rc<Connections>) -> (Watched<TcpStream>, Option<SocketAddr>) {
     // Answers are written in one piece: nothing is gained by waiting for more.
@@ -173,20 +171,17 @@ fn watch(io: TcpStream, connections: &Rc<Connections>) -> (Watched<TcpStream>, O
 }
 
 /// Requests find the connection that they came on.
-fn introduce<IO>(io: &Watched<IO>, data: &mut Extensions) {
-    data.insert(Rc::clone(io.connection()));
+fn introduce(connection: &Rc<Connection>, data: &mut Extensions) {
+    data.insert(Rc::clone(connection));
 }
 
-async fn open(
-    acceptor: TlsAcceptor,
-    io: Watched<TcpStream>,
-    patience: Patience,
-) -> io::Result<(TlsStream<Watched<TcpStream>>, Protocol)> {
+async fn open(acceptor: TlsAcceptor, io: Watched<TcpStream>, patience: Patience) -> io::Result<(Encrypted, Protocol)> {
     let opened = timeout(patience.client, acceptor.accept(io)).await;
     let stream = opened.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let connection = Rc::clone(stream.get_ref().0.connection());
     if is_h2 {
-        stream.get_ref().0.connection().set_multiplexed();
+        connection.set_multiplexed();
     }
-    Ok((stream, if is_h2 { Protocol::Http2 } else { Protocol::Http1 }))
+    Ok((Farewell::new(stream, &connection), if is_h2 { Protocol::Http2 } else { Protocol::Http1 }))
 }

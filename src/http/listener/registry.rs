@@ -41,7 +41,7 @@ impl Connections {
         Place { connections: Rc::clone(self), connection, number }
     }
 
-    /// The server stops: each connection ends once nothing is worked on.
+    /// The server stops: each connection ends once nothing is worked on and nothing comes.
     pub fn close(&self) {
         self.is_closing.set(true);
         self.open.borrow().values().for_each(|connection| connection.close());

@@ -3,7 +3,8 @@
 //!
 //! How far it has come is written in the target, in the transaction of each batch: whoever is killed goes on there. Until
 //! everything was compared the target has a [`notice`], and nobody serves it. The source gets one of its own before the
-//! target loses its: at no moment can both be served.
+//! target loses its: at no moment can both be served. A server that was cut off from its database meanwhile comes upon the
+//! notice with its next connection.
 
 mod rows;
 mod sequence;
@@ -23,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use super::connection::{self, Connection, Database};
 use super::error::StoreError;
 use super::notice::{self, Reason};
-use super::{migrations, postgres};
+use super::{migrations, postgres, presence};
 use rows::{Fingerprint, Value};
 use tables::Table;
 
@@ -76,16 +77,17 @@ struct Copied {
     is_done: bool,
 }
 
-/// Moves all data of one database into another. The caller has made sure that nobody serves the source.
+/// Moves all data of one database into another. The caller holds the locks of files; on servers nobody else gets in.
 ///
 /// Refuses a source that holds no installation, and a target that holds another one.
 pub fn relocate(from: &Database, to: &Database, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Moved, StoreError> {
     let mut source = connection::open_writer(from)?;
+    // Until the end: what somebody wrote behind the copying would be in neither the copy nor the comparison.
+    require_nobody_else(&mut source, from)?;
     migrations::require_current(&mut source)?;
     require_movable(&mut source, to)?;
     let installation = installation(&mut source)?
         .ok_or_else(|| StoreError::Migration(format!("{from} holds no installation: there is nothing to move")))?;
-    require_nobody_else(&mut source, from)?;
 
     let mut target = connection::open_writer(to)?;
     prepare(&mut target, to, &installation)?;
@@ -128,13 +130,15 @@ fn installation(connection: &mut Connection) -> Result<Option<String>, StoreErro
     Ok((!values.is_empty()).then(|| hex::encode(hash)))
 }
 
-/// A file is locked by whoever serves it; a server is asked who uses it.
+/// Refuses a database that somebody uses, and keeps everybody out of it as long as the connection lasts. A file was locked by
+/// the caller.
 pub(super) fn require_nobody_else(connection: &mut Connection, database: &Database) -> Result<(), StoreError> {
     let Connection::Postgres(connection) = connection else { return Ok(()) };
-    match postgres::other_sessions(connection)? {
-        0 => Ok(()),
-        others => Err(StoreError::Migration(format!(
-            "{database} is in use: {others} connections of Countersign are open. Stop every replica first."
+    match presence::be_alone(connection)? {
+        None => Ok(()),
+        Some(others) => Err(StoreError::Migration(format!(
+            "{database} is in use: {} connections of Countersign are open, which PostgreSQL knows as {}. Stop every replica first.",
+            others.number, others.names
         ))),
     }
 }

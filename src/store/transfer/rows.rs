@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::connection::Connection;
 use super::super::error::StoreError;
-use super::tables::{Column, Kind, Table};
+use super::tables::{Ancestry, Column, Kind, Table};
 
 /// What stands in one place of a row. A truth value is 0 or 1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +36,8 @@ impl Row {
     }
 }
 
-/// Goes over the rows of a table in the order of its key, after the given one. One row is in memory at a time.
+/// Goes over the rows of a table in the order of its key, after the given one; where rows refer to each other, those of the
+/// first generation come first. One row is in memory at a time.
 pub(super) fn for_each(
     connection: &mut Connection,
     table: &Table,
@@ -141,14 +142,27 @@ fn select(
     in_order: impl Fn(&Column) -> String,
     bind: impl Fn(usize) -> String,
 ) -> String {
-    let all = table.columns.iter().chain(&table.key).enumerate();
-    let outputs: Vec<String> =
-        all.map(|(place, column)| format!("{} AS {}{place}", output(column), letter(column.kind))).collect();
-    let key: Vec<String> = table.key.iter().map(in_order).collect();
+    let generation = table.ancestry.as_ref().map(|ancestry| generation(&table.name, ancestry));
+    let shown = |column: &Column| (output(column), letter(column.kind));
+    let all = table.columns.iter().map(shown);
+    let all = all.chain(generation.iter().map(|number| (number.clone(), letter(Kind::Integer))));
+    let all = all.chain(table.key.iter().map(shown)).enumerate();
+    let outputs: Vec<String> = all.map(|(place, (what, letter))| format!("{what} AS {letter}{place}")).collect();
+    let key: Vec<String> = generation.into_iter().chain(table.key.iter().map(in_order)).collect();
+    let binds: Vec<String> = (1..=key.len()).map(bind).collect();
     let key = key.join(", ");
-    let binds: Vec<String> = (1..=table.key.len()).map(bind).collect();
     let after = if is_continued { format!(" WHERE ({key}) > ({})", binds.join(", ")) } else { String::new() };
     format!("SELECT {} FROM {}{after} ORDER BY {key}", outputs.join(", "), quoted(&table.name))
+}
+
+/// How many rows a row refers to, one through the other. No order of ids or of writing would tell: a copy is written in that
+/// of another database. UNION ends even a circle.
+fn generation(table: &str, ancestry: &Ancestry) -> String {
+    let (table, parent, id) = (quoted(table), quoted(&ancestry.parent), quoted(&ancestry.id));
+    format!(
+        "(WITH RECURSIVE above(id) AS (SELECT {table}.{parent} UNION SELECT parents.{parent} FROM {table} AS parents \
+         JOIN above ON parents.{id} = above.id) SELECT COUNT(id) FROM above)"
+    )
 }
 
 /// The names come from the databases' own descriptions of tables that this program made.
@@ -272,7 +286,8 @@ mod tests {
     fn rows_are_read_on_from_a_key() {
         let column = |name: &str, kind| Column { name: name.into(), kind };
         let columns = vec![column("a", Kind::Octets), column("b", Kind::Truth), column("c", Kind::Text)];
-        let table = Table { name: "t".into(), key: vec![columns[0].clone(), columns[2].clone()], columns };
+        let key = vec![columns[0].clone(), columns[2].clone()];
+        let table = Table { name: "t".into(), key, columns, ancestry: None };
         assert_eq!(
             select_from_postgres(&table, true),
             "SELECT \"a\" AS o0, \"b\"::int::bigint AS i1, \"c\" AS t2, \"a\" AS o3, \"c\" AS t4 FROM \"t\" \

@@ -24,6 +24,17 @@ pub(super) struct Table {
     pub(super) columns: Vec<Column>,
     /// By what its rows are read in order.
     pub(super) key: Vec<Column>,
+    /// By what they refer to each other, if they do: what is referred to is read before.
+    pub(super) ancestry: Option<Ancestry>,
+}
+
+/// The column that refers to a row of the same table, and the one that it refers to.
+#[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
+pub(super) struct Ancestry {
+    #[diesel(sql_type = sql_types::Text)]
+    pub(super) parent: String,
+    #[diesel(sql_type = sql_types::Text)]
+    pub(super) id: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,11 +143,16 @@ fn of_sqlite(connection: &mut SqliteConnection) -> Result<Vec<Found>, StoreError
         let needs: Vec<Name> = sql_query("SELECT DISTINCT \"table\" AS name FROM pragma_foreign_key_list(?)")
             .bind::<sql_types::Text, _>(&name)
             .load(connection)?;
+        let ancestry: Option<Ancestry> = sql_query(
+            "SELECT \"from\" AS parent, COALESCE(\"to\", 'id') AS id FROM pragma_foreign_key_list(?1) WHERE \"table\" = ?1",
+        )
+        .bind::<sql_types::Text, _>(&name)
+        .get_result(connection)
+        .optional()?;
         let (columns, key) = columns(&name, described)?;
-        // In the order in which they were written, so that what a row of the same table refers to goes before it.
         let rowid = vec![Column { name: "rowid".into(), kind: Kind::Integer }];
         let key = if has_rowid == 0 { key } else { rowid };
-        found.push((Table { name, columns, key }, needs.into_iter().map(|need| need.name).collect()));
+        found.push((Table { name, columns, key, ancestry }, needs.into_iter().map(|need| need.name).collect()));
     }
     Ok(found)
 }
@@ -163,6 +179,11 @@ fn of_postgres(connection: &mut PgConnection) -> Result<Vec<Found>, StoreError> 
     const NEEDS: &str = "
         SELECT DISTINCT f.relname::text AS name FROM pg_constraint c JOIN pg_class f ON f.oid = c.confrelid
         WHERE c.contype = 'f' AND c.conrelid = to_regclass($1)";
+    const ANCESTRY: &str = "
+        SELECT p.attname::text AS parent, i.attname::text AS id FROM pg_constraint c
+        JOIN pg_attribute p ON p.attrelid = c.conrelid AND p.attnum = c.conkey[1]
+        JOIN pg_attribute i ON i.attrelid = c.confrelid AND i.attnum = c.confkey[1]
+        WHERE c.contype = 'f' AND c.conrelid = to_regclass($1) AND c.confrelid = c.conrelid";
     let mut found = Vec::new();
     for Name { name } in tables.into_iter().filter(|table| is_data(&table.name)) {
         let described: Vec<Described> = sql_query(COLUMNS).bind::<sql_types::Text, _>(&name).load(connection)?;
@@ -172,7 +193,8 @@ fn of_postgres(connection: &mut PgConnection) -> Result<Vec<Found>, StoreError> 
             // Of what is only ever added to, the id is unique though nothing enforces it.
             key = columns.iter().filter(|column| column.name == "id").cloned().collect();
         }
-        found.push((Table { name, columns, key }, needs.into_iter().map(|need| need.name).collect()));
+        let ancestry = sql_query(ANCESTRY).bind::<sql_types::Text, _>(&name).get_result(connection).optional()?;
+        found.push((Table { name, columns, key, ancestry }, needs.into_iter().map(|need| need.name).collect()));
     }
     Ok(found)
 }
@@ -233,6 +255,9 @@ mod tests {
             assert!(place(first) < place(second), "{first} before {second}");
         }
         assert!(tables.iter().all(|table| !table.key.is_empty() && is_data(&table.name)));
+        let ancestry = |name: &str| tables[place(name)].ancestry.clone();
+        assert_eq!(ancestry("authorities"), Some(Ancestry { parent: "parent_id".into(), id: "id".into() }));
+        assert_eq!(ancestry("certificates"), None);
     }
 
     #[test]

@@ -71,6 +71,38 @@ fn a_move_that_was_cut_off_goes_on() {
 }
 
 #[test]
+fn what_is_referred_to_goes_before_what_refers_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut source = connection::open_writer(&filled(folder.path(), "a.db")).unwrap();
+    let authority = |id: &str, parent: &str| {
+        format!(
+            "INSERT INTO authorities VALUES ({id}, X'00', NULL, {parent}, '', 1, '', X'', X'', X'', 1, X'', 0, 0, 0, 0, NULL);"
+        )
+    };
+    // As a copy from PostgreSQL has them, in the order of their ids.
+    let rows = [("X'01'", "X'02'"), ("X'02'", "X'04'"), ("X'03'", "X'04'"), ("X'04'", "NULL"), ("X'05'", "X'03'")];
+    let rows: String = rows.iter().map(|(id, parent)| authority(id, parent)).collect();
+    source.batch_execute(&format!("PRAGMA foreign_keys = OFF; {rows}")).unwrap();
+    let tables = tables::read(&mut source).unwrap();
+    let table = tables.iter().find(|table| table.name == "authorities").unwrap();
+    let place = table.columns.iter().position(|column| column.name == "id").unwrap();
+    let mut read = |after: Option<&[Value]>| {
+        let mut rows = Vec::new();
+        rows::for_each(&mut source, table, after, |row| {
+            let (row, key) = row.split(table.columns.len());
+            rows.push((row[place].clone(), key));
+            Ok(())
+        })
+        .unwrap();
+        rows
+    };
+    let all = read(None);
+    let ids: Vec<Value> = all.iter().map(|row| row.0.clone()).collect();
+    assert_eq!(ids, [4, 2, 3, 1, 5].map(|id| Value::Octets(vec![id])));
+    assert_eq!(read(Some(&all[1].1)), all[2..]);
+}
+
+#[test]
 fn what_is_no_target_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let from = filled(folder.path(), "a.db");
