@@ -22,7 +22,7 @@
 //! | [`service`] | the use cases: issue, revoke, reactivate, publish, answer OCSP, manage zones, authorities, tokens; keep, choose and present identities; tell what happened |
 //! | [`egress`] | the only calls to the outside: HTTPS with a client certificate, guarded and measured |
 //! | [`worker`] | when and how often transitions are carried out, CRLs re-signed, identities and responders renewed, bulk jobs worked through, checks run, webhooks told |
-//! | [`http`] | envelope, authentication, one file for each noun under `api/`, public PKI addresses |
+//! | [`http`] | envelope, authentication, one file for each noun under `api/`, one for each page under `console/`, public PKI addresses |
 //! | [`cli`] | one file for each verb |
 //! | [`config`], [`clock`], [`telemetry`] | used by all; use nothing of ours but `domain` |
 //!

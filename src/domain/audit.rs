@@ -93,6 +93,10 @@ pub enum Action {
     ExportAuthorityKey,
     CreateToken,
     DeleteToken,
+    /// Into the console.
+    SignIn,
+    /// Signing out, or ending a session elsewhere.
+    EndSession,
     IssueCertificate,
     RevokeCertificate,
     ReactivateCertificate,
@@ -136,6 +140,8 @@ impl Action {
             Self::ExportAuthorityKey => "authority.export_key",
             Self::CreateToken => "token.create",
             Self::DeleteToken => "token.delete",
+            Self::SignIn => "session.start",
+            Self::EndSession => "session.end",
             Self::IssueCertificate => "certificate.issue",
             Self::RevokeCertificate => "certificate.revoke",
             Self::ReactivateCertificate => "certificate.reactivate",

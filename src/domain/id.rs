@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 macro_rules! identifier {
@@ -58,6 +59,11 @@ identifier!(
     /// An API token; never its secret value.
     TokenId,
     hex
+);
+identifier!(
+    /// A session of the console; never the value of its cookie.
+    SessionId,
+    dashed
 );
 identifier!(
     /// A managed CA.
@@ -129,6 +135,15 @@ mod write {
 
     pub fn dashed(uuid: &Uuid, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&uuid.hyphenated(), formatter)
+    }
+}
+
+impl CertificateId {
+    /// When it was made, to the millisecond: certificates have ids of version 7 (RFC 9562, 5.7).
+    pub fn made_on(&self) -> DateTime<Utc> {
+        let [first, second, third, fourth, fifth, sixth, ..] = *self.as_bytes();
+        let millis = i64::from_be_bytes([0, 0, first, second, third, fourth, fifth, sixth]);
+        DateTime::from_timestamp_millis(millis).unwrap_or(DateTime::UNIX_EPOCH)
     }
 }
 

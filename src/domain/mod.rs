@@ -28,6 +28,7 @@ pub mod reason;
 pub mod revocation;
 pub mod run;
 pub mod serial;
+pub mod session;
 pub mod status;
 pub mod subject_alternative_name;
 pub mod text;

@@ -12,7 +12,7 @@ use std::fmt;
 
 use super::reason::RevocationReason;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Status {
     Active,
     PendingRevocation,

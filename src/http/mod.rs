@@ -8,6 +8,7 @@ mod api;
 mod authentication;
 mod bare;
 mod body;
+mod console;
 mod crls;
 mod envelope;
 mod error;
@@ -77,6 +78,8 @@ pub fn serve(
     let metrics = Metrics::install()?;
     let known_routes = Arc::new(routes::KnownRoutes::of(&openapi::collect()));
     let behind_proxy = authentication::BehindProxy(options.behind_proxy);
+    let is_secure = options.tls.is_some() || service.public_url().starts_with("https://");
+    let console_options = console::ConsoleOptions { is_secure };
     let lifecycle = options.lifecycle.clone();
     let _ = CLIENT_TIMEOUT.set(options.client_timeout);
     let app = move || {
@@ -86,10 +89,12 @@ pub fn serve(
             .app_data(web::Data::new(metrics.clone()))
             .app_data(web::Data::from(Arc::clone(&known_routes)))
             .app_data(behind_proxy)
+            .app_data(console_options)
             .app_data(lifecycle.clone())
             .app_data(web::PathConfig::default().error_handler(|_, _| error::ApiError::no_route("").into()))
             .configure(routes::configure)
             .configure(openapi::configure)
+            .configure(console::configure)
             .default_service(web::to(routes::unknown))
     };
     let listening = Listening {

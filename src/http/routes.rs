@@ -7,7 +7,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::bare::BareError;
 use super::error::ApiError;
-use super::{api, crls, ocsp, operations, pki, possession};
+use super::{api, console, crls, ocsp, operations, pki, possession};
 
 pub fn configure(config: &mut web::ServiceConfig) {
     register(&mut ServiceConfig::new(config));
@@ -121,6 +121,9 @@ impl KnownRoutes {
 
 /// The answer to everything that no handler takes, in the dialect of its place.
 pub async fn unknown(request: HttpRequest, routes: web::Data<KnownRoutes>) -> Result<&'static str, actix_web::Error> {
+    if console::wants_page(&request) {
+        return Err(console::Fault::no_page().into());
+    }
     let error = match routes.methods_of(request.path()) {
         Some(allow) => ApiError::wrong_method(request.method().as_str(), allow),
         None => ApiError::no_route(request.path()),

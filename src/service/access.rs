@@ -138,6 +138,11 @@ impl<A: Act> Permit for AccountPermit<A> {
 }
 
 impl Caller {
+    /// Whoever signed in with this token, which is good now.
+    pub(super) fn with_token(token: Arc<Token>, source: String) -> Self {
+        Self { token, actor: None, source }
+    }
+
     pub fn token(&self) -> &Token {
         &self.token
     }

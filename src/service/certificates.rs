@@ -6,7 +6,7 @@ use crate::domain::bulk::Wish;
 use crate::domain::certificate::{Certificate, CertificateFilter};
 use crate::domain::id::CertificateId;
 use crate::domain::reason::RevocationReason;
-use crate::store::{ChangeOutcome, Page, Window};
+use crate::store::{ChangeOutcome, Page, Totals, Window};
 
 use super::access::{Act, ReactivateCertificate, ReadCertificates, RevokeCertificate, ZonePermit};
 use super::changes::{Asked, Decision};
@@ -34,6 +34,11 @@ impl Service {
         window: Window,
     ) -> Result<Page<Certificate>, ServiceError> {
         Ok(self.store.certificates(permit.zone(), filter, window).await?)
+    }
+
+    /// How many there are of each status.
+    pub async fn totals(&self, permit: &ZonePermit<ReadCertificates>) -> Result<Totals, ServiceError> {
+        Ok(self.store.totals(vec![permit.zone()]).await?.remove(&permit.zone()).unwrap_or_default())
     }
 
     /// One certificate of the zone.

@@ -93,7 +93,7 @@ impl Service {
 
     /// What is asked of a certificate of this profile, or why it cannot be asked.
     fn change_of(&self, wish: Wish, profile: &str) -> Result<Change, String> {
-        let hold_is_allowed = || self.profiles.find(profile).is_none_or(|profile| profile.allow_hold);
+        let hold_is_allowed = || self.allows_hold(profile);
         match wish {
             Wish::Reactivate => Ok(Change::Reactivate),
             Wish::Revoke { reason: Some(reason), .. } if reason.is_hold() && !hold_is_allowed() => {

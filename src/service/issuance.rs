@@ -131,7 +131,7 @@ impl Service {
     }
 
     /// Everything that can be said against the request, or the plan for its certificate.
-    fn decide(
+    pub(super) fn decide(
         &self,
         permit: &ZonePermit<IssueCertificate>,
         input: IssueInput,
@@ -219,8 +219,8 @@ pub(super) fn record(
     })
 }
 
-struct Decided {
-    plan: Plan,
+pub(super) struct Decided {
+    pub(super) plan: Plan,
     csr_pem: String,
 }
 
@@ -251,7 +251,7 @@ pub(super) async fn sign(plan: Plan, signer: &Signer) -> Result<SignedCertificat
 }
 
 /// What the lint finds in the request's own parts is for the caller; anything else is a fault of ours.
-fn lint_failure(violations: Vec<Violation>) -> ServiceError {
+pub(super) fn lint_failure(violations: Vec<Violation>) -> ServiceError {
     if violations.iter().all(|violation| !violation.pointer.is_empty()) {
         return ServiceError::Invalid(violations);
     }

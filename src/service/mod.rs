@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod accounts;
+pub mod activity;
 pub mod authorities;
 mod authority_locks;
 mod blocked_keys;
@@ -21,11 +22,14 @@ mod check_secrets;
 pub mod checks;
 pub mod choices;
 mod crl_signing;
+mod dependants;
+pub mod downloads;
 mod error;
 mod event_head;
 pub mod event_streams;
 mod expiry;
 pub mod health;
+pub mod history;
 pub mod hostname_associations;
 pub mod identities;
 pub mod identity_material;
@@ -38,8 +42,10 @@ pub mod managed_identities;
 mod measures;
 pub mod ocsp;
 pub mod outgoing;
+pub mod overview;
 pub mod pki;
 pub mod possession;
+mod preview;
 pub mod profiles;
 pub mod publication;
 mod random;
@@ -49,6 +55,7 @@ mod revision;
 mod revocation_lists;
 mod secrets;
 pub mod seed;
+pub mod sessions;
 mod setup;
 pub mod tokens;
 pub mod turns;
@@ -100,6 +107,7 @@ pub struct Service {
     ocsp: ocsp::Ocsp,
     responders: responders::Responders,
     health: health::Health,
+    activities: activity::Activities,
     standing: measures::Standing,
     refused_callers: access::RefusedCallers,
     /// Making keys is slow work: one at a time, so that nobody occupies the machine with it.

@@ -29,6 +29,12 @@ impl Bundle {
         Self(authorities.iter().map(|authority| authority.certificate.clone()).collect())
     }
 
+    /// The same below a certificate that the first of them signed.
+    pub(super) fn below(mut self, certificate: Vec<u8>) -> Self {
+        self.0.insert(0, certificate);
+        self
+    }
+
     /// Concatenated PEM.
     pub fn pem(&self) -> String {
         self.0.iter().map(|der| pem::encode("CERTIFICATE", der)).collect()

@@ -91,6 +91,16 @@ impl Profiles {
 }
 
 impl Service {
+    /// Whether what was issued under a profile can be put on hold; what was issued under one that is gone can.
+    pub fn allows_hold(&self, profile: &str) -> bool {
+        self.profiles.find(profile).is_none_or(|profile| profile.allow_hold)
+    }
+
+    /// The profiles in force, by name.
+    pub fn known_profiles(&self) -> Vec<Arc<Profile>> {
+        self.profiles.in_force().values().cloned().collect()
+    }
+
     /// Takes over profiles whose files have changed.
     pub async fn refresh_profiles(self: &Arc<Self>) {
         let service = Arc::clone(self);

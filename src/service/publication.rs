@@ -256,6 +256,7 @@ impl Service {
         let action = if status == Status::Revoked { Action::FinishRevocation } else { Action::FinishReactivation };
         let subject = transition.certificate.to_string();
         let mut event = self.event(Actor::system(), authority.account, Some(transition.zone), action, subject);
+        event.detail = format!("CRL number {}", next.number);
         event.news = Some(Event::CertificateSettled {
             certificate: Subject {
                 id: transition.certificate,

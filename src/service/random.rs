@@ -88,6 +88,17 @@ impl Random {
         Ok(Zeroizing::new(format!("whsec_{}", *encoded)))
     }
 
+    /// The value of a session's cookie: 256 random bits in 43 characters of `[0-9A-Za-z_-]`.
+    pub(super) fn session_value(&self) -> Result<Zeroizing<String>, ServiceError> {
+        let bytes = Zeroizing::new(self.bytes::<32>()?);
+        Ok(Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes)))
+    }
+
+    /// What tells one form from another.
+    pub(super) fn form_nonce(&self) -> Result<[u8; 16], ServiceError> {
+        self.bytes()
+    }
+
     fn bytes<const LENGTH: usize>(&self) -> Result<[u8; LENGTH], ServiceError> {
         let mut bytes = [0; LENGTH];
         let filled = self.source.fill(&mut bytes);

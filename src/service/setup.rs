@@ -23,6 +23,7 @@ use crate::keys::sealing::{MasterKey, Sealed};
 use crate::store::{self, MasterKeyCheck, Store, StoreError};
 
 use super::access::RefusedCallers;
+use super::activity::Activities;
 use super::authorities::AuthorityOptions;
 use super::blocked_keys::BlockedKeys;
 use super::cache::Cache;
@@ -123,6 +124,7 @@ impl Service {
             ocsp: Ocsp::new(),
             responders: Responders::default(),
             health: Health::default(),
+            activities: Activities::default(),
             standing: Standing::default(),
             refused_callers: RefusedCallers::default(),
             key_generation: Arc::new(Semaphore::new(1)),

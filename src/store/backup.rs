@@ -17,7 +17,7 @@ use super::error::StoreError;
 use super::notice::{self, Reason};
 use super::schema::{certificate_counters, events, publications, transitions};
 use super::transfer::{last_event, set_last_event};
-use super::{Store, audit, migrations, postgres};
+use super::{Store, audit, migrations, postgres, sessions};
 
 /// What a database holds, in a few numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,7 +170,11 @@ impl Store {
 
     /// From here on the database can be served.
     pub async fn finish_restoration(&self) -> Result<(), StoreError> {
-        self.write(notice::take_down).await
+        self.write(|connection| {
+            sessions::end_all(connection)?;
+            notice::take_down(connection)
+        })
+        .await
     }
 }
 

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::id::{
-    AccountId, AuthorityId, CertificateId, CheckId, DeliveryId, IdentityId, JobId, RunId, TokenId, WebhookId, ZoneId,
+    AccountId, AuthorityId, CertificateId, CheckId, DeliveryId, IdentityId, JobId, RunId, SessionId, TokenId,
+    WebhookId, ZoneId,
 };
 use crate::domain::reason::RevocationReason;
 use crate::domain::serial::SerialNumber;
@@ -39,6 +40,10 @@ pub(super) fn zone_id(bytes: &[u8]) -> Result<ZoneId, StoreError> {
 
 pub(super) fn token_id(bytes: &[u8]) -> Result<TokenId, StoreError> {
     uuid(bytes).map(TokenId::new)
+}
+
+pub(super) fn session_id(bytes: &[u8]) -> Result<SessionId, StoreError> {
+    uuid(bytes).map(SessionId::new)
 }
 
 pub(super) fn authority_id(bytes: &[u8]) -> Result<AuthorityId, StoreError> {

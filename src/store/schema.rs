@@ -284,6 +284,28 @@ table! {
 }
 
 table! {
+    sessions (id) {
+        id -> Binary,
+        account_id -> Binary,
+        value_sha256 -> Binary,
+        token_sha256 -> Binary,
+        source -> Text,
+        agent -> Text,
+        created_at -> BigInt,
+        seen_at -> BigInt,
+        expires_at -> BigInt,
+    }
+}
+
+table! {
+    spent_forms (session_id, nonce) {
+        session_id -> Binary,
+        nonce -> Binary,
+        spent_at -> BigInt,
+    }
+}
+
+table! {
     idempotency_keys (token_id, key_sha256) {
         token_id -> Binary,
         key_sha256 -> Binary,
@@ -442,3 +464,4 @@ allow_tables_to_appear_in_same_query!(certificates, authorities);
 allow_tables_to_appear_in_same_query!(identities, managed_identities);
 allow_tables_to_appear_in_same_query!(hostname_associations, zones);
 allow_tables_to_appear_in_same_query!(events, webhooks);
+allow_tables_to_appear_in_same_query!(sessions, tokens);

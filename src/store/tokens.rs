@@ -24,7 +24,7 @@ pub struct NewToken {
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = tokens)]
-struct TokenRow {
+pub(super) struct TokenRow {
     id: Vec<u8>,
     account_id: Vec<u8>,
     name: String,
@@ -135,7 +135,7 @@ pub(super) fn insert(connection: &mut Connection, new: &NewToken) -> Result<(), 
     Ok(())
 }
 
-fn into_domain(row: TokenRow) -> Result<Token, StoreError> {
+pub(super) fn into_domain(row: TokenRow) -> Result<Token, StoreError> {
     let words: Vec<String> = from_json(&row.permissions)?;
     let permission = |word: &String| Permission::parse(word).ok_or_else(|| damaged("a permission"));
     let permissions = words.iter().map(permission).collect::<Result<BTreeSet<_>, _>>()?;

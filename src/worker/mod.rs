@@ -180,6 +180,7 @@ impl Worker {
             return Ok(());
         }
         self.service.forget_idempotency_keys().await?;
+        self.service.forget_sessions().await?;
         self.housekeeping_at = Some(now);
         Ok(())
     }

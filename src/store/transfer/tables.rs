@@ -14,6 +14,9 @@ use super::super::notice;
 /// Which migrations were applied: each database has its own account of it.
 const MIGRATIONS: &str = "__diesel_schema_migrations";
 
+/// Who is signed in does not move: whoever was signs in again, at the new place.
+const SESSIONS: [&str; 2] = ["sessions", "spent_forms"];
+
 /// A table and its columns, these by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Table {
@@ -197,7 +200,7 @@ fn of_postgres(connection: &mut PgConnection) -> Result<Vec<Found>, StoreError> 
 }
 
 fn is_data(table: &str) -> bool {
-    table != MIGRATIONS && table != notice::TABLE
+    table != MIGRATIONS && table != notice::TABLE && !SESSIONS.contains(&table)
 }
 
 /// All columns by name, and those of the key in its order.

@@ -1,0 +1,78 @@
+//! Styles and scripts, in the binary. Each is served under a name that holds the hash of its content, so a browser keeps it
+//! for good and still has the right one after an upgrade.
+
+use std::io::Write;
+use std::sync::LazyLock;
+
+use actix_web::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, VARY};
+use actix_web::{HttpRequest, HttpResponse, get};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use crate::http::error::ApiError;
+use crate::x509::public_key::sha256;
+
+/// Those that pages refer to, by what they are for.
+pub struct Assets {
+    pub style: Asset,
+    pub script: Asset,
+    pub htmx: Asset,
+    pub icon: Asset,
+    pub issue_script: Asset,
+}
+
+pub struct Asset {
+    /// Where it is served.
+    pub url: String,
+    content_type: &'static str,
+    plain: &'static [u8],
+    compressed: Vec<u8>,
+}
+
+static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets {
+    style: Asset::new("console.css", "text/css; charset=utf-8", include_bytes!("assets/console.css")),
+    script: Asset::new("console.js", SCRIPT, include_bytes!("assets/console.js")),
+    htmx: Asset::new("htmx.js", SCRIPT, include_bytes!("assets/htmx.min.js")),
+    icon: Asset::new("icon.svg", "image/svg+xml", include_bytes!("assets/icon.svg")),
+    issue_script: Asset::new("issue.js", SCRIPT, include_bytes!("assets/issue.js")),
+});
+
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+/// A year: what is longer is not heeded.
+const FOR_GOOD: &str = "public, max-age=31536000, immutable";
+
+pub fn all() -> &'static Assets {
+    &ASSETS
+}
+
+#[get("/assets/{name}")]
+pub async fn serve(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let Assets { style, script, htmx, icon, issue_script } = all();
+    let known = [style, script, htmx, icon, issue_script];
+    let asset = known.into_iter().find(|asset| asset.url == request.path());
+    let asset = asset.ok_or_else(|| ApiError::no_route(request.path()))?;
+    let accepted = request.headers().get(ACCEPT_ENCODING).and_then(|header| header.to_str().ok()).unwrap_or_default();
+    let mut response = HttpResponse::Ok();
+    response.content_type(asset.content_type).insert_header((CACHE_CONTROL, FOR_GOOD));
+    response.insert_header((VARY, "accept-encoding"));
+    if accepted.contains("gzip") {
+        return Ok(response.insert_header((CONTENT_ENCODING, "gzip")).body(asset.compressed.clone()));
+    }
+    Ok(response.body(asset.plain))
+}
+
+impl Asset {
+    fn new(name: &str, content_type: &'static str, plain: &'static [u8]) -> Self {
+        let [first, second, third, fourth, ..] = sha256(plain);
+        let hash = hex::encode([first, second, third, fourth]);
+        let (stem, extension) = name.split_once('.').unwrap_or((name, ""));
+        Self { url: format!("/assets/{stem}-{hash}.{extension}"), content_type, plain, compressed: compressed(plain) }
+    }
+}
+
+/// In memory nothing can fail.
+fn compressed(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    let written = encoder.write_all(plain).and_then(|()| encoder.finish());
+    written.unwrap_or_default()
+}

@@ -1,0 +1,200 @@
+// A key made in the browser: it never leaves it but as a file for its owner. The request is written by hand, in DER, and so is the
+// PKCS#12 file (RFC 2986, 5958, 7292, 8018).
+"use strict";
+
+(() => {
+  // DER
+  const joined = (parts) => {
+    const all = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+    let at = 0;
+    for (const part of parts) { all.set(part, at); at += part.length; }
+    return all;
+  };
+  const element = (tag, ...parts) => {
+    const content = joined(parts);
+    const length = [];
+    for (let left = content.length; left > 0; left = Math.floor(left / 256)) length.unshift(left % 256);
+    const head = content.length < 128 ? [tag, content.length] : [tag, 128 + length.length, ...length];
+    return joined([new Uint8Array(head), content]);
+  };
+  const sequence = (...parts) => element(0x30, ...parts);
+  const set = (...parts) => element(0x31, ...parts);
+  const octets = (...parts) => element(0x04, ...parts);
+  const explicit = (number, ...parts) => element(0xa0 + number, ...parts);
+  const none = new Uint8Array([0x05, 0x00]);
+  const text = (value) => new TextEncoder().encode(value);
+  const integer = (bytes) => {
+    let from = 0;
+    while (from < bytes.length - 1 && bytes[from] === 0) from += 1;
+    const plain = bytes.slice(from);
+    return element(0x02, plain[0] >= 128 ? joined([new Uint8Array([0]), plain]) : plain);
+  };
+  const number = (value) => {
+    const bytes = [];
+    for (let left = value; left > 0; left = Math.floor(left / 256)) bytes.unshift(left % 256);
+    return integer(new Uint8Array(bytes.length ? bytes : [0]));
+  };
+  const oid = (dotted) => {
+    const [first, second, ...rest] = dotted.split(".").map(Number);
+    const bytes = [];
+    for (const arc of [first * 40 + second, ...rest]) {
+      const digits = [arc % 128];
+      for (let left = Math.floor(arc / 128); left > 0; left = Math.floor(left / 128)) digits.unshift(128 + (left % 128));
+      bytes.push(...digits);
+    }
+    return element(0x06, new Uint8Array(bytes));
+  };
+
+  const pem = (label, der) => {
+    const base64 = btoa(Array.from(der, (byte) => String.fromCharCode(byte)).join(""));
+    return `-----BEGIN ${label}-----\n${base64.match(/.{1,64}/g).join("\n")}\n-----END ${label}-----\n`;
+  };
+  const fromPem = (all) => [...all.matchAll(/-----BEGIN CERTIFICATE-----([^-]+)-----END/g)]
+    .map((match) => Uint8Array.from(atob(match[1].replace(/\s/g, "")), (letter) => letter.charCodeAt(0)));
+
+  // Keys, by the names that the form offers.
+  const kinds = {
+    p256: { generate: { name: "ECDSA", namedCurve: "P-256" }, sign: { name: "ECDSA", hash: "SHA-256" }, id: sequence(oid("1.2.840.10045.4.3.2")) },
+    p384: { generate: { name: "ECDSA", namedCurve: "P-384" }, sign: { name: "ECDSA", hash: "SHA-384" }, id: sequence(oid("1.2.840.10045.4.3.3")) },
+    rsa3072: {
+      generate: { name: "RSASSA-PKCS1-v1_5", modulusLength: 3072, publicExponent: new Uint8Array([1, 0, 1]), hash: "SHA-256" },
+      sign: { name: "RSASSA-PKCS1-v1_5" }, id: sequence(oid("1.2.840.113549.1.1.11"), none),
+    },
+  };
+
+  // WebCrypto writes an ECDSA signature as two numbers of one length, certificates as a SEQUENCE of two INTEGERs.
+  const signatureIn = (kind, raw) => kind.sign.name !== "ECDSA" ? raw
+    : sequence(integer(raw.slice(0, raw.length / 2)), integer(raw.slice(raw.length / 2)));
+
+  const request = async (kindName, commonName) => {
+    const kind = kinds[kindName];
+    const keys = await crypto.subtle.generateKey(kind.generate, true, ["sign", "verify"]);
+    const spki = new Uint8Array(await crypto.subtle.exportKey("spki", keys.publicKey));
+    const subject = sequence(set(sequence(oid("2.5.4.3"), element(0x0c, text(commonName)))));
+    const info = sequence(number(0), subject, spki, explicit(0));
+    const signature = new Uint8Array(await crypto.subtle.sign(kind.sign, keys.privateKey, info));
+    const csr = sequence(info, kind.id, element(0x03, new Uint8Array([0]), signatureIn(kind, signature)));
+    return { csr: pem("CERTIFICATE REQUEST", csr), key: new Uint8Array(await crypto.subtle.exportKey("pkcs8", keys.privateKey)) };
+  };
+
+  // PKCS#12
+  const random = (length) => crypto.getRandomValues(new Uint8Array(length));
+  const sha256 = async (bytes) => new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  const DATA = "1.2.840.113549.1.7.1";
+  const STRETCHED = 210_000;
+  const MAC_ROUNDS = 2048;
+
+  const encrypted = async (password, plain) => {
+    const [salt, iv] = [random(16), random(16)];
+    const base = await crypto.subtle.importKey("raw", text(password), "PBKDF2", false, ["deriveKey"]);
+    const key = await crypto.subtle.deriveKey({ name: "PBKDF2", salt, iterations: STRETCHED, hash: "SHA-256" }, base,
+      { name: "AES-CBC", length: 256 }, false, ["encrypt"]);
+    const content = new Uint8Array(await crypto.subtle.encrypt({ name: "AES-CBC", iv }, key, plain));
+    const stretching = sequence(oid("1.2.840.113549.1.5.12"), sequence(octets(salt), number(STRETCHED), sequence(oid("1.2.840.113549.2.9"), none)));
+    const cipher = sequence(oid("2.16.840.1.101.3.4.1.42"), octets(iv));
+    return { algorithm: sequence(oid("1.2.840.113549.1.5.13"), sequence(stretching, cipher)), content };
+  };
+
+  // RFC 7292, appendix B.2, for a key as long as the hash.
+  const macKey = async (password, salt) => {
+    const letters = password.split("").flatMap((unit) => [unit.charCodeAt(0) >> 8, unit.charCodeAt(0) & 255]);
+    const filled = (bytes) => Uint8Array.from({ length: Math.ceil(bytes.length / 64) * 64 }, (_, at) => bytes[at % bytes.length]);
+    let hash = joined([new Uint8Array(64).fill(3), filled(salt), filled([...letters, 0, 0])]);
+    for (let round = 0; round < MAC_ROUNDS; round += 1) hash = await sha256(hash);
+    return hash;
+  };
+
+  const pkcs12 = async (password, key, certificates, name) => {
+    const id = await sha256(certificates[0]);
+    const wide = Uint8Array.from({ length: name.length * 2 }, (_, at) => (at % 2 ? name.charCodeAt(at >> 1) & 255 : name.charCodeAt(at >> 1) >> 8));
+    const attributes = set(sequence(oid("1.2.840.113549.1.9.20"), set(element(0x1e, wide))), sequence(oid("1.2.840.113549.1.9.21"), set(octets(id))));
+    const sealed = await encrypted(password, key);
+    const keyBag = sequence(oid("1.2.840.113549.1.12.10.1.2"), explicit(0, sequence(sealed.algorithm, octets(sealed.content))), attributes);
+    const bags = certificates.map((der, at) => sequence(oid("1.2.840.113549.1.12.10.1.3"),
+      explicit(0, sequence(oid("1.2.840.113549.1.9.22.1"), explicit(0, octets(der)))), ...(at === 0 ? [attributes] : [])));
+    const hidden = await encrypted(password, sequence(...bags));
+    const ofKey = sequence(oid(DATA), explicit(0, octets(sequence(keyBag))));
+    const ofCertificates = sequence(oid("1.2.840.113549.1.7.6"),
+      explicit(0, sequence(number(0), sequence(oid(DATA), hidden.algorithm, element(0x80, hidden.content)))));
+    const safe = sequence(ofKey, ofCertificates);
+    const salt = random(16);
+    const macing = await crypto.subtle.importKey("raw", await macKey(password, salt), { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
+    const mac = new Uint8Array(await crypto.subtle.sign("HMAC", macing, safe));
+    const digest = sequence(sequence(oid("2.16.840.1.101.3.4.2.1"), none), octets(mac));
+    return sequence(number(3), sequence(oid(DATA), explicit(0, octets(safe))), sequence(digest, octets(salt), number(MAC_ROUNDS)));
+  };
+
+  if (typeof document === "undefined") {
+    module.exports = { request, pkcs12, fromPem, pem };
+    return;
+  }
+
+  // The page
+  const byId = (id) => document.getElementById(id);
+  const maker = byId("maker");
+  if (!maker || !crypto.subtle) return;
+  maker.hidden = false;
+  let made = null;
+  const say = (message) => { byId("maker-said").textContent = message; };
+  const save = (content, type, name) => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([content], { type }));
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  };
+  const fileName = () => made.name.replace(/[^A-Za-z0-9._-]/g, "").slice(0, 60) || "certificate";
+
+  byId("make").addEventListener("click", async () => {
+    const name = byId("maker-name").value.trim();
+    if (!name) {
+      say("Give it a common name first.");
+      return byId("maker-name").focus();
+    }
+    say("The key is being made …");
+    made = { name, isSaved: false, ...(await request(byId("maker-kind").value, name)) };
+    byId("csr").value = made.csr;
+    byId("csr").dispatchEvent(new Event("input", { bubbles: true }));
+    say("The key is in this page, and its request stands below. Issue the certificate, then save both; a page that is closed takes the key along.");
+  });
+
+  // With a key that lives in this page, the page must stay: the form is sent beside it.
+  document.addEventListener("submit", async (event) => {
+    const form = event.target;
+    if (form.id !== "issue" || !made || byId("csr").value !== made.csr) return;
+    if (event.submitter?.hasAttribute("formaction")) return;
+    event.preventDefault();
+    const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) });
+    if (!answer.ok) {
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const again = page.getElementById("issue");
+      if (!again) { say(page.querySelector("h1")?.textContent ?? "The server did not answer."); return; }
+      form.replaceWith(document.importNode(again, true));
+      htmx.process(byId("issue"));
+      return;
+    }
+    const address = new URL(answer.url).pathname;
+    if (!address.includes("/certificates/")) {
+      say("Your session has ended. Sign in again in another tab, then send this once more: the key is still here.");
+      return;
+    }
+    made.address = address;
+    made.chain = await (await fetch(`${made.address}/download/chain`)).text();
+    form.hidden = true;
+    maker.hidden = true;
+    byId("made").hidden = false;
+    byId("made-link").href = made.address;
+    byId("made-title").focus();
+  }, true);
+
+  byId("save-key").addEventListener("click", () => { save(pem("PRIVATE KEY", made.key), "application/x-pem-file", `${fileName()}.key.pem`); made.isSaved = true; });
+  byId("save-chain").addEventListener("click", () => save(made.chain, "application/x-pem-file", `${fileName()}.chain.pem`));
+  byId("save-pkcs12").addEventListener("click", async () => {
+    const password = byId("pkcs12-password").value;
+    byId("pkcs12-said").textContent = password ? "" : "Give it a password: the file holds the private key.";
+    if (!password) return byId("pkcs12-password").focus();
+    save(await pkcs12(password, made.key, fromPem(made.chain), made.name), "application/x-pkcs12", `${fileName()}.p12`);
+    made.isSaved = true;
+  });
+  window.addEventListener("beforeunload", (event) => { if (made?.address && !made.isSaved) event.preventDefault(); });
+})();

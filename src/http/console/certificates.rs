@@ -1,0 +1,239 @@
+//! The certificates of a zone: finding them, and choosing many to revoke.
+
+use actix_web::{HttpRequest, HttpResponse, get, web};
+use askama::Template;
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::domain::certificate::{Certificate, CertificateFilter};
+use crate::domain::id::ZoneId;
+use crate::domain::permission::Permission;
+use crate::domain::serial::SerialNumber;
+use crate::domain::status::Status;
+use crate::domain::text::parse_timestamp;
+use crate::service::Service;
+use crate::service::access::ReadCertificates;
+use crate::store::{Page as Found, Window};
+
+use super::fault::Fault;
+use super::page::{Page, show};
+use super::show::{self, Plain};
+use super::visitor::ZonePage;
+
+/// Within how many days an end can be asked for.
+const DAYS: [i64; 3] = [7, 30, 90];
+const PER_PAGE: i64 = 25;
+/// A serial number in hex is longer than any name that only looks like one.
+const SERIAL_LENGTH: usize = 30;
+
+#[derive(Template)]
+#[template(path = "certificates.html", config = "src/http/console/askama.toml")]
+struct CertificatesPage {
+    page: Page,
+    zone: ZoneId,
+    asked: Asked,
+    tabs: Vec<Tab>,
+    found: Found<Certificate>,
+    pages: Pages,
+    may_issue: bool,
+    may_revoke: bool,
+    is_empty: bool,
+    now: DateTime<Utc>,
+}
+
+/// A status to look at, and how many certificates have it.
+struct Tab {
+    label: &'static str,
+    value: &'static str,
+    total: i64,
+}
+
+struct Pages {
+    first: i64,
+    last: i64,
+    newer: Option<String>,
+    older: Option<String>,
+}
+
+/// What the address asks for; whatever of it makes no sense is left out.
+struct Asked {
+    query: String,
+    status: Option<Status>,
+    /// Days until the end, at most.
+    ends_within: Option<i64>,
+    from: Option<DateTime<Utc>>,
+    until: Option<DateTime<Utc>>,
+    is_oldest_first: bool,
+    page: i64,
+}
+
+#[get("/zones/{zone_id}/certificates")]
+pub async fn list(
+    here: ZonePage<ReadCertificates>,
+    request: HttpRequest,
+    service: web::Data<Service>,
+) -> Result<HttpResponse, Fault> {
+    let zone = here.permit.issuer().zone.clone();
+    let now = service.clock().now();
+    let asked = Asked::of(&request);
+    let totals = service.totals(&here.permit).await?;
+    let total = |status| totals.get(&status).copied().unwrap_or_default();
+    let tabs = vec![
+        Tab { label: "All", value: "", total: totals.values().sum() },
+        Tab { label: "Active", value: Status::Active.as_str(), total: total(Status::Active) },
+        Tab {
+            label: "Being revoked",
+            value: Status::PendingRevocation.as_str(),
+            total: total(Status::PendingRevocation),
+        },
+        Tab { label: "Revoked", value: Status::Revoked.as_str(), total: total(Status::Revoked) },
+        Tab {
+            label: "Being reactivated",
+            value: Status::PendingReactivation.as_str(),
+            total: total(Status::PendingReactivation),
+        },
+    ];
+    let filter = asked.filter(now);
+    let is_empty = totals.values().sum::<i64>() == 0;
+    let found = found(&service, &here, filter, &asked).await?;
+    let pages = asked.pages(&found);
+    let page = here.visitor.zone_page(&zone, "Certificates", Vec::new()).await?;
+    show(&CertificatesPage {
+        page,
+        zone: zone.id,
+        asked,
+        tabs,
+        found,
+        pages,
+        may_issue: here.visitor.may(Permission::IssueCertificates, &zone),
+        may_revoke: here.visitor.may(Permission::RevokeCertificates, &zone),
+        is_empty,
+        now,
+    })
+}
+
+/// The service lists from the oldest on; the newest first are the same list from its end.
+async fn found(
+    service: &Service,
+    here: &ZonePage<ReadCertificates>,
+    filter: CertificateFilter,
+    asked: &Asked,
+) -> Result<Found<Certificate>, Fault> {
+    let skipped = (asked.page - 1) * PER_PAGE;
+    if asked.is_oldest_first {
+        let window = Window { offset: skipped, length: PER_PAGE };
+        return Ok(service.certificates(&here.permit, filter, window).await?);
+    }
+    let nothing = Window { offset: 0, length: 0 };
+    let total = service.certificates(&here.permit, filter.clone(), nothing).await?.total;
+    let end = (total - skipped).max(0);
+    let start = (end - PER_PAGE).max(0);
+    let mut found = service.certificates(&here.permit, filter, Window { offset: start, length: end - start }).await?;
+    found.items.reverse();
+    Ok(found)
+}
+
+impl Asked {
+    fn of(request: &HttpRequest) -> Self {
+        let pairs: Vec<(String, String)> =
+            url::form_urlencoded::parse(request.query_string().as_bytes()).into_owned().collect();
+        let text = |name: &str| {
+            pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.trim()).filter(|value| !value.is_empty())
+        };
+        Self {
+            query: text("q").unwrap_or_default().to_owned(),
+            status: text("status").and_then(Status::parse),
+            ends_within: text("ends").and_then(|days| days.parse().ok()).filter(|days| (1..=3650).contains(days)),
+            from: text("from").and_then(parse_timestamp),
+            until: text("until").and_then(parse_timestamp),
+            is_oldest_first: text("order") == Some("oldest"),
+            page: text("page")
+                .and_then(|page| page.parse().ok())
+                .filter(|page| (1..=1_000_000_000).contains(page))
+                .unwrap_or(1),
+        }
+    }
+
+    /// A search is for a fingerprint or a serial number where it can be nothing else, and for the start of a name.
+    fn filter(&self, now: DateTime<Utc>) -> CertificateFilter {
+        let plain = self.query.replace([':', ' '], "");
+        let is_hex = plain.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let mut filter = CertificateFilter { status: self.status, ..CertificateFilter::default() };
+        if is_hex && plain.len() == 64 {
+            filter.fingerprint_sha256 = hex::decode(&plain).ok();
+        } else if is_hex && plain.len() >= SERIAL_LENGTH {
+            filter.serial = SerialNumber::parse(&plain);
+        } else if !self.query.is_empty() {
+            filter.common_name = Some(self.query.clone());
+        }
+        filter.expires_after = self.from.map(|from| from - TimeDelta::milliseconds(1));
+        filter.expires_before = self.until;
+        if let Some(days) = self.ends_within {
+            filter.expires_after = Some(now);
+            filter.expires_before = Some(now + TimeDelta::days(days));
+        }
+        filter
+    }
+
+    /// The same question with something else in it.
+    fn address(&self, status: &str, page: i64) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        if !self.query.is_empty() {
+            query.append_pair("q", &self.query);
+        }
+        if !status.is_empty() {
+            query.append_pair("status", status);
+        }
+        if let Some(days) = self.ends_within {
+            query.append_pair("ends", &days.to_string());
+        }
+        for (name, time) in [("from", self.from), ("until", self.until)] {
+            if let Some(time) = time {
+                query.append_pair(name, &crate::domain::text::timestamp(time));
+            }
+        }
+        if self.is_oldest_first {
+            query.append_pair("order", "oldest");
+        }
+        if page > 1 {
+            query.append_pair("page", &page.to_string());
+        }
+        format!("?{}", query.finish())
+    }
+
+    fn is_within(&self, days: impl Plain<i64>) -> bool {
+        self.ends_within == Some(days.plain())
+    }
+
+    fn status_word(&self) -> &'static str {
+        self.status.map_or("", Status::as_str)
+    }
+
+    fn pages(&self, found: &Found<Certificate>) -> Pages {
+        let count = show::as_i64(found.items.len());
+        let skipped = (self.page - 1) * PER_PAGE;
+        let has_more = skipped + count < found.total && count > 0;
+        let to = |page| self.address(self.status_word(), page);
+        Pages {
+            first: (skipped + 1).min(found.total),
+            last: skipped + count,
+            newer: (self.page > 1).then(|| to(self.page - 1)),
+            older: has_more.then(|| to(self.page + 1)),
+        }
+    }
+}
+
+/// Enough of a serial number to tell it from others by eye.
+fn serial_start(certificate: &Certificate) -> String {
+    certificate.serial.to_hex().chars().take(12).chain(['…']).collect()
+}
+
+/// What to call a certificate that may name nobody.
+pub fn label(certificate: &Certificate) -> String {
+    let first_name = certificate.subject_alternative_names.first().map(|name| name.value());
+    let own = Some(certificate.subject.common_name.clone()).filter(|name| !name.is_empty());
+    own.or(first_name).unwrap_or_else(|| format!("Serial number {}", certificate.serial.to_hex()))
+}
+
+pub fn is_expired(certificate: &Certificate, now: impl Plain<DateTime<Utc>>) -> bool {
+    certificate.not_after < now.plain()
+}

@@ -1,0 +1,78 @@
+//! The console: pages for people, from the same services and by the same permits as the API.
+//!
+//! Everything is made here, on the server, and works without a script; scripts only make it comfortable. A page is
+//! kept apart from other sites by its headers ([`page::guarded`]), its forms by what they carry ([`visitor`]). There is no
+//! rule of the CA here, and nothing that a token may not do over the API: handlers take the permits that the API's take.
+//!
+//! # How a page is added
+//!
+//! 1. **A handler**, one file for each page, here: `sessions.rs`. It names who may see it by its first argument:
+//!    [`visitor::ZonePage<ReadCertificates>`](visitor::ZonePage) (zone from the path), [`visitor::AccountPage`] (the token's
+//!    account) or [`visitor::Visitor`]; asks a service; and hands a struct to [`page::show`]. A handler that changes
+//!    something answers POST, takes [`visitor::ZoneForm`], [`visitor::AccountForm`] or [`visitor::VisitorForm`], and ends with
+//!    [`page::go_to`] and a [`page::Flash`], so that a reload does nothing. A form that breaks rules is shown again, with what was
+//!    typed and each fault beside its field, by [`page::show_with`] and 422.
+//! 2. **A template** beside it, of the same name: `sessions.html`, which extends `layout.html` and fills the blocks
+//!    `content` and, where there is something to do, `acts`. Its struct has a field `page: Page`. Each form holds
+//!    `<input type="hidden" name="form" value="{{ page.proof }}">`. Texts of strangers are written with [`show::text`], times with
+//!    [`show::time`]. No `style=`, no inline script: the browser refuses them. What is pending says
+//!    `hx-get` (its own address), `hx-trigger="every 1s"`, `hx-select` and `hx-target`, as in `certificate.html`: the page is its own
+//!    fragment.
+//! 3. **A route** in [`configure`], and, where one should get there from everywhere, an entry in [`navigation`].
+//! 4. **A test**: what the browser sees in `tests/clients/test_console.py` (add the address to its list of pages: each is
+//!    judged by axe in both colour schemes and photographed at two widths), what a form refuses in `tests/promises/console.rs`.
+
+mod assets;
+mod certificate;
+mod certificates;
+mod fault;
+mod issue;
+mod jobs;
+mod navigation;
+mod overview;
+mod page;
+mod plot;
+mod reasons;
+mod revocation;
+mod sessions;
+mod show;
+mod sign_in;
+mod visitor;
+mod zone;
+
+use actix_web::web;
+
+pub use fault::{Fault, wants_page};
+
+/// How the console is reached.
+#[derive(Clone, Copy, Debug)]
+pub struct ConsoleOptions {
+    /// Over TLS, be it that of a proxy: cookies are for nothing else then.
+    pub is_secure: bool,
+}
+
+pub fn configure(config: &mut web::ServiceConfig) {
+    config
+        .service(overview::of_account)
+        .service(zone::overview)
+        .service(certificates::list)
+        .service(jobs::choose)
+        .service(certificate::show_one)
+        .service(certificate::download)
+        .service(certificate::reactivate)
+        .service(revocation::ask)
+        .service(revocation::revoke)
+        .service(jobs::create)
+        .service(jobs::show_one)
+        .service(jobs::cancel)
+        .service(issue::ask)
+        .service(issue::ask_anew)
+        .service(issue::check)
+        .service(issue::create)
+        .service(sign_in::ask)
+        .service(sign_in::sign_in)
+        .service(sign_in::sign_out)
+        .service(sessions::list)
+        .service(sessions::end)
+        .service(assets::serve);
+}

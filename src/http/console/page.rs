@@ -1,0 +1,118 @@
+//! What every page has around its own content: title, way back, menu, what was just done, and the headers that guard it.
+
+use actix_web::cookie::{Cookie, SameSite, time::Duration};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, VARY};
+use actix_web::{HttpResponse, HttpResponseBuilder};
+use askama::Template;
+
+use super::assets::{self, Assets};
+use super::fault::Fault;
+use super::navigation::Group;
+
+/// Nothing from another host, nothing inline, nobody around it.
+const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+                              connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+const FLASH: &str = "countersign_flash";
+
+/// Handed to every template that extends `layout.html`, as its field `page`.
+pub struct Page {
+    pub title: String,
+    /// From the account down to this page, which is the last.
+    pub crumbs: Vec<Crumb>,
+    pub menu: Vec<Group>,
+    pub flash: Option<&'static str>,
+    /// The name of the token.
+    pub who: String,
+    /// What each form of this page carries in `form`.
+    pub proof: String,
+    pub assets: &'static Assets,
+}
+
+pub struct Crumb {
+    pub label: String,
+    pub href: String,
+}
+
+/// What was just done: told once, on the next page. Only these can be told, whatever a cookie says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flash {
+    SignedOut,
+    SessionEnded,
+    Issued,
+    RevocationAsked,
+    ReactivationAsked,
+    JobMade,
+    JobCancelled,
+    NothingChosen,
+}
+
+impl Flash {
+    const ALL: [(Self, &'static str, &'static str); 8] = [
+        (Self::SignedOut, "signed-out", "You are signed out."),
+        (Self::SessionEnded, "session-ended", "The session is ended."),
+        (Self::Issued, "issued", "The certificate is issued and active. Download it below."),
+        (Self::RevocationAsked, "revoking", "The revocation is under way: it is done once the CRL and OCSP show it."),
+        (
+            Self::ReactivationAsked,
+            "reactivating",
+            "The hold is being lifted: it is done once the CRL and OCSP show it.",
+        ),
+        (Self::JobMade, "job", "The certificates are being revoked, one after the other. This page follows it."),
+        (Self::JobCancelled, "job-cancelled", "The job is stopped. What was asked until then stands."),
+        (Self::NothingChosen, "none-chosen", "Nothing was done: choose at least one certificate."),
+    ];
+
+    fn word(self) -> &'static str {
+        Self::ALL.iter().find(|entry| entry.0 == self).map_or("", |entry| entry.1)
+    }
+
+    pub(super) fn told(word: &str) -> Option<&'static str> {
+        Self::ALL.iter().find(|entry| entry.1 == word).map(|entry| entry.2)
+    }
+}
+
+/// The name of the cookie that carries it.
+pub(super) fn flash_cookie() -> &'static str {
+    FLASH
+}
+
+/// A page as an answer.
+pub fn show(template: &impl Template) -> Result<HttpResponse, Fault> {
+    show_with(StatusCode::OK, template)
+}
+
+/// A page that says what is wrong with a form.
+pub fn show_with(status: StatusCode, template: &impl Template) -> Result<HttpResponse, Fault> {
+    let text = template.render()?;
+    let mut response = HttpResponse::build(status);
+    // It has been told with this.
+    let told = Cookie::build(FLASH, "").path("/").http_only(true).same_site(SameSite::Strict).max_age(Duration::ZERO);
+    guarded(&mut response).cookie(told.finish());
+    Ok(response.content_type("text/html; charset=utf-8").body(text))
+}
+
+/// Goes on to another page, which a reload does not send again.
+pub fn go_to(address: &str, flash: Option<Flash>) -> HttpResponse {
+    let mut response = HttpResponse::SeeOther();
+    guarded(&mut response).insert_header(("location", address));
+    if let Some(flash) = flash {
+        let cookie = Cookie::build(FLASH, flash.word()).path("/").http_only(true).same_site(SameSite::Strict);
+        response.cookie(cookie.max_age(Duration::minutes(1)).finish());
+    }
+    response.finish()
+}
+
+/// The headers of everything that the console answers.
+pub fn guarded(response: &mut HttpResponseBuilder) -> &mut HttpResponseBuilder {
+    response
+        .insert_header((CONTENT_SECURITY_POLICY, CONTENT_POLICY))
+        // Forms of ours must say where they come from.
+        .insert_header((REFERRER_POLICY, "same-origin"))
+        .insert_header((HeaderName::from_static("cross-origin-opener-policy"), "same-origin"))
+        .insert_header((VARY, "cookie, hx-request"))
+}
+
+pub fn assets() -> &'static Assets {
+    assets::all()
+}

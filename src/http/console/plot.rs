@@ -1,0 +1,109 @@
+//! Plots as bars, drawn here. Their texts stand beside them in HTML, so that they stay readable at every width, and each has a
+//! table behind it.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::domain::id::ZoneId;
+use crate::domain::text::timestamp;
+use crate::service::activity::{Activity, Day};
+
+use super::show;
+
+/// The height of the drawing; its width is as many times [`STEP`] as there are bars.
+const HEIGHT: i64 = 100;
+const STEP: i64 = 12;
+const GAP: i64 = 2;
+/// What is there at all can be seen.
+const LEAST: i64 = 2;
+const DAYS_OF_WEEK: usize = 7;
+
+/// A row of bars.
+pub struct Plot {
+    pub bars: Vec<Bar>,
+    pub width: i64,
+    /// What the highest bar stands for.
+    pub most: i64,
+    pub first: DateTime<Utc>,
+    pub last: DateTime<Utc>,
+}
+
+pub struct Bar {
+    pub x: i64,
+    pub width: i64,
+    pub y: i64,
+    pub height: i64,
+    /// A second part on top of the first.
+    pub upper_y: i64,
+    pub upper_height: i64,
+    pub label: String,
+    pub href: String,
+    pub value: i64,
+    pub upper_value: i64,
+    pub start: DateTime<Utc>,
+}
+
+/// What was issued and revoked on each day.
+pub fn days(activity: &Activity) -> Option<Plot> {
+    let most = activity.days.iter().map(|day| day.issued + day.revoked).max().unwrap_or_default();
+    let bars = activity.days.iter().enumerate().map(|(index, day)| {
+        let Day { start, issued, revoked } = *day;
+        let label = format!("{}: {} issued, {} revoked", start.format("%-d %b"), issued, revoked);
+        bar(index, start, issued, revoked, most, label, String::new())
+    });
+    Plot::of(bars.collect(), most)
+}
+
+/// How many certificates end in each of the next weeks; each bar leads to them.
+pub fn weeks(activity: &Activity, zone: ZoneId) -> Option<Plot> {
+    let weeks: Vec<(DateTime<Utc>, i64)> = activity
+        .ends
+        .chunks(DAYS_OF_WEEK)
+        .filter_map(|week| Some((week.first()?.0, week.iter().map(|(_, count)| count).sum())))
+        .collect();
+    let most = weeks.iter().map(|(_, count)| *count).max().unwrap_or_default();
+    let bars = weeks.iter().enumerate().map(|(index, (start, count))| {
+        let from = if index == 0 { activity.counted_on } else { *start };
+        let until = *start + TimeDelta::days(7);
+        let label = format!("{} from {}", show::count(*count, "certificate"), from.format("%-d %b"));
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("from", &timestamp(from))
+            .append_pair("until", &timestamp(until))
+            .finish();
+        bar(index, from, *count, 0, most, label, format!("/zones/{zone}/certificates?{query}"))
+    });
+    Plot::of(bars.collect(), most)
+}
+
+impl Plot {
+    fn of(bars: Vec<Bar>, most: i64) -> Option<Self> {
+        let (first, last) = (bars.first()?.start, bars.last()?.start);
+        Some(Self { width: show::as_i64(bars.len()) * STEP, bars, most, first, last })
+    }
+}
+
+fn bar(
+    index: usize,
+    start: DateTime<Utc>,
+    value: i64,
+    upper_value: i64,
+    most: i64,
+    label: String,
+    href: String,
+) -> Bar {
+    let scaled = |value: i64| if value == 0 { 0 } else { (value * HEIGHT / most.max(1)).max(LEAST) };
+    let height = scaled(value);
+    let upper_height = scaled(upper_value).min(HEIGHT - height);
+    Bar {
+        x: show::as_i64(index) * STEP + GAP / 2,
+        width: STEP - GAP,
+        y: HEIGHT - height,
+        height,
+        upper_y: HEIGHT - height - upper_height,
+        upper_height,
+        label,
+        href,
+        value,
+        upper_value,
+        start,
+    }
+}

@@ -1,0 +1,80 @@
+//! A zone at a glance: how its certificates stand, what happened lately, what ends soon, and how fresh its answers are.
+
+use actix_web::{HttpResponse, get, web};
+use askama::Template;
+use chrono::{DateTime, Utc};
+
+use crate::domain::id::ZoneId;
+use crate::domain::permission::Permission;
+use crate::domain::status::Status;
+use crate::service::Service;
+use crate::service::access::ReadCertificates;
+use crate::service::overview::Publishing;
+
+use super::fault::Fault;
+use super::page::{Page, show};
+use super::plot::{self, Plot};
+use super::show;
+use super::visitor::{ZonePage, zone_title};
+
+#[derive(Template)]
+#[template(path = "zone.html", config = "src/http/console/askama.toml")]
+struct ZoneOverview {
+    page: Page,
+    zone: ZoneId,
+    tiles: Vec<Tile>,
+    is_empty: bool,
+    may_issue: bool,
+    /// None while it is counted.
+    plots: Option<Plots>,
+    publishing: Publishing,
+    pending: i64,
+    now: DateTime<Utc>,
+}
+
+struct Tile {
+    figure: i64,
+    name: &'static str,
+    query: &'static str,
+}
+
+struct Plots {
+    days: Option<Plot>,
+    weeks: Option<Plot>,
+    counted_on: DateTime<Utc>,
+    issued: i64,
+    revoked: i64,
+    ending: i64,
+}
+
+#[get("/zones/{zone_id}")]
+pub async fn overview(here: ZonePage<ReadCertificates>, service: web::Data<Service>) -> Result<HttpResponse, Fault> {
+    let zone = here.permit.issuer().zone.clone();
+    let totals = service.totals(&here.permit).await?;
+    let total = |status| totals.get(&status).copied().unwrap_or_default();
+    let pending = total(Status::PendingRevocation) + total(Status::PendingReactivation);
+    let activity = service.clone().into_inner().activity(&here.permit).await?;
+    let plots = activity.map(|activity| Plots {
+        issued: activity.days.iter().map(|day| day.issued).sum(),
+        revoked: activity.days.iter().map(|day| day.revoked).sum(),
+        ending: activity.ends.iter().take(90).map(|(_, count)| count).sum(),
+        days: plot::days(&activity),
+        weeks: plot::weeks(&activity, zone.id),
+        counted_on: activity.counted_on,
+    });
+    show(&ZoneOverview {
+        page: here.visitor.zone_page(&zone, &zone_title(&zone), Vec::new()).await?,
+        zone: zone.id,
+        tiles: vec![
+            Tile { figure: total(Status::Active), name: "active", query: "?status=active" },
+            Tile { figure: pending, name: "changing", query: "?status=pending_revocation" },
+            Tile { figure: total(Status::Revoked), name: "revoked", query: "?status=revoked" },
+        ],
+        is_empty: totals.values().sum::<i64>() == 0,
+        may_issue: here.visitor.may(Permission::IssueCertificates, &zone),
+        plots,
+        publishing: service.publishing(&here.permit).await?,
+        pending,
+        now: service.clock().now(),
+    })
+}

@@ -1,0 +1,50 @@
+//! How a zone and its account stand, for the first pages that a person sees.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use crate::domain::authority::Authority;
+use crate::domain::id::ZoneId;
+use crate::domain::permission::Permission;
+use crate::domain::zone::Zone;
+use crate::store::{Publication, Totals, WaitingChange};
+
+use super::access::{Caller, ReadCertificates, ZonePermit};
+use super::{Service, ServiceError};
+
+/// How many pending transitions are named.
+const MAX_WAITING: i64 = 10;
+
+/// What publishes a zone's statuses, and how fresh that is.
+#[derive(Clone, Debug)]
+pub struct Publishing {
+    /// The authority that signs now.
+    pub authority: Authority,
+    pub publication: Option<Publication>,
+    /// The end of the certificate that OCSP answers are signed with; none before the first answer.
+    pub responder_until: Option<DateTime<Utc>>,
+    /// The oldest of those that wait.
+    pub waiting: Vec<WaitingChange>,
+}
+
+impl Service {
+    /// How many certificates of each status there are in every zone that the caller may read them in.
+    pub async fn totals_of(&self, caller: &Caller, zones: &[Zone]) -> Result<BTreeMap<ZoneId, Totals>, ServiceError> {
+        let grants = &caller.token().grants;
+        let readable =
+            zones.iter().filter(|zone| grants.allow_in_zone(Permission::ReadCertificates, zone.account.id, zone.id));
+        Ok(self.store.totals(readable.map(|zone| zone.id).collect()).await?)
+    }
+
+    pub async fn publishing(&self, permit: &ZonePermit<ReadCertificates>) -> Result<Publishing, ServiceError> {
+        let authority = permit.issuer().authority.clone();
+        let responder = self.store.responder(authority.id, self.clock.now()).await?;
+        Ok(Publishing {
+            publication: self.store.publication(authority.id).await?,
+            responder_until: responder.map(|responder| responder.not_after),
+            waiting: self.store.oldest_waiting(authority.id, MAX_WAITING).await?,
+            authority,
+        })
+    }
+}

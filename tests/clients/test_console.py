@@ -1,0 +1,262 @@
+"""The console in a real browser: its journeys, with and without scripts, judged by axe and photographed.
+
+A new page is added to `pages`."""
+
+import time
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+import csr
+import person
+from person import Person
+
+MOST_CLICKS = 14
+FIRST_PAGE = 50_000
+NAME = "pump-17.plant.example"
+HOSTILE = "<script>alert(1)</script>"
+MIRRORED = "\u202egnp.exe"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with person.chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def somebody(browser, server):
+    made = []
+
+    def make(**context):
+        made.append(Person(browser, server, **context))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def asked_by(name):
+    """A request for this common name."""
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    signed = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+    return signed.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def revoked_at_last(someone):
+    someone.page.locator(".badge.revoked").first.wait_for()
+
+
+def test_a_newcomer_issues_downloads_revokes_and_reactivates_in_few_clicks(somebody, own_zone):
+    someone = somebody(accept_downloads=True).sign_in()
+    someone.click("default")
+    someone.click("Issue the first one")
+    someone.type("Certificate signing request", asked_by(NAME))
+    someone.sees("It keeps to the profile")
+    assert NAME in someone.page.locator("#preview").inner_text()
+    someone.press("Issue the certificate")
+    someone.sees("The certificate is issued")
+    assert someone.heading() == NAME
+    with someone.page.expect_download() as download:
+        someone.click("Download")
+    [issued] = own_zone.result("GET", own_zone.path())
+    assert download.value.path().read_text() == issued["certificate"]
+
+    someone.click("Revoke …")
+    someone.press("Revoke this certificate")
+    # It looks again by itself until the receipt is there.
+    revoked_at_last(someone)
+    someone.sees("Receipt")
+    assert own_zone.get(issued["id"])["status"] == "revoked"
+    someone.press("Reactivate")
+    someone.page.locator("main .badge.active").first.wait_for()
+    assert own_zone.get(issued["id"])["status"] == "active"
+    history = someone.page.locator("ol.history").inner_text()
+    for act in ("Issued", "Revocation asked for", "Revoked: relying parties can see it", "Active again", "token admin", "127.0.0.1"):
+        assert act in history, history
+    assert not someone.complaints
+    assert someone.clicks <= MOST_CLICKS, someone.clicks
+
+
+def test_it_works_without_javascript(somebody, own_zone):
+    someone = somebody(java_script_enabled=False, accept_downloads=True).sign_in()
+    someone.click("default")
+    someone.click("Issue the first one")
+    request = asked_by(NAME)
+    someone.page.get_by_label("Certificate signing request").fill(request)
+    someone.page.get_by_label("Valid for, in days").fill("99999")
+    someone.press("Check first")
+    someone.sees("validity_days must be")
+    assert "validity_days must be" in someone.page.locator("#days-fault").inner_text()
+    assert someone.page.get_by_label("Certificate signing request").input_value() == request, "what was typed is kept"
+    someone.page.get_by_label("Valid for, in days").fill("30")
+    someone.press("Check first")
+    someone.sees("It keeps to the profile")
+    someone.press("Issue the certificate")
+    someone.arrives_at(NAME)
+    with someone.page.expect_download() as download:
+        someone.click("PKCS#7")
+    printed = csr.openssl("pkcs7", "-inform", "DER", "-in", download.value.path(), "-print_certs").stdout.decode()
+    assert printed.count("BEGIN CERTIFICATE") == 3, printed
+    someone.click("Revoke …")
+    someone.page.get_by_label("Replaced by a newer certificate").check()
+    someone.press("Revoke this certificate")
+    someone.arrives_at(NAME)
+    deadline = time.monotonic() + 60
+    while someone.page.locator(".badge.revoked").count() == 0 and time.monotonic() < deadline:
+        someone.page.reload()
+    someone.sees("replaced by a newer certificate")
+    assert someone.page.get_by_role("button", name="Reactivate").count() == 0, "it is final"
+    someone.press("Sign out")
+    someone.sees("You are signed out")
+    someone.page.goto("/sessions")
+    assert someone.heading() == "Sign in"
+
+
+def test_every_page_is_for_everybody(browser, server, own_zone):
+    """No violation of WCAG 2.2 AA in either colour scheme, nothing wider than a phone; and photographs to look at."""
+    addresses = pages(own_zone)
+    for scheme in ("light", "dark"):
+        someone = Person(browser, server, color_scheme=scheme)
+        try:
+            someone.page.goto("/sign-in")
+            faults = look(someone, "sign-in", scheme)
+            someone.sign_in()
+            for name, address in addresses.items():
+                someone.page.goto(address)
+                faults += look(someone, name, scheme)
+            assert not faults, "\n".join(faults)
+            assert not [said for said in someone.complaints if "404" not in said], someone.complaints
+        finally:
+            someone.close()
+
+
+def pages(zone):
+    """Every page, with something on it."""
+    issued = [zone.issue(asked_by(name), days) for name, days in [(NAME, 30), (HOSTILE, 90), (MIRRORED, 365), ("pump-18", 5)]]
+    zone.delete(issued[3]["id"])
+    zone.wait_for(issued[3]["id"], "revoked")
+    first = f"/zones/{zone.zone}/certificates/{issued[0]['id']}"
+    return {
+        "overview": "/",
+        "zone": f"/zones/{zone.zone}",
+        "certificates": f"/zones/{zone.zone}/certificates",
+        "certificates-none": f"/zones/{zone.zone}/certificates?q=nobody",
+        "certificate": first,
+        "certificate-hostile": f"/zones/{zone.zone}/certificates/{issued[1]['id']}",
+        "certificate-revoked": f"/zones/{zone.zone}/certificates/{issued[3]['id']}",
+        "revocation": f"{first}/revoke",
+        "issue": f"/zones/{zone.zone}/issue",
+        "sessions": "/sessions",
+        "fault": "/there-is-no-such-page",
+    }
+
+
+def look(someone, name, scheme):
+    """What is wrong with the page, at each width."""
+    faults = []
+    for width in person.WIDTHS:
+        someone.page.set_viewport_size({"width": width, "height": 900})
+        someone.photograph(f"{name}-{scheme}-{width}")
+        faults += [f"{name}, {scheme}, {width}: {fault}" for fault in someone.violations()]
+        wide = someone.page.evaluate("document.documentElement.scrollWidth")
+        if wide > width:
+            faults.append(f"{name} is {wide} pixels wide at {width}")
+    return faults
+
+
+def test_a_hostile_name_is_text_everywhere(somebody, own_zone):
+    issued = own_zone.issue(asked_by(HOSTILE), 30)
+    someone = somebody().sign_in()
+    for path in ("", "/certificates", f"/certificates/{issued['id']}", f"/certificates/{issued['id']}/revoke"):
+        someone.page.goto(f"/zones/{own_zone.zone}{path}")
+    assert HOSTILE in someone.heading()
+    someone.page.goto(f"/zones/{own_zone.zone}/issue")
+    someone.page.get_by_label("Certificate signing request").fill(asked_by(HOSTILE))
+    someone.sees("It keeps to the profile")
+    assert HOSTILE in someone.page.locator("#preview").inner_text()
+    someone.page.get_by_label("Certificate signing request").fill("x" * 65_536)
+    someone.sees("It cannot be issued like this")
+    assert not someone.complaints
+
+
+def test_a_key_made_in_the_browser_never_leaves_it(somebody, own_zone, tmp_path):
+    someone = somebody(accept_downloads=True).sign_in()
+    sent = []
+    someone.page.on("request", lambda request: sent.append(request.post_data or ""))
+    someone.page.goto(f"/zones/{own_zone.zone}/issue")
+    someone.page.get_by_text("Make the key in this browser").click()
+    someone.page.get_by_label("Common name").fill("laptop-3")
+    someone.press("Make key and request")
+    someone.sees("It keeps to the profile")
+    someone.press("Issue the certificate")
+    someone.sees("The certificate is issued")
+    key = saved(someone, "Save the private key", tmp_path / "key.pem")
+    chain = saved(someone, "Save the certificate with its chain", tmp_path / "chain.pem")
+    public = csr.openssl("pkey", "-in", key, "-pubout").stdout
+    assert csr.openssl("x509", "-in", chain, "-pubkey", "-noout").stdout == public
+    someone.page.get_by_label("PKCS#12").fill("a pässword")
+    both = saved(someone, "Save PKCS#12", tmp_path / "both.p12")
+    opened = csr.openssl("pkcs12", "-in", both, "-passin", "pass:a pässword", "-nodes").stdout
+    assert opened.count(b"BEGIN CERTIFICATE") == 2 and b"BEGIN PRIVATE KEY" in opened
+    assert csr.openssl("pkey", "-pubout", stdin=opened).stdout == public
+    private = "".join(key.read_text().splitlines()[1:-1])
+    assert sent and all(private[40:80] not in body for body in sent)
+    assert not someone.complaints
+
+
+def saved(someone, button, path):
+    with someone.page.expect_download() as download:
+        someone.press(button)
+    download.value.save_as(path)
+    return path
+
+
+def test_a_form_after_the_end_of_the_session_leads_to_the_sign_in_and_back(somebody, own_zone):
+    issued = own_zone.issue(asked_by(NAME), 30)
+    someone = somebody().sign_in()
+    address = f"/zones/{own_zone.zone}/certificates/{issued['id']}/revoke"
+    someone.page.goto(address)
+    other = somebody().sign_in()
+    other.page.goto("/sessions")
+    other.page.get_by_role("button", name="End").last.click()
+    other.sees("The session is ended")
+    someone.press("Revoke this certificate")
+    someone.arrives_at("Sign in")
+    someone.type("API token", someone.server.token)
+    someone.press("Sign in")
+    someone.page.wait_for_url(f"**{address}")
+    assert own_zone.get(issued["id"])["status"] == "active"
+
+
+def test_the_first_page_is_small(somebody, own_zone):
+    own_zone.issue(asked_by(NAME), 30)
+    someone = somebody()
+    network = someone.context.new_cdp_session(someone.page)
+    network.send("Network.enable")
+    received = []
+    someone.sign_in()
+    network.on("Network.loadingFinished", lambda event: received.append(event["encodedDataLength"]))
+    network.send("Network.clearBrowserCache")
+    someone.page.goto("/", wait_until="networkidle")
+    assert len(received) >= 4
+    assert sum(received) < FIRST_PAGE, received
+
+
+def test_many_are_chosen_and_revoked(somebody, own_zone):
+    for index in range(3):
+        own_zone.issue(asked_by(f"pump-{index}"), 30)
+    someone = somebody().sign_in()
+    someone.page.goto(f"/zones/{own_zone.zone}/certificates")
+    someone.page.get_by_label("Choose all on this page").check()
+    someone.press("Revoke the chosen ones")
+    someone.page.get_by_label("No longer in use").check()
+    assert not someone.violations()
+    someone.press("Revoke 3 certificates")
+    someone.sees("Relying parties can see all of it")
+    assert not someone.violations()
+    listed = own_zone.result("GET", own_zone.path(), params={"status": "revoked"})
+    assert {one["revocation"]["reason"] for one in listed} == {"cessationOfOperation"} and len(listed) == 3

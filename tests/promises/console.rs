@@ -1,0 +1,293 @@
+//! The console over HTTP: what its forms refuse, and what its pages keep to themselves.
+
+use countersign::domain::token::has_token_form;
+use reqwest::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE, LOCATION, SET_COOKIE};
+use reqwest::{Method, Response, StatusCode};
+use serde_json::json;
+
+use crate::harness::csr;
+use crate::server::{ADMIN, Server};
+
+/// A browser without scripts: a cookie, and the forms of the pages it looks at.
+struct Browser<'a> {
+    server: &'a Server,
+    client: reqwest::Client,
+    cookie: String,
+}
+
+impl<'a> Browser<'a> {
+    fn stranger(server: &'a Server) -> Self {
+        let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+        Self { server, client: client.build().unwrap(), cookie: String::new() }
+    }
+
+    async fn signed_in(server: &'a Server, token: &str) -> Self {
+        let mut browser = Self::stranger(server);
+        let answer = browser.post("/sign-in", &[("token", token)]).await;
+        assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+        let cookie = answer.headers()[SET_COOKIE].to_str().unwrap().to_owned();
+        assert!(
+            cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict") && cookie.contains("Path=/"),
+            "{cookie}"
+        );
+        assert!(!cookie.contains("Secure"), "plain HTTP on the machine itself: {cookie}");
+        browser.cookie = cookie.split(';').next().unwrap().to_owned();
+        browser
+    }
+
+    async fn get(&self, path: &str) -> Response {
+        let request = self.client.get(format!("{}{path}", self.server.url)).header("accept", "text/html");
+        request.header(COOKIE, &self.cookie).send().await.unwrap()
+    }
+
+    async fn page(&self, path: &str) -> String {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        answer.text().await.unwrap()
+    }
+
+    /// The proof that the forms of a page carry.
+    async fn proof(&self, path: &str) -> String {
+        let page = self.page(path).await;
+        let (_, after) = page.split_once("name=\"form\" value=\"").expect("the page has a form");
+        after.split('"').next().unwrap().to_owned()
+    }
+
+    async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Response {
+        self.post_from(path, fields, &[("origin", &self.server.url), ("sec-fetch-site", "same-origin")]).await
+    }
+
+    async fn post_from(&self, path: &str, fields: &[(&str, &str)], headers: &[(&str, &str)]) -> Response {
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let mut request = self.client.request(Method::POST, format!("{}{path}", self.server.url)).body(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        request.header(COOKIE, &self.cookie).send().await.unwrap()
+    }
+}
+
+async fn zone(server: &Server) -> String {
+    server.result("GET", "/client/v4/zones", None).await[0]["id"].as_str().unwrap().to_owned()
+}
+
+fn location(answer: &Response) -> &str {
+    answer.headers()[LOCATION].to_str().unwrap()
+}
+
+#[tokio::test]
+async fn nobody_sees_a_page_without_a_session_and_the_sign_in_leads_back() {
+    let server = Server::start().await;
+    let stranger = Browser::stranger(&server);
+    let path = format!("/zones/{}/certificates?status=active", zone(&server).await);
+    let answer = stranger.get(&path).await;
+    assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+    let to = location(&answer).to_owned();
+    assert!(to.starts_with("/sign-in?to=%2Fzones%2F"), "{to}");
+    assert!(stranger.page(&to).await.contains(&format!("value=\"{path}\"")));
+
+    for (token, said) in [("", "Enter a token"), ("short", "not a token"), (&"x".repeat(48)[..], "unknown here")] {
+        let refused = stranger.post("/sign-in", &[("token", token), ("to", &path)]).await;
+        assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
+        assert!(refused.headers().get(SET_COOKIE).is_none_or(|cookie| cookie.to_str().unwrap().contains("flash")));
+        let page = refused.text().await.unwrap();
+        assert!(page.contains(said) && page.contains(&format!("value=\"{path}\"")), "{page}");
+        assert!(!has_token_form(token) || !page.contains(token), "what was typed there is a secret");
+    }
+    let back = stranger.post("/sign-in", &[("token", ADMIN), ("to", &path)]).await;
+    assert_eq!(location(&back), path);
+    for elsewhere in ["https://example.com/", "//example.com/", "/\\example.com", "/a\r\nb", "javascript:alert(1)"] {
+        let answer = stranger.post("/sign-in", &[("token", ADMIN), ("to", elsewhere)]).await;
+        assert_eq!(location(&answer), "/", "{elsewhere}");
+    }
+}
+
+#[tokio::test]
+async fn forged_and_repeated_forms_are_refused_and_change_nothing() {
+    let server = Server::start().await;
+    let zone = zone(&server).await;
+    let api = format!("/client/v4/zones/{zone}/client_certificates");
+    let issued = server.result("POST", &api, Some(&json!({"csr": csr("device"), "validity_days": 30}))).await;
+    let certificate = format!("{api}/{}", issued["id"].as_str().unwrap());
+    let page = format!("/zones/{zone}/certificates/{}", issued["id"].as_str().unwrap());
+    let act = format!("{page}/revoke");
+    let browser = Browser::signed_in(&server, ADMIN).await;
+    let neighbour = Browser::signed_in(&server, ADMIN).await;
+    let proof = browser.proof(&act).await;
+    let fields = [("form", proof.as_str()), ("reason", "superseded")];
+    let own = ("origin", server.url.as_str());
+
+    let foreign_proof = neighbour.proof(&act).await;
+    for (what, sent, headers) in [
+        ("no proof", vec![("reason", "superseded")], vec![own]),
+        ("another session's", vec![("form", foreign_proof.as_str()), ("reason", "superseded")], vec![own]),
+        ("another site", fields.to_vec(), vec![("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")]),
+        ("a sister site", fields.to_vec(), vec![own, ("sec-fetch-site", "same-site")]),
+        ("another port", fields.to_vec(), vec![("origin", "http://127.0.0.1:1")]),
+        ("a sandbox", fields.to_vec(), vec![("origin", "null")]),
+        ("no word of where it comes from", fields.to_vec(), vec![]),
+    ] {
+        let answer = browser.post_from(&act, &sent, &headers).await;
+        assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{what}");
+        assert!(answer.text().await.unwrap().contains("The form was refused"), "{what}");
+        assert_eq!(server.result("GET", &certificate, None).await["status"], "active", "{what}");
+    }
+    let stolen = Browser::stranger(&server).post(&act, &fields).await;
+    assert!(location(&stolen).starts_with("/sign-in"), "a proof without its cookie is worth nothing");
+
+    let sent = browser.post(&act, &fields).await;
+    assert_eq!((sent.status(), location(&sent)), (StatusCode::SEE_OTHER, page.as_str()));
+    let again = browser.post(&act, &fields).await;
+    assert_eq!(again.status(), StatusCode::CONFLICT);
+    assert!(again.text().await.unwrap().contains("sent already"));
+}
+
+#[tokio::test]
+async fn a_session_that_ended_leads_to_the_sign_in_and_back_to_the_page_of_the_form() {
+    let server = Server::start().await;
+    let browser = Browser::signed_in(&server, ADMIN).await;
+    let proof = browser.proof("/sessions").await;
+    let out = browser.post("/sign-out", &[("form", &proof)]).await;
+    assert_eq!(location(&out), "/sign-in");
+    assert!(out.headers().get_all(SET_COOKIE).iter().any(|cookie| cookie.to_str().unwrap().contains("Max-Age=0")));
+    let referer = format!("{}/sessions?x=1", server.url);
+    let late = [("origin", server.url.as_str()), ("referer", &referer)];
+    let answer = browser.post_from("/sign-out", &[("form", &proof)], &late).await;
+    assert_eq!(location(&answer), "/sign-in?to=%2Fsessions%3Fx%3D1");
+    // A part that a script asks for sends the whole page there.
+    let part =
+        browser.client.get(format!("{}/sessions", server.url)).header("hx-request", "true").send().await.unwrap();
+    assert_eq!(part.status(), StatusCode::UNAUTHORIZED);
+    assert!(part.headers().contains_key("hx-redirect"));
+}
+
+#[tokio::test]
+async fn pages_show_what_the_token_may_do_and_no_more() {
+    let server = Server::start().await;
+    let zone = zone(&server).await;
+    let account = server.result("GET", "/client/v4/accounts", None).await[0]["id"].as_str().unwrap().to_owned();
+    let body = json!({"name": "reader <b>", "permissions": ["client_certificates:read"], "zones": [zone]});
+    let made = server.result("POST", &format!("/client/v4/accounts/{account}/tokens"), Some(&body)).await;
+    let api = format!("/client/v4/zones/{zone}/client_certificates");
+    let issued = server.result("POST", &api, Some(&json!({"csr": csr("device"), "validity_days": 30}))).await;
+    let page = format!("/zones/{zone}/certificates/{}", issued["id"].as_str().unwrap());
+
+    let browser = Browser::signed_in(&server, made["value"].as_str().unwrap()).await;
+    let list = browser.page(&format!("/zones/{zone}/certificates")).await;
+    assert!(list.contains(&page) && !list.contains("/issue") && !list.contains("Revoke the chosen"), "{list}");
+    assert!(list.contains("reader &lt;b&gt;") && !list.contains("<b>"));
+    let shown = browser.page(&page).await;
+    assert!(!shown.contains("/revoke") && shown.contains("audit:read") && !shown.contains("from <bdi>127."), "{shown}");
+    for path in [format!("/zones/{zone}/issue"), format!("/zones/{}", "c".repeat(32))] {
+        assert_eq!(browser.get(&path).await.status(), StatusCode::FORBIDDEN, "{path}");
+    }
+    let proof = browser.proof("/sessions").await;
+    let refused = browser.post(&format!("{page}/revoke"), &[("form", &proof), ("reason", "superseded")]).await;
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    assert_eq!(
+        server.result("GET", &format!("{api}/{}", issued["id"].as_str().unwrap()), None).await["status"],
+        "active"
+    );
+}
+
+#[tokio::test]
+async fn what_strangers_wrote_is_text_and_the_headers_allow_no_script_of_theirs() {
+    let server = Server::start().await;
+    let zone = zone(&server).await;
+    let name = "<script>alert('x')</script>";
+    let api = format!("/client/v4/zones/{zone}/client_certificates");
+    let issued = server.result("POST", &api, Some(&json!({"csr": csr(name), "validity_days": 30}))).await;
+    let browser = Browser::signed_in(&server, ADMIN).await;
+    let page = format!("/zones/{zone}/certificates/{}", issued["id"].as_str().unwrap());
+    for path in [page.clone(), format!("{page}/revoke"), format!("/zones/{zone}/certificates")] {
+        let answer = browser.get(&path).await;
+        let policy = answer.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
+        assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+        assert_eq!(answer.headers()[CACHE_CONTROL], "no-store");
+        let text = answer.text().await.unwrap();
+        assert!(text.contains("&lt;script&gt;alert(&#39;x&#39;)") && !text.contains("<script>"), "{path}");
+        assert!(!text.contains(" style=") && !text.contains(" onclick="), "{path}");
+    }
+    let file = browser.get(&format!("{page}/download/pem")).await;
+    assert_eq!(file.headers()["content-disposition"], "attachment; filename=\"scriptalertxscript.pem\"");
+}
+
+#[tokio::test]
+async fn a_preview_signs_nothing_and_a_refused_form_keeps_what_was_typed() {
+    let server = Server::start().await;
+    let zone = zone(&server).await;
+    let browser = Browser::signed_in(&server, ADMIN).await;
+    let form = format!("/zones/{zone}/issue");
+    let proof = browser.proof(&form).await;
+    let request = csr("device-7");
+    let fields = |days: &'static str, csr: &str| {
+        vec![
+            ("form", proof.clone()),
+            ("csr", csr.to_owned()),
+            ("profile", "client".into()),
+            ("validity_days", days.into()),
+        ]
+    };
+    let post = async |path: &str, fields: Vec<(&str, String)>| {
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        browser.post(path, &fields).await
+    };
+    for _ in 0..2 {
+        let seen = post(&format!("{form}/preview"), fields("30", &request)).await;
+        assert_eq!(seen.status(), StatusCode::OK, "a question may be asked twice");
+        let seen = seen.text().await.unwrap();
+        assert!(seen.contains("device-7") && seen.contains("It keeps to the profile"), "{seen}");
+    }
+    let letters = "x".repeat(64 * 1024);
+    for (days, csr, said) in [
+        ("99999", &request, "validity_days must be"),
+        ("many", &request, "whole number of days"),
+        ("30", &letters, "PEM"),
+    ] {
+        let refused = post(&format!("{form}/preview"), fields(days, csr)).await.text().await.unwrap();
+        assert!(
+            refused.contains(said) && refused.contains(days) && refused.contains(csr.lines().next().unwrap()),
+            "{days}"
+        );
+    }
+    let count = "SELECT COUNT(*) FROM certificates";
+    assert_eq!(server.database.connect().count(count), 0);
+    assert_eq!(
+        server.database.connect().count("SELECT COUNT(*) FROM audit_events WHERE action = 'certificate.issue'"),
+        0
+    );
+
+    let refused = post(&form, fields("0", &request)).await;
+    assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let page = refused.text().await.unwrap();
+    assert!(page.contains("from 1 to") && page.contains("BEGIN CERTIFICATE REQUEST"), "{page}");
+    let (_, after) = page.split_once("name=\"form\" value=\"").unwrap();
+    let next = after.split('"').next().unwrap().to_owned();
+    let mut again = fields("30", &request);
+    again[0].1 = next;
+    let issued = post(&form, again).await;
+    assert_eq!(issued.status(), StatusCode::SEE_OTHER);
+    assert_eq!(server.database.connect().count(count), 1);
+}
+
+#[tokio::test]
+async fn where_people_come_over_tls_the_cookie_goes_over_nothing_else() {
+    let server = Server::start_with(&[("COUNTERSIGN_PUBLIC_URL", "https://pki.test")]).await;
+    let answer = Browser::stranger(&server).post("/sign-in", &[("token", ADMIN)]).await;
+    let cookie = answer.headers()[SET_COOKIE].to_str().unwrap();
+    assert!(cookie.starts_with("__Host-countersign=") && cookie.contains("Secure"), "{cookie}");
+}
+
+#[tokio::test]
+async fn assets_are_kept_for_good_under_names_that_change_with_them() {
+    let server = Server::start().await;
+    let page = Browser::stranger(&server).page("/sign-in").await;
+    let (_, after) = page.split_once("/assets/console-").expect("the page has a style");
+    let style = format!("/assets/console-{}", after.split('"').next().unwrap());
+    let answer = Browser::stranger(&server).get(&style).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert!(answer.headers()[CACHE_CONTROL].to_str().unwrap().contains("immutable"));
+    let other = style.replace("console-", "console-0");
+    assert_eq!(Browser::stranger(&server).get(&other).await.status(), StatusCode::NOT_FOUND);
+}
