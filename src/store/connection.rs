@@ -104,7 +104,11 @@ pub(super) fn open_writer(database: &Database) -> Result<Connection, StoreError>
         Database::Sqlite(path) => {
             create_private(path)?;
             let mut connection = open_file(path)?;
-            connection.batch_execute(&WRITER_PRAGMAS.replace("-16384", &std::env::var("X_CACHE").unwrap_or_else(|_| "-16384".into()))).map_err(|error| unusable(database, &error))?;
+            connection
+                .batch_execute(
+                    &WRITER_PRAGMAS.replace("-16384", &std::env::var("X_CACHE").unwrap_or_else(|_| "-16384".into())),
+                )
+                .map_err(|error| unusable(database, &error))?;
             Ok(Connection::Sqlite(connection))
         }
         Database::Postgres(url) => postgres::open_writer(url.expose_secret()).map(Connection::Postgres),
