@@ -1,12 +1,13 @@
 //! Reading the audit log: a zone's reader sees the zone's, filters say what they find, and no reading goes on for ever.
 
 use countersign::domain::audit::{AuditFilter, AuditResult, What, Who};
-use countersign::domain::permission::Permission;
 use countersign::service::access::ReadAuditLog;
 use countersign::service::audit_log::AuditReader;
 use countersign::store::{AuditPosition, LoggedAct};
 
 use crate::harness::Installation;
+
+const MILLISECOND: std::time::Duration = std::time::Duration::from_millis(1);
 
 impl Installation {
     async fn reader(&self) -> AuditReader {
@@ -50,9 +51,12 @@ async fn the_log_is_read_from_its_end_page_by_page_and_nothing_is_left_out() {
 #[tokio::test]
 async fn each_filter_finds_what_it_says() {
     let installation = Installation::new().await;
+    let start = installation.now();
     let certificate = installation.issue("device").await;
     installation.issue("another").await;
+    installation.clock.advance(MILLISECOND);
     installation.revoke(certificate.id, None).await;
+    installation.clock.advance(MILLISECOND);
     installation.publish(certificate.authority).await.unwrap();
     let _ = installation.try_issue("refused", 0).await;
     let reader = installation.reader().await;
@@ -81,10 +85,9 @@ async fn each_filter_finds_what_it_says() {
     assert!(found(AuditFilter { what: noun("certificat"), ..AuditFilter::default() }).await.is_empty());
     let exact = AuditFilter { what: Some(What::Action("certificate.revoke".into())), ..AuditFilter::default() };
     assert_eq!(found(exact).await, [of("certificate.revoke", "admin")]);
-    let now = installation.now();
-    assert!(found(AuditFilter { until: Some(now), ..AuditFilter::default() }).await.is_empty());
+    assert!(found(AuditFilter { until: Some(start), ..AuditFilter::default() }).await.is_empty());
     let all = found(AuditFilter::default()).await;
-    assert_eq!(found(AuditFilter { from: Some(now), ..AuditFilter::default() }).await, all);
+    assert_eq!(found(AuditFilter { from: Some(start), ..AuditFilter::default() }).await, all);
 }
 
 #[tokio::test]
@@ -99,7 +102,6 @@ async fn a_zone_s_reader_sees_what_belongs_to_the_zone() {
     assert_eq!(acts.iter().filter(|act| act.action == "certificate.issue").count(), 1);
     let whole = installation.log(installation.reader().await, AuditFilter::default(), 50).await.0;
     assert!(whole.len() > acts.len());
-    assert!(Permission::ALL.contains(&Permission::ReadAudit));
 }
 
 /// Also where more events than one reading looks through happened at the same instant.
