@@ -77,7 +77,7 @@ async fn each_filter_finds_what_it_says() {
     assert_eq!(found(by_admin).await, history[1..]);
 
     let refused = AuditFilter { result: Some(AuditResult::Refused), ..AuditFilter::default() };
-    assert_eq!(found(refused).await, [("certificate.issue".into(), "admin".into(), true)]);
+    assert_eq!(found(refused).await, [("certificate.issue".to_owned(), "admin".to_owned(), true)]);
     let by_token =
         found(AuditFilter { who: Some(Who::Token(token)), what: noun("certificate"), ..Default::default() }).await;
     assert_eq!(by_token.len(), 4);
