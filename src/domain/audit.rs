@@ -24,6 +24,34 @@ pub struct AuditEvent {
     pub news: Option<Event>,
 }
 
+/// Which events somebody wants to see; what is `None` leaves nothing out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    pub who: Option<Who>,
+    pub what: Option<What>,
+    /// The written id of what was acted on.
+    pub subject: Option<String>,
+    pub result: Option<AuditResult>,
+    /// From then on.
+    pub from: Option<DateTime<Utc>>,
+    /// Before then.
+    pub until: Option<DateTime<Utc>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Who {
+    Token(TokenId),
+    /// What the log calls them, or the address they came from.
+    Named(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    Action(String),
+    /// Everything done to things of one kind: `certificate` is for `certificate.issue`, `certificate.revoke` and so on.
+    Noun(String),
+}
+
 /// Who acted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
@@ -89,9 +117,12 @@ impl Actor {
 pub enum Action {
     CreateAccount,
     CreateZone,
+    RenameZone,
     CreateAuthority,
     ExportAuthorityKey,
     CreateToken,
+    /// Another value for the same token.
+    RollToken,
     DeleteToken,
     /// Into the console.
     SignIn,
@@ -132,13 +163,59 @@ pub enum Action {
 }
 
 impl Action {
+    /// Every act there is, for whoever chooses among them; a test holds the list complete.
+    pub const ALL: [Self; 40] = [
+        Self::CreateAccount,
+        Self::CreateZone,
+        Self::RenameZone,
+        Self::CreateAuthority,
+        Self::ExportAuthorityKey,
+        Self::CreateToken,
+        Self::RollToken,
+        Self::DeleteToken,
+        Self::SignIn,
+        Self::EndSession,
+        Self::IssueCertificate,
+        Self::RevokeCertificate,
+        Self::ReactivateCertificate,
+        Self::FinishRevocation,
+        Self::FinishReactivation,
+        Self::PublishCrl,
+        Self::IssueResponder,
+        Self::CreateJob,
+        Self::CancelJob,
+        Self::AssociateHostnames,
+        Self::AddIdentity,
+        Self::EditIdentity,
+        Self::ReplaceIdentity,
+        Self::RenewIdentity,
+        Self::RemoveIdentity,
+        Self::AssociateIdentity,
+        Self::DissociateIdentity,
+        Self::UseIdentity,
+        Self::NoteExpiry,
+        Self::CreateCheck,
+        Self::EditCheck,
+        Self::DeleteCheck,
+        Self::RunCheck,
+        Self::ChangeCheckState,
+        Self::CreateWebhook,
+        Self::EditWebhook,
+        Self::DeleteWebhook,
+        Self::TestWebhook,
+        Self::DisableWebhook,
+        Self::RestoreInstallation,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::CreateAccount => "account.create",
             Self::CreateZone => "zone.create",
+            Self::RenameZone => "zone.rename",
             Self::CreateAuthority => "authority.create",
             Self::ExportAuthorityKey => "authority.export_key",
             Self::CreateToken => "token.create",
+            Self::RollToken => "token.roll",
             Self::DeleteToken => "token.delete",
             Self::SignIn => "session.start",
             Self::EndSession => "session.end",
@@ -188,5 +265,19 @@ impl AuditResult {
             Self::Done => 0,
             Self::Refused => 1,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_act_is_listed_once_and_in_groups() {
+        let words: Vec<_> = Action::ALL.map(Action::as_str).to_vec();
+        let distinct: std::collections::BTreeSet<_> = words.iter().collect();
+        assert_eq!(distinct.len(), words.len());
+        // A fieldless enum counts from 0: the last one made says how many there are.
+        assert_eq!(Action::RestoreInstallation as usize + 1, words.len());
     }
 }

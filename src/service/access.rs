@@ -68,13 +68,17 @@ acts! {
     WriteAuthorities: WriteAuthorities, Some(Action::AssociateHostnames);
     ReadZones: ReadZones, None;
     CreateZone: WriteZones, Some(Action::CreateZone);
+    RenameZone: WriteZones, Some(Action::RenameZone);
     ReadWebhooks: ReadZones, None;
     WriteWebhooks: WriteZones, Some(Action::EditWebhook);
     ReadTokens: WriteTokens, None;
     /// Making a tenant hands out every permission there: the service asks for all of them.
     CreateAccount: WriteTokens, Some(Action::CreateAccount);
     CreateToken: WriteTokens, Some(Action::CreateToken);
+    /// Whoever may hand out a token may hand out another value of it.
+    RollToken: WriteTokens, Some(Action::RollToken);
     DeleteToken: WriteTokens, Some(Action::DeleteToken);
+    ReadAuditLog: ReadAudit, None;
     ReadIdentities: ReadIdentities, None;
     AddIdentity: WriteIdentities, Some(Action::AddIdentity);
     EditIdentity: WriteIdentities, Some(Action::EditIdentity);

@@ -7,6 +7,7 @@
 pub mod access;
 pub mod accounts;
 pub mod activity;
+pub mod audit_log;
 pub mod authorities;
 mod authority_locks;
 mod blocked_keys;

@@ -14,7 +14,7 @@ use crate::domain::token::{Token, TokenStatus};
 use crate::domain::violation::Violation;
 use crate::store::NewToken as StoredToken;
 
-use super::access::{AccountPermit, Caller, CreateToken, DeleteToken, ReadTokens};
+use super::access::{AccountPermit, Caller, CreateToken, DeleteToken, ReadTokens, RollToken};
 use super::error::Noun;
 use super::secrets::sha256;
 use super::{Service, ServiceError};
@@ -57,6 +57,35 @@ impl Service {
     pub async fn token(&self, permit: &AccountPermit<ReadTokens>, id: Option<TokenId>) -> Result<Token, ServiceError> {
         let id = id.ok_or(ServiceError::NotFound(Noun::Token))?;
         self.store.token(permit.account(), id).await?.ok_or(ServiceError::NotFound(Noun::Token))
+    }
+
+    /// Gives a token another value, which is returned here and never again. The old one stops working here at once, in other
+    /// processes within a second, and its sessions with it.
+    pub async fn roll_token(
+        &self,
+        permit: &AccountPermit<RollToken>,
+        id: Option<TokenId>,
+    ) -> Result<(Token, Zeroizing<String>), ServiceError> {
+        let outcome = self.roll_or_refuse(permit, id).await;
+        self.recorded(permit, &id.map(|id| id.to_string()).unwrap_or_default(), outcome).await
+    }
+
+    async fn roll_or_refuse(
+        &self,
+        permit: &AccountPermit<RollToken>,
+        id: Option<TokenId>,
+    ) -> Result<(Token, Zeroizing<String>), ServiceError> {
+        let id = id.ok_or(ServiceError::NotFound(Noun::Token))?;
+        let value = self.random.token_value()?;
+        let event = self.event(permit.caller().actor(), permit.account(), None, Action::RollToken, id.to_string());
+        let (own, now) = (permit.caller().token().clone(), self.clock.now());
+        let judge = move |token: &Token| judge_roll(&own, token, now);
+        let rolled = self.store.roll_token(permit.account(), id, sha256(value.as_bytes()), event, judge).await?;
+        self.tokens.clear();
+        match rolled.ok_or(ServiceError::NotFound(Noun::Token))? {
+            Ok(token) => Ok((token, value)),
+            Err(why) => Err(ServiceError::invalid("", why)),
+        }
     }
 
     /// Deletes a token; it stops working here at once, in other processes within a second.
@@ -175,6 +204,21 @@ fn outlives(maker: &Token, new: &NewToken) -> Vec<Violation> {
         violations.push(Violation::new("/not_before", "not_before must not be earlier than your own token's"));
     }
     violations
+}
+
+/// Whether a token with these rights may be handed another value of that one, or why not.
+fn judge_roll(own: &Token, token: &Token, now: DateTime<Utc>) -> Result<(), &'static str> {
+    if !own.grants.cover(&token.grants) {
+        return Err("a token can only be rolled by one that may do at least as much");
+    }
+    // Otherwise it would live on in what it was handed.
+    if own.id != token.id && own.expires_on.is_some_and(|end| token.expires_on.is_none_or(|other| other > end)) {
+        return Err("a token can only be rolled by one that is good for at least as long");
+    }
+    if token.status(now) == TokenStatus::Expired {
+        return Err("the token has expired: make another one");
+    }
+    Ok(())
 }
 
 /// Whether a token may be deleted by somebody with these grants, or why not.

@@ -5,7 +5,7 @@ use crate::domain::id::ZoneId;
 use crate::domain::permission::{Permission, Reach};
 use crate::domain::zone::{Zone, normalise_name};
 
-use super::access::{AccountPermit, Caller, CreateZone, ReadZones, ZonePermit};
+use super::access::{AccountPermit, Caller, CreateZone, ReadZones, RenameZone, ZonePermit};
 use super::authorities::{AuthorityOptions, first_crl_news};
 use super::{Service, ServiceError};
 
@@ -38,6 +38,27 @@ impl Service {
     pub async fn create_zone(&self, permit: &AccountPermit<CreateZone>, new: NewZone) -> Result<Zone, ServiceError> {
         let outcome = self.create_or_refuse(permit, new).await;
         self.recorded(permit, "", outcome).await
+    }
+
+    /// Gives a zone another name. Certificates and authorities keep the names that they were made with.
+    pub async fn rename_zone(&self, permit: &ZonePermit<RenameZone>, name: &str) -> Result<Zone, ServiceError> {
+        let outcome = self.rename_or_refuse(permit, name).await;
+        self.recorded(permit, &permit.zone().to_string(), outcome).await
+    }
+
+    async fn rename_or_refuse(&self, permit: &ZonePermit<RenameZone>, name: &str) -> Result<Zone, ServiceError> {
+        let name = normalise_name(name).map_err(|why| ServiceError::invalid("/name", why))?;
+        let zone = permit.issuer().zone.clone();
+        if name == zone.name {
+            return Ok(zone);
+        }
+        let subject = zone.id.to_string();
+        let mut event =
+            self.event(permit.caller().actor(), zone.account.id, Some(zone.id), Action::RenameZone, subject);
+        event.detail = format!("{:?} is now {name:?}", zone.name);
+        let renamed = self.store.rename_zone(zone.account.id, zone.id, name.clone(), event).await?;
+        self.issuers.clear();
+        if renamed { Ok(Zone { name, ..zone }) } else { Err(name_is_taken(&name)) }
     }
 
     async fn create_or_refuse(&self, permit: &AccountPermit<CreateZone>, new: NewZone) -> Result<Zone, ServiceError> {

@@ -16,7 +16,7 @@ use super::error::StoreError;
 use super::schema::audit_events;
 
 /// How long after a certificate got its id its event is made at the latest.
-const ISSUED_WITHIN: TimeDelta = TimeDelta::seconds(5);
+pub(super) const ISSUED_WITHIN: TimeDelta = TimeDelta::seconds(5);
 
 /// An event of the audit log, as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]

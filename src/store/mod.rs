@@ -10,6 +10,7 @@
 mod accounts;
 mod any_connection;
 mod audit;
+mod audit_log;
 mod authorities;
 mod backup;
 mod barrier;
@@ -27,6 +28,7 @@ mod connection;
 mod convert;
 mod counters;
 mod crls;
+mod crowd;
 mod error;
 mod events;
 mod examination;
@@ -67,6 +69,7 @@ use secrecy::ExposeSecret;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+pub use audit_log::{AuditPlace, AuditPosition, AuditStretch, LoggedAct};
 pub use authorities::{NewAuthority, SealedKey};
 pub use backup::{Holdings, check_file, claim_for_restoration, copy_file, is_free, prepare_file};
 pub use blocked_keys::BlockedKey;

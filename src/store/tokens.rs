@@ -74,6 +74,35 @@ impl Store {
         .await
     }
 
+    /// Gives a token of an account the value with this SHA-256 if `judge` lets it happen; `None` when there is none of that
+    /// id.
+    pub async fn roll_token<J>(
+        &self,
+        account: AccountId,
+        id: TokenId,
+        value_sha256: [u8; 32],
+        event: AuditEvent,
+        judge: J,
+    ) -> Result<Option<Result<Token, &'static str>>, StoreError>
+    where
+        J: Fn(&Token) -> Result<(), &'static str> + Send + 'static,
+    {
+        self.write(move |connection| {
+            let all = of_account(connection, account)?;
+            let Some(token) = all.into_iter().find(|token| token.id == id) else { return Ok(None) };
+            if let Err(why) = judge(&token) {
+                return Ok(Some(Err(why)));
+            }
+            let row = tokens::table
+                .find(id.as_bytes().as_slice())
+                .filter(tokens::account_id.eq(account.as_bytes().as_slice()));
+            diesel::update(row).set(tokens::value_sha256.eq(value_sha256.as_slice())).execute(connection)?;
+            audit::insert(connection, &event)?;
+            Ok(Some(Ok(token)))
+        })
+        .await
+    }
+
     /// Deletes a token of an account if `judge`, who sees all of the account's, lets it go; `None` when there is none of
     /// that id.
     pub async fn delete_token<J>(

@@ -67,6 +67,32 @@ impl Store {
         })
         .await
     }
+
+    /// Gives a zone of the account another name; `false` when another one has it.
+    pub async fn rename_zone(
+        &self,
+        account: AccountId,
+        zone: ZoneId,
+        name: String,
+        event: AuditEvent,
+    ) -> Result<bool, StoreError> {
+        self.write(move |connection| {
+            let others = zones::table
+                .filter(zones::account_id.eq(account.as_bytes().as_slice()))
+                .filter(zones::name.eq(&name))
+                .filter(zones::id.ne(zone.as_bytes().as_slice()));
+            if others.count().get_result::<i64>(connection)? > 0 {
+                return Ok(false);
+            }
+            let renamed = zones::table
+                .filter(zones::id.eq(zone.as_bytes().as_slice()))
+                .filter(zones::account_id.eq(account.as_bytes().as_slice()));
+            diesel::update(renamed).set(zones::name.eq(&name)).execute(connection)?;
+            audit::insert(connection, &event)?;
+            Ok(true)
+        })
+        .await
+    }
 }
 
 pub(super) fn insert(connection: &mut Connection, zone: &Zone) -> Result<bool, StoreError> {

@@ -140,6 +140,11 @@ def pages(zone):
     zone.delete(issued[3]["id"])
     zone.wait_for(issued[3]["id"], "revoked")
     first = f"/zones/{zone.zone}/certificates/{issued[0]['id']}"
+    hook = {"name": "partner", "url": "https://localhost:1/x", "kinds": ["certificate.revoked", "crl.published"]}
+    webhook = zone.result("POST", f"/zones/{zone.zone}/webhooks", json=hook)
+    zone.call("POST", f"/zones/{zone.zone}/webhooks/{webhook['id']}/test")
+    [account] = zone.result("GET", "/accounts")
+    token = zone.result("GET", f"/accounts/{account['id']}/tokens")[0]["id"]
     return {
         "overview": "/",
         "zone": f"/zones/{zone.zone}",
@@ -150,6 +155,22 @@ def pages(zone):
         "certificate-revoked": f"/zones/{zone.zone}/certificates/{issued[3]['id']}",
         "revocation": f"{first}/revoke",
         "issue": f"/zones/{zone.zone}/issue",
+        "authority": f"/zones/{zone.zone}/authority",
+        "zone-name": f"/zones/{zone.zone}/name",
+        "webhooks": f"/zones/{zone.zone}/webhooks",
+        "webhook": f"/zones/{zone.zone}/webhooks/{webhook['id']}",
+        "webhook-new": f"/zones/{zone.zone}/webhooks/new",
+        "webhook-edit": f"/zones/{zone.zone}/webhooks/{webhook['id']}/edit",
+        "webhook-remove": f"/zones/{zone.zone}/webhooks/{webhook['id']}/remove",
+        "audit-zone": f"/zones/{zone.zone}/audit",
+        "audit": "/audit",
+        "audit-none": "/audit?who=nobody",
+        "zones": "/zones",
+        "zone-new": "/zones/new",
+        "tokens": "/tokens",
+        "token-new": "/tokens/new",
+        "token": f"/tokens/{token}",
+        "token-revoke": f"/tokens/{token}/revoke",
         "sessions": "/sessions",
         "fault": "/there-is-no-such-page",
     }

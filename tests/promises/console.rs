@@ -9,7 +9,7 @@ use crate::harness::csr;
 use crate::server::{ADMIN, Server};
 
 /// A browser without scripts: a cookie, and the forms of the pages it looks at.
-struct Browser<'a> {
+pub struct Browser<'a> {
     server: &'a Server,
     client: reqwest::Client,
     cookie: String,
@@ -21,7 +21,7 @@ impl<'a> Browser<'a> {
         Self { server, client: client.build().unwrap(), cookie: String::new() }
     }
 
-    async fn signed_in(server: &'a Server, token: &str) -> Self {
+    pub async fn signed_in(server: &'a Server, token: &str) -> Self {
         let mut browser = Self::stranger(server);
         let answer = browser.post("/sign-in", &[("token", token)]).await;
         assert_eq!(answer.status(), StatusCode::SEE_OTHER);
@@ -35,25 +35,25 @@ impl<'a> Browser<'a> {
         browser
     }
 
-    async fn get(&self, path: &str) -> Response {
+    pub async fn get(&self, path: &str) -> Response {
         let request = self.client.get(format!("{}{path}", self.server.url)).header("accept", "text/html");
         request.header(COOKIE, &self.cookie).send().await.unwrap()
     }
 
-    async fn page(&self, path: &str) -> String {
+    pub async fn page(&self, path: &str) -> String {
         let answer = self.get(path).await;
         assert_eq!(answer.status(), StatusCode::OK, "{path}");
         answer.text().await.unwrap()
     }
 
     /// The proof that the forms of a page carry.
-    async fn proof(&self, path: &str) -> String {
+    pub async fn proof(&self, path: &str) -> String {
         let page = self.page(path).await;
         let (_, after) = page.split_once("name=\"form\" value=\"").expect("the page has a form");
         after.split('"').next().unwrap().to_owned()
     }
 
-    async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Response {
+    pub async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Response {
         self.post_from(path, fields, &[("origin", &self.server.url), ("sec-fetch-site", "same-origin")]).await
     }
 
@@ -68,11 +68,11 @@ impl<'a> Browser<'a> {
     }
 }
 
-async fn zone(server: &Server) -> String {
+pub async fn zone(server: &Server) -> String {
     server.result("GET", "/client/v4/zones", None).await[0]["id"].as_str().unwrap().to_owned()
 }
 
-fn location(answer: &Response) -> &str {
+pub fn location(answer: &Response) -> &str {
     answer.headers()[LOCATION].to_str().unwrap()
 }
 

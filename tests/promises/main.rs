@@ -12,10 +12,12 @@ mod server;
 
 mod agreement;
 mod audit;
+mod audit_log;
 mod bulk;
 mod checks;
 mod compromise;
 mod console;
+mod console_account;
 mod crls;
 mod events;
 mod faults;

@@ -23,8 +23,12 @@
 //!    judged by axe in both colour schemes and photographed at two widths), what a form refuses in `tests/promises/console.rs`.
 
 mod assets;
+mod audit;
+mod audit_export;
+mod authority;
 mod certificate;
 mod certificates;
+mod confirm;
 mod fault;
 mod issue;
 mod jobs;
@@ -33,12 +37,16 @@ mod overview;
 mod page;
 mod plot;
 mod reasons;
+mod relying;
 mod revocation;
 mod sessions;
 mod show;
 mod sign_in;
+mod tokens;
 mod visitor;
+mod webhooks;
 mod zone;
+mod zones;
 
 use actix_web::web;
 
@@ -54,6 +62,11 @@ pub struct ConsoleOptions {
 pub fn configure(config: &mut web::ServiceConfig) {
     config
         .service(overview::of_account)
+        .service(zones::list)
+        .service(zones::ask)
+        .service(zones::create)
+        .service(zones::ask_name)
+        .service(zones::rename)
         .service(zone::overview)
         .service(certificates::list)
         .service(jobs::choose)
@@ -69,6 +82,29 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .service(issue::ask_anew)
         .service(issue::check)
         .service(issue::create)
+        .service(authority::show_all)
+        .service(authority::download)
+        .service(webhooks::list)
+        .service(webhooks::ask)
+        .service(webhooks::create)
+        .service(webhooks::show_one)
+        .service(webhooks::test)
+        .service(webhooks::ask_edit)
+        .service(webhooks::edit)
+        .service(webhooks::ask_remove)
+        .service(webhooks::remove)
+        .service(tokens::list)
+        .service(tokens::ask)
+        .service(tokens::create)
+        .service(tokens::show_one)
+        .service(tokens::ask_roll)
+        .service(tokens::roll)
+        .service(tokens::ask_revoke)
+        .service(tokens::revoke)
+        .service(audit::of_account)
+        .service(audit::of_zone)
+        .service(audit_export::of_account)
+        .service(audit_export::of_zone)
         .service(sign_in::ask)
         .service(sign_in::sign_in)
         .service(sign_in::sign_out)

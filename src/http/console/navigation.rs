@@ -11,14 +11,21 @@ struct Section {
     permission: Permission,
 }
 
-const OF_ZONE: [Section; 3] = [
+const OF_ZONE: [Section; 6] = [
     Section { path: "", label: "Overview", permission: Permission::ReadCertificates },
     Section { path: "/certificates", label: "Certificates", permission: Permission::ReadCertificates },
     Section { path: "/issue", label: "Issue", permission: Permission::IssueCertificates },
+    Section { path: "/authority", label: "Authority", permission: Permission::ReadAuthorities },
+    Section { path: "/webhooks", label: "Webhooks", permission: Permission::ReadZones },
+    Section { path: "/audit", label: "Audit log", permission: Permission::ReadAudit },
 ];
 
 /// The same for the account as a whole; the address is complete.
-const OF_ACCOUNT: [Section; 0] = [];
+const OF_ACCOUNT: [Section; 3] = [
+    Section { path: "/zones", label: "Zones", permission: Permission::ReadZones },
+    Section { path: "/tokens", label: "Tokens", permission: Permission::WriteTokens },
+    Section { path: "/audit", label: "Audit log", permission: Permission::ReadAudit },
+];
 
 /// More zones than this are found on the overview.
 const MAX_ZONES: usize = 12;
@@ -45,7 +52,7 @@ pub fn menu(grants: &Grants, zones: &[Zone], here: Option<&Zone>, path: &str) ->
         OF_ACCOUNT
             .iter()
             .filter(|section| grants.allow_in_account(section.permission, grants.account))
-            .map(|section| entry(section.label, section.path.into(), is_within(path, section.path))),
+            .map(|section| entry(section.label, section.path.into(), here.is_none() && is_within(path, section.path))),
     );
     let shown = zones.iter().take(MAX_ZONES).chain(here.filter(|here| !first_ones(zones, here.id)));
     let zones = shown.flat_map(|zone| {

@@ -45,10 +45,17 @@ pub enum Flash {
     JobMade,
     JobCancelled,
     NothingChosen,
+    TokenRevoked,
+    ZoneMade,
+    ZoneRenamed,
+    WebhookEdited,
+    WebhookRemoved,
+    TestDelivered,
+    TestFailed,
 }
 
 impl Flash {
-    const ALL: [(Self, &'static str, &'static str); 8] = [
+    const ALL: [(Self, &'static str, &'static str); 15] = [
         (Self::SignedOut, "signed-out", "You are signed out."),
         (Self::SessionEnded, "session-ended", "The session is ended."),
         (Self::Issued, "issued", "The certificate is issued and active. Download it below."),
@@ -61,6 +68,13 @@ impl Flash {
         (Self::JobMade, "job", "The certificates are being revoked, one after the other. This page follows it."),
         (Self::JobCancelled, "job-cancelled", "The job is stopped. What was asked until then stands."),
         (Self::NothingChosen, "none-chosen", "Nothing was done: choose at least one certificate."),
+        (Self::TokenRevoked, "token-revoked", "The token is revoked: whoever uses it is refused within a second."),
+        (Self::ZoneMade, "zone-made", "The zone is made, with an authority of its own that is ready to sign."),
+        (Self::ZoneRenamed, "zone-renamed", "The zone has its new name."),
+        (Self::WebhookEdited, "webhook-edited", "The webhook is saved."),
+        (Self::WebhookRemoved, "webhook-removed", "The webhook is removed."),
+        (Self::TestDelivered, "test-delivered", "The receiver took the test."),
+        (Self::TestFailed, "test-failed", "The test was not delivered. The log below says why."),
     ];
 
     fn word(self) -> &'static str {

@@ -130,6 +130,20 @@ pub fn copy(value: impl Display, what: &str) -> Html {
     Safe(html)
 }
 
+/// The same for a server's configuration, whose lines are kept.
+pub fn copy_lines(text: impl AsRef<str>, server: &str) -> Html {
+    let mut html = String::from("<button type=\"button\" class=\"button small quiet copy\" hidden data-copy=\"");
+    for character in text.as_ref().chars() {
+        match character {
+            '\n' => html.push_str("&#10;"),
+            '\t' => html.push_str("&#9;"),
+            other => escape(&mut html, other.encode_utf8(&mut [0; 4])),
+        }
+    }
+    let _ = write!(html, "\">Copy<span class=\"hidden\"> the configuration for {server}</span></button>");
+    Safe(html)
+}
+
 /// A status as a badge: a shape and a word, so that it does not hang on colour.
 pub fn status(status: impl Plain<Status>, is_expired: impl Plain<bool>) -> Html {
     let status = status.plain();

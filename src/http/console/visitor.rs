@@ -42,7 +42,6 @@ pub struct ZonePage<A: Act> {
 }
 
 /// A visitor who may do `A` in the account of their token.
-#[allow(dead_code, reason = "the pages of what belongs to an account as a whole take it")]
 pub struct AccountPage<A: Act> {
     pub visitor: Visitor,
     pub permit: AccountPermit<A>,
@@ -63,7 +62,6 @@ pub struct ZoneForm<A: Act> {
 }
 
 /// The same, from a visitor who may do `A` in the account of their token.
-#[allow(dead_code, reason = "the forms of what belongs to an account as a whole take it")]
 pub struct AccountForm<A: Act> {
     pub visitor: Visitor,
     pub form: Form,
@@ -278,7 +276,6 @@ impl Visitor {
         Ok(service(&self.request)?.permit_in_zone(self.caller().clone(), zone).await?)
     }
 
-    #[allow(dead_code, reason = "as the pages and forms of an account")]
     async fn permit_in_account<A: Act>(&self) -> Result<AccountPermit<A>, Fault> {
         let account = self.caller().account();
         Ok(service(&self.request)?.permit_in_account(self.caller().clone(), account).await?)

@@ -1,0 +1,40 @@
+//! The audit log, for those who may read it: all of an account's, or what belongs to one zone.
+
+use crate::domain::audit::AuditFilter;
+use crate::store::{AuditPlace, AuditPosition, AuditStretch};
+
+use super::access::{AccountPermit, ReadAuditLog, ZonePermit};
+use super::{Service, ServiceError};
+
+/// How many events one reading gives at most.
+pub const MOST_ACTS: i64 = 1000;
+
+/// The right to read a log; only permits make it.
+#[derive(Clone, Copy, Debug)]
+pub struct AuditReader(AuditPlace);
+
+impl From<&AccountPermit<ReadAuditLog>> for AuditReader {
+    /// All of the account's log, that of its zones too.
+    fn from(permit: &AccountPermit<ReadAuditLog>) -> Self {
+        Self(AuditPlace { account: permit.account(), zone: None })
+    }
+}
+
+impl From<&ZonePermit<ReadAuditLog>> for AuditReader {
+    fn from(permit: &ZonePermit<ReadAuditLog>) -> Self {
+        Self(AuditPlace { account: permit.account(), zone: Some(permit.zone()) })
+    }
+}
+
+impl Service {
+    /// Events before a position, or the latest ones: the latest first.
+    pub async fn audit_log(
+        &self,
+        reader: AuditReader,
+        filter: AuditFilter,
+        before: Option<AuditPosition>,
+        length: i64,
+    ) -> Result<AuditStretch, ServiceError> {
+        Ok(self.store.audit_log(reader.0, filter, before, length.clamp(1, MOST_ACTS)).await?)
+    }
+}
