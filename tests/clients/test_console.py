@@ -150,6 +150,8 @@ def pages(zone):
         "certificate-revoked": f"/zones/{zone.zone}/certificates/{issued[3]['id']}",
         "revocation": f"{first}/revoke",
         "issue": f"/zones/{zone.zone}/issue",
+        "identities-of-all": "/identities",
+        "checks-of-all": "/checks",
         "sessions": "/sessions",
         "fault": "/there-is-no-such-page",
     }

@@ -18,7 +18,10 @@ const OF_ZONE: [Section; 3] = [
 ];
 
 /// The same for the account as a whole; the address is complete.
-const OF_ACCOUNT: [Section; 0] = [];
+const OF_ACCOUNT: [Section; 2] = [
+    Section { path: "/identities", label: "Identities", permission: Permission::ReadIdentities },
+    Section { path: "/checks", label: "Checks", permission: Permission::ReadIdentities },
+];
 
 /// More zones than this are found on the overview.
 const MAX_ZONES: usize = 12;
