@@ -78,10 +78,10 @@ def test_an_identity_is_brought_chosen_replaced_and_removed(somebody, vault, tmp
     assert kept["hosts"] == ["*.partner.example", "api.other.example"]
 
     someone.click("Identities")
-    someone.type("Host", "https://www.partner.example/path")
+    someone.page.locator("#host").fill("https://www.partner.example/path")
     someone.press("Tell me")
     someone.sees("its pattern *.partner.example matches")
-    someone.type("Host", "elsewhere.example")
+    someone.page.locator("#host").fill("elsewhere.example")
     someone.press("Tell me")
     someone.sees("none is presented")
     someone.click("Rename journey")
@@ -93,7 +93,7 @@ def test_an_identity_is_brought_chosen_replaced_and_removed(somebody, vault, tmp
     someone.page.goto("/identities?host=elsewhere.example")
     someone.sees("it is the primary identity")
 
-    someone.click("partner's key")
+    someone.page.locator("tbody th a").first.click()
     someone.click("Replace …")
     newer = tmp_path / "newer.crt"
     newer.write_text(pki.issued(pki.intermediate(), "/O=Partner/CN=journey", days=300).whole_chain)
@@ -192,7 +192,7 @@ def test_a_check_is_made_run_changed_and_removed(somebody, vault, partner):
     assert partner.requests[-1].values("authorization") == [f"Bearer {SECRET}"], "a sealed value stays"
     someone.click("Checks")
     assert someone.page.locator("svg.plot g").count() == 3
-    someone.click("partner's health")
+    someone.page.locator("tbody th a").first.click()
     someone.page.get_by_text("Remove this check").click()
     someone.press("Remove the check and its runs")
     someone.sees("No check yet")

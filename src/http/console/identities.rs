@@ -6,7 +6,7 @@ use askama::filters::Safe;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::id::IdentityId;
-use crate::domain::identity::{EXPIRY_NOTICES, Identity, IdentityFilter, Use};
+use crate::domain::identity::{Identity, IdentityFilter, Use};
 use crate::domain::permission::Permission;
 use crate::service::access::ReadIdentities;
 use crate::service::choices::Match;
@@ -22,7 +22,7 @@ const PER_PAGE: i64 = 25;
 /// Further ones that could be presented to a host.
 const RUNNERS_UP_SHOWN: usize = 5;
 /// What ends within so many days is told apart.
-const SOON_DAYS: i64 = EXPIRY_NOTICES[0] as i64;
+const SOON_DAYS: i64 = 30;
 
 #[derive(Template)]
 #[template(path = "identities.html", config = "src/http/console/askama.toml")]
