@@ -101,7 +101,8 @@ fn queries_about_certificates_name_their_zone() {
         }
         for chain in text.split("certificates::table").skip(1) {
             let statement = chain.split(';').next().unwrap();
-            let is_insert = statement.trim_start().starts_with(')') || statement.starts_with(">(connection");
+            let is_insert =
+                statement.trim_start().starts_with(')') || statement.trim_start_matches('>').starts_with("(connection");
             if !is_insert && !statement.contains("certificates::zone_id.eq(") {
                 without.push(format!("{}: {}", path.display(), statement.split_whitespace().collect::<String>()));
             }
