@@ -141,13 +141,13 @@ impl Service {
 }
 
 /// From its certificate: the key itself is not opened for a comparison.
-fn public_key_of(identity: &Identity) -> Result<Vec<u8>, ServiceError> {
+pub(super) fn public_key_of(identity: &Identity) -> Result<Vec<u8>, ServiceError> {
     let chain = x509::pem::decode_all("CERTIFICATE", &identity.certificates).map_err(ServiceError::Internal)?;
     let leaf = chain.first().ok_or_else(|| ServiceError::Internal("an identity without a certificate".into()))?;
     Ok(ForeignCertificate::from_der(leaf).map_err(ServiceError::Internal)?.spki)
 }
 
-fn refuse_managed(identity: &Identity) -> Result<(), ServiceError> {
+pub(super) fn refuse_managed(identity: &Identity) -> Result<(), ServiceError> {
     if identity.managed.is_none() {
         return Ok(());
     }

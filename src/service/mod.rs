@@ -34,6 +34,7 @@ pub mod history;
 pub mod hostname_associations;
 pub mod identities;
 pub mod identity_material;
+pub mod identity_preview;
 mod identity_replacement;
 pub mod identity_uses;
 pub mod issuance;

@@ -28,7 +28,6 @@ mod connection;
 mod convert;
 mod counters;
 mod crls;
-mod crowd;
 mod error;
 mod events;
 mod examination;

@@ -171,6 +171,8 @@ def pages(zone):
         "token-new": "/tokens/new",
         "token": f"/tokens/{token}",
         "token-revoke": f"/tokens/{token}/revoke",
+        "identities-of-all": "/identities",
+        "checks-of-all": "/checks",
         "sessions": "/sessions",
         "fault": "/there-is-no-such-page",
     }

@@ -1,11 +1,13 @@
 //! The console over HTTP: what its forms refuse, and what its pages keep to themselves.
 
 use countersign::domain::token::has_token_form;
+use countersign::x509::pem;
 use reqwest::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE, LOCATION, SET_COOKIE};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::json;
 
 use crate::harness::csr;
+use crate::identities::key_pem;
 use crate::server::{ADMIN, Server};
 
 /// A browser without scripts: a cookie, and the forms of the pages it looks at.
@@ -290,4 +292,76 @@ async fn assets_are_kept_for_good_under_names_that_change_with_them() {
     assert!(answer.headers()[CACHE_CONTROL].to_str().unwrap().contains("immutable"));
     let other = style.replace("console-", "console-0");
     assert_eq!(Browser::stranger(&server).get(&other).await.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn identities_are_brought_by_who_may_and_a_refused_form_keeps_no_key() {
+    let server = Server::start().await;
+    let account = server.result("GET", "/client/v4/accounts", None).await[0]["id"].as_str().unwrap().to_owned();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "caller");
+    params.is_ca = rcgen::IsCa::ExplicitNoCa;
+    let certificate = pem::encode("CERTIFICATE", params.self_signed(&key).unwrap().der());
+    let key = key_pem(&key);
+    let secret: String = key.lines().nth(1).unwrap().chars().skip(8).take(40).collect();
+    let both = format!("{certificate}{key}");
+
+    let browser = Browser::signed_in(&server, ADMIN).await;
+    assert!(browser.page("/identities").await.contains("Bring the first one"));
+    let proof = browser.proof("/identities/new").await;
+    let mut fields = [
+        ("form", proof.as_str()),
+        ("certificates", both.as_str()),
+        ("passphrase", "open sesame"),
+        ("hosts", "https://a.example"),
+    ];
+    let seen = browser.post("/identities/new/preview", &fields).await.text().await.unwrap();
+    assert!(
+        seen.contains("CN=caller") && seen.contains("https://a.example") && !seen.contains("It can be kept"),
+        "{seen}"
+    );
+    let refused = browser.post("/identities", &fields).await;
+    assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let page = refused.text().await.unwrap();
+    assert!(page.contains("https://a.example") && page.contains("are not sent back"), "{page}");
+    for text in [&seen, &page] {
+        assert!(!text.contains(&secret) && !text.contains("open sesame"), "{text}");
+    }
+    let proof = browser.proof("/identities/new").await;
+    fields[0].1 = &proof;
+    fields[3].1 = "a.example";
+    let seen = browser.post("/identities/new/preview", &fields).await.text().await.unwrap();
+    assert!(seen.contains("It can be kept"), "{seen}");
+    assert_eq!(server.database.connect().count("SELECT COUNT(*) FROM identities"), 0, "a question keeps nothing");
+    let kept = browser.post("/identities", &fields).await;
+    assert_eq!(kept.status(), StatusCode::SEE_OTHER);
+    let identity = location(&kept).to_owned();
+
+    let using =
+        format!("/client/v4/accounts/{account}/mtls_certificates{}", identity.trim_start_matches("/identities"));
+    server.result("PUT", &format!("{using}/associations/billing"), None).await;
+    let proof = browser.proof(&format!("{identity}/remove")).await;
+    let refused = browser.post(&format!("{identity}/remove"), &[("form", &proof), ("name", "call")]).await;
+    assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(server.database.connect().count("SELECT COUNT(*) FROM identities"), 1);
+
+    let body = json!({"name": "reader", "permissions": ["identities:read"]});
+    let made = server.result("POST", &format!("/client/v4/accounts/{account}/tokens"), Some(&body)).await;
+    let reader = Browser::signed_in(&server, made["value"].as_str().unwrap()).await;
+    let list = reader.page("/identities").await;
+    assert!(list.contains(&identity) && !list.contains("/identities/new") && !list.contains("/edit"), "{list}");
+    let shown = reader.page(&identity).await;
+    assert!(!shown.contains("/remove") && !shown.contains("/replace") && !shown.contains("/uses"), "{shown}");
+    assert!(!reader.page("/checks").await.contains("/checks/new"));
+    let acts = ["edit", "replace", "remove"].map(|act| format!("{identity}/{act}"));
+    for path in acts.iter().map(String::as_str).chain(["/identities/new", "/checks/new"]) {
+        assert_eq!(reader.get(path).await.status(), StatusCode::FORBIDDEN, "{path}");
+    }
+    let proof = reader.proof("/sessions").await;
+    for path in acts.iter().map(String::as_str).chain(["/identities", "/checks"]) {
+        let refused = reader.post(path, &[("form", &proof), ("name", "caller")]).await;
+        assert_eq!(refused.status(), StatusCode::FORBIDDEN, "{path}");
+    }
+    assert_eq!(server.database.connect().count("SELECT COUNT(*) FROM identities"), 1);
 }

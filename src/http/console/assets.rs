@@ -19,6 +19,7 @@ pub struct Assets {
     pub htmx: Asset,
     pub icon: Asset,
     pub issue_script: Asset,
+    pub upload_script: Asset,
 }
 
 pub struct Asset {
@@ -35,6 +36,7 @@ static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets {
     htmx: Asset::new("htmx.js", SCRIPT, include_bytes!("assets/htmx.min.js")),
     icon: Asset::new("icon.svg", "image/svg+xml", include_bytes!("assets/icon.svg")),
     issue_script: Asset::new("issue.js", SCRIPT, include_bytes!("assets/issue.js")),
+    upload_script: Asset::new("upload.js", SCRIPT, include_bytes!("assets/upload.js")),
 });
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
@@ -47,8 +49,8 @@ pub fn all() -> &'static Assets {
 
 #[get("/assets/{name}")]
 pub async fn serve(request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let Assets { style, script, htmx, icon, issue_script } = all();
-    let known = [style, script, htmx, icon, issue_script];
+    let Assets { style, script, htmx, icon, issue_script, upload_script } = all();
+    let known = [style, script, htmx, icon, issue_script, upload_script];
     let asset = known.into_iter().find(|asset| asset.url == request.path());
     let asset = asset.ok_or_else(|| ApiError::no_route(request.path()))?;
     let accepted = request.headers().get(ACCEPT_ENCODING).and_then(|header| header.to_str().ok()).unwrap_or_default();

@@ -28,8 +28,16 @@ mod audit_export;
 mod authority;
 mod certificate;
 mod certificates;
+mod check;
+mod check_form;
+mod checks;
 mod confirm;
 mod fault;
+mod field_faults;
+mod identities;
+mod identity;
+mod identity_removal;
+mod identity_upload;
 mod issue;
 mod jobs;
 mod navigation;
@@ -110,5 +118,30 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .service(sign_in::sign_out)
         .service(sessions::list)
         .service(sessions::end)
+        .service(identities::list)
+        .service(identity_upload::ask)
+        .service(identity_upload::ask_anew)
+        .service(identity_upload::check)
+        .service(identity_upload::create)
+        .service(identity_upload::ask_replacement)
+        .service(identity_upload::ask_replacement_anew)
+        .service(identity_upload::check_replacement)
+        .service(identity_upload::replace)
+        .service(identity::show_one)
+        .service(identity::ask_edit)
+        .service(identity::edit)
+        .service(identity::make_primary)
+        .service(identity::associate)
+        .service(identity::dissociate)
+        .service(identity_removal::ask)
+        .service(identity_removal::remove)
+        .service(checks::list)
+        .service(check_form::ask)
+        .service(check_form::create)
+        .service(check::show_one)
+        .service(check::run_now)
+        .service(check::remove)
+        .service(check_form::ask_edit)
+        .service(check_form::edit)
         .service(assets::serve);
 }

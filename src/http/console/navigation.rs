@@ -21,7 +21,9 @@ const OF_ZONE: [Section; 6] = [
 ];
 
 /// The same for the account as a whole; the address is complete.
-const OF_ACCOUNT: [Section; 3] = [
+const OF_ACCOUNT: [Section; 5] = [
+    Section { path: "/identities", label: "Identities", permission: Permission::ReadIdentities },
+    Section { path: "/checks", label: "Checks", permission: Permission::ReadIdentities },
     Section { path: "/zones", label: "Zones", permission: Permission::ReadZones },
     Section { path: "/tokens", label: "Tokens", permission: Permission::WriteTokens },
     Section { path: "/audit", label: "Audit log", permission: Permission::ReadAudit },

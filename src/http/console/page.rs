@@ -52,10 +52,21 @@ pub enum Flash {
     WebhookRemoved,
     TestDelivered,
     TestFailed,
+    IdentityKept,
+    IdentityChanged,
+    IdentityReplaced,
+    IdentityRemoved,
+    PrimaryMade,
+    UseNoted,
+    UseGone,
+    CheckMade,
+    CheckChanged,
+    CheckRun,
+    CheckRemoved,
 }
 
 impl Flash {
-    const ALL: [(Self, &'static str, &'static str); 15] = [
+    const ALL: [(Self, &'static str, &'static str); 26] = [
         (Self::SignedOut, "signed-out", "You are signed out."),
         (Self::SessionEnded, "session-ended", "The session is ended."),
         (Self::Issued, "issued", "The certificate is issued and active. Download it below."),
@@ -75,6 +86,21 @@ impl Flash {
         (Self::WebhookRemoved, "webhook-removed", "The webhook is removed."),
         (Self::TestDelivered, "test-delivered", "The receiver took the test."),
         (Self::TestFailed, "test-failed", "The test was not delivered. The log below says why."),
+        (
+            Self::IdentityKept,
+            "kept",
+            "It is kept. The private key is sealed: nobody can read it back, and calls can present it.",
+        ),
+        (Self::IdentityChanged, "identity-changed", "Changed."),
+        (Self::IdentityReplaced, "replaced", "The new certificate is in place. Hosts, rank and uses stayed."),
+        (Self::IdentityRemoved, "removed", "The identity and its private key are gone."),
+        (Self::PrimaryMade, "primary", "It is the primary now: presented to every host that no other is for."),
+        (Self::UseNoted, "use-noted", "Noted. The identity is now not removed by mistake."),
+        (Self::UseGone, "use-gone", "Taken back."),
+        (Self::CheckMade, "check-made", "The check is made. Its first result stands below as soon as it has run."),
+        (Self::CheckChanged, "check-changed", "The check is changed."),
+        (Self::CheckRun, "check-run", "It has run: the result stands first below."),
+        (Self::CheckRemoved, "check-removed", "The check and its runs are gone."),
     ];
 
     fn word(self) -> &'static str {

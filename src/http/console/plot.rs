@@ -3,7 +3,9 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::domain::check::CheckState;
 use crate::domain::id::ZoneId;
+use crate::domain::run::Run;
 use crate::domain::text::timestamp;
 use crate::service::activity::{Activity, Day};
 
@@ -72,6 +74,30 @@ pub fn weeks(activity: &Activity, zone: ZoneId) -> Option<Plot> {
         bar(index, from, *count, 0, most, label, format!("/zones/{zone}/certificates?{query}"))
     });
     Plot::of(bars.collect(), most)
+}
+
+/// How long each run of a check took, the oldest first; the runs come newest first. One that failed is a full bar of the
+/// other colour: how fast it failed tells nothing.
+pub fn latencies(runs: &[Run], at_most: usize) -> Option<Plot> {
+    let runs: Vec<&Run> = runs.iter().take(at_most).collect();
+    let most = runs.iter().filter(|run| run.state != CheckState::Failing).filter_map(|run| millis(run)).max();
+    let most = most.unwrap_or_default().max(1);
+    let bars = runs.iter().rev().enumerate().map(|(index, run)| {
+        let start = run.report.started_on;
+        let took = millis(run).map_or_else(|| "no answer".to_owned(), |millis| format!("{} ms", show::number(millis)));
+        let label = format!("{}, {}: {took}", start.format("%-d %b %H:%M UTC"), run.state.as_str());
+        match run.state {
+            CheckState::Failing => bar(index, start, 0, most, most, label, String::new()),
+            _ => bar(index, start, millis(run).unwrap_or_default(), 0, most, label, String::new()),
+        }
+    });
+    Plot::of(bars.collect(), most)
+}
+
+/// The whole of a run, in milliseconds.
+pub fn millis(run: &Run) -> Option<i64> {
+    #[expect(clippy::cast_possible_truncation, reason = "milliseconds of a call that may take a minute")]
+    run.report.timings.total.map(|total| total.round() as i64)
 }
 
 impl Plot {

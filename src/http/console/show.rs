@@ -6,6 +6,7 @@ use std::fmt::{Display, Write};
 use askama::filters::Safe;
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::domain::check::CheckState;
 use crate::domain::status::Status;
 
 /// In characters. What is longer nobody reads on a page; downloads have all of it.
@@ -152,6 +153,17 @@ pub fn status(status: impl Plain<Status>, is_expired: impl Plain<bool>) -> Html 
         Status::Active => ("active", status_words(status)),
         Status::PendingRevocation | Status::PendingReactivation => ("pending", status_words(status)),
         Status::Revoked => ("revoked", status_words(status)),
+    };
+    Safe(format!("<span class=\"badge {class}\">{word}</span>"))
+}
+
+/// The state of a check, or that it has none yet.
+pub fn check_state(state: impl Plain<Option<CheckState>>) -> Html {
+    let (class, word) = match state.plain() {
+        Some(CheckState::Passing) => ("active", "Passing"),
+        Some(CheckState::Degraded) => ("pending still", "Degraded"),
+        Some(CheckState::Failing) => ("revoked", "Failing"),
+        None => ("still", "Not run yet"),
     };
     Safe(format!("<span class=\"badge {class}\">{word}</span>"))
 }

@@ -11,6 +11,8 @@ use actix_web::cookie::{Cookie, SameSite};
 use actix_web::dev::Payload;
 use actix_web::http::header::{HOST, ORIGIN, REFERER};
 use actix_web::{FromRequest, HttpRequest, web};
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::domain::id::ZoneId;
 use crate::domain::permission::{Permission, Reach};
@@ -73,6 +75,13 @@ pub struct ZoneQuestion<A: Act> {
     pub visitor: Visitor,
     pub form: Form,
     pub permit: ZonePermit<A>,
+}
+
+/// The same, for what belongs to the account.
+pub struct AccountQuestion<A: Act> {
+    pub visitor: Visitor,
+    pub form: Form,
+    pub permit: AccountPermit<A>,
 }
 
 /// The fields of a form, decoded. A name that comes twice counts once, the first, unless all are asked for.
@@ -176,6 +185,20 @@ impl<A: Act + 'static> FromRequest for ZoneQuestion<A> {
     }
 }
 
+impl<A: Act + 'static> FromRequest for AccountQuestion<A> {
+    type Error = Fault;
+    type Future = Extraction<Self>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), web::Payload::from_request(request, payload).into_inner());
+        Box::pin(async move {
+            let (visitor, form) = sent(request, payload).await?;
+            let permit = visitor.permit_in_account().await?;
+            Ok(Self { visitor, form, permit })
+        })
+    }
+}
+
 impl Form {
     /// A form without a session behind it: the sign-in.
     pub async fn of_stranger(request: &HttpRequest, payload: web::Payload, max: usize) -> Result<Self, Fault> {
@@ -184,7 +207,7 @@ impl Form {
     }
 
     async fn read(payload: web::Payload, max: usize) -> Result<Self, Fault> {
-        let body = body::read_at_most(payload, max).await?;
+        let body = Zeroizing::new(body::read_at_most(payload, max).await?);
         Ok(Self(url::form_urlencoded::parse(&body).into_owned().collect()))
     }
 
@@ -198,8 +221,24 @@ impl Form {
         Some(self.text(name).trim()).filter(|text| !text.is_empty())
     }
 
+    /// A field that nobody is to read again: moved out, not copied.
+    pub fn secret(&mut self, name: &str) -> Option<SecretString> {
+        let place = self.0.iter().position(|(key, _)| key == name)?;
+        let (_, value) = self.0.remove(place);
+        Some(SecretString::from(value)).filter(|secret| !secret.expose_secret().is_empty())
+    }
+
     pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Keys and passphrases come in forms.
+impl Drop for Form {
+    fn drop(&mut self) {
+        for (_, value) in &mut self.0 {
+            value.zeroize();
+        }
     }
 }
 
@@ -210,6 +249,10 @@ impl Visitor {
 
     pub fn may(&self, permission: Permission, zone: &Zone) -> bool {
         self.caller().token().grants.allow_in_zone(permission, zone.account.id, zone.id)
+    }
+
+    pub fn may_in_account(&self, permission: Permission) -> bool {
+        self.caller().token().grants.allow_in_account(permission, self.caller().account())
     }
 
     /// Whether a script of ours asked, by itself or for a part of a page.
