@@ -115,7 +115,8 @@ fn queries_about_certificates_name_their_zone() {
 /// Whatever answers POST takes a form that was judged ([`visitor`]); the sign-in, which has no session yet, judges its own.
 #[test]
 fn the_console_changes_things_by_forms_that_were_judged() {
-    let judged = ["ZoneForm<", "AccountForm<", "VisitorForm", "ZoneQuestion<", "Form::of_stranger("];
+    let judged =
+        ["ZoneForm<", "AccountForm<", "VisitorForm", "ZoneQuestion<", "AccountQuestion<", "Form::of_stranger("];
     let mut handlers = 0;
     for (path, text) in sources().into_iter().filter(|(path, _)| path.starts_with("src/http/console")) {
         assert!(
