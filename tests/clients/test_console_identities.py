@@ -65,7 +65,7 @@ def test_an_identity_is_brought_chosen_replaced_and_removed(somebody, vault, tmp
     beside.get_by_text("does not open").wait_for()
     someone.press("Keep it")
     # It is not sent like this, so that the file is still in the page.
-    someone.page.wait_for_function("document.activeElement.id === 'passphrase'")
+    someone.page.locator("#passphrase:focus").wait_for()
     assert vault.listed() == [] and someone.page.url.endswith("/identities/new")
     someone.type("Passphrase", pki.PASSPHRASE)
     someone.sees("It can be kept")
