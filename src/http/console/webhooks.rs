@@ -49,7 +49,6 @@ struct WebhookPage {
     deliveries: Found<Delivery>,
     number: i64,
     may_write: bool,
-    now: DateTime<Utc>,
 }
 
 #[derive(Template)]
@@ -133,7 +132,6 @@ pub async fn show_one(here: ZonePage<ReadWebhooks>, service: web::Data<Service>)
         webhook,
         number,
         zone,
-        now: service.clock().now(),
     })
 }
 
@@ -178,7 +176,6 @@ pub async fn ask_remove(here: ZonePage<WriteWebhooks>, service: web::Data<Servic
     let zone = here.permit.issuer().zone.clone();
     let webhook = existing(&here.visitor, &service, &zone).await?;
     let question = Question {
-        title: "Remove".into(),
         text: "The webhook and the log of its deliveries are removed for good.".into(),
         consequence: "Its receiver hears of nothing that happens from now on, and nobody tells it later. To pause it, \
                       switch it off instead: then it is told what it missed."
