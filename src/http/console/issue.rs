@@ -1,11 +1,15 @@
 //! Issuing: a request, what would become of it, and the certificate.
 
 use actix_web::http::StatusCode;
+use actix_web::http::header::ACCEPT;
 use actix_web::{HttpResponse, get, post, web};
 use askama::Template;
+use serde_json::json;
 
+use crate::domain::certificate::Certificate;
 use crate::domain::id::ZoneId;
 use crate::domain::name::AttributeType;
+use crate::domain::permission::Permission;
 use crate::domain::plan::{ExtendedKeyUsage, KeyUsage, Plan, PlanKind, RevocationPointers};
 use crate::domain::profile::{self, Profile};
 use crate::domain::subject_alternative_name::{SubjectAlternativeName, SubjectAlternativeNameType};
@@ -17,7 +21,7 @@ use crate::service::{Service, ServiceError};
 
 use super::certificate::{address, certificates_crumb, key_type_name};
 use super::fault::Fault;
-use super::page::{Flash, Page, go_to, show, show_with};
+use super::page::{Flash, Page, go_to, guarded, show, show_with};
 use super::show;
 use super::visitor::{Form, Visitor, ZoneForm, ZonePage, ZoneQuestion};
 
@@ -110,6 +114,7 @@ pub async fn check(asked: ZoneQuestion<IssueCertificate>, service: web::Data<Ser
 pub async fn create(sent: ZoneForm<IssueCertificate>, service: web::Data<Service>) -> Result<HttpResponse, Fault> {
     let typed = Typed::of(&sent.form);
     let violations = match service.issue(&sent.permit, typed.input()).await {
+        Ok(issued) if wants_chain(&sent.visitor) => return handed_over(&sent, &service, &issued.certificate).await,
         Ok(issued) => return Ok(go_to(&address(&issued.certificate), Some(Flash::Issued))),
         Err(ServiceError::Invalid(violations)) => violations,
         Err(other) => return Err(other.into()),
@@ -118,6 +123,23 @@ pub async fn create(sent: ZoneForm<IssueCertificate>, service: web::Data<Service
     let mut page = page(&sent.visitor, &zone, &service, typed).await?;
     page.faults = Faults::of(violations);
     show_with(StatusCode::UNPROCESSABLE_ENTITY, &page)
+}
+
+/// The script that made the key asks so: it stays on its page, where the key is.
+fn wants_chain(visitor: &Visitor) -> bool {
+    visitor.request.headers().get(ACCEPT).is_some_and(|accepted| accepted == "application/json")
+}
+
+/// The certificate with its chain, at once: whoever may issue need not be able to read it later, and the key waits for it.
+async fn handed_over(
+    sent: &ZoneForm<IssueCertificate>,
+    service: &Service,
+    certificate: &Certificate,
+) -> Result<HttpResponse, Fault> {
+    let chain = service.issued_chain(&sent.permit, certificate).await?.pem();
+    let may_read = sent.visitor.may(Permission::ReadCertificates, &sent.permit.issuer().zone);
+    let address = may_read.then(|| address(certificate));
+    Ok(guarded(&mut HttpResponse::Ok()).json(json!({ "chain": chain, "address": address })))
 }
 
 async fn page(visitor: &Visitor, zone: &Zone, service: &Service, typed: Typed) -> Result<IssuePage, Fault> {
