@@ -23,7 +23,7 @@ use super::certificate::{address, certificates_crumb, key_type_name};
 use super::fault::Fault;
 use super::page::{Flash, Page, go_to, guarded, show, show_with};
 use super::show;
-use super::visitor::{Form, Visitor, ZoneForm, ZonePage, ZoneQuestion};
+use super::visitor::{Form, PRIVATE_KEY_SENT, Visitor, ZoneForm, ZonePage, ZoneQuestion, holds_private_key};
 
 /// What a form proposes.
 const DEFAULT_DAYS: i64 = 365;
@@ -46,6 +46,8 @@ struct Typed {
     profile: String,
     validity_days: String,
     names: String,
+    /// A private key came in the place of the request, and was thrown away.
+    had_key: bool,
 }
 
 struct ProfileChoice {
@@ -103,7 +105,7 @@ pub async fn check(asked: ZoneQuestion<IssueCertificate>, service: web::Data<Ser
     match outcome {
         Ok(plan) => page.preview = Some(Preview::of(plan)),
         // Somebody is still typing.
-        Err(ServiceError::Invalid(_)) if page.typed.csr.trim().is_empty() && asked.visitor.is_script() => {}
+        Err(ServiceError::Invalid(_)) if !page.typed.is_begun() && asked.visitor.is_script() => {}
         Err(ServiceError::Invalid(violations)) => page.faults = Faults::of(violations),
         Err(other) => return Err(other.into()),
     }
@@ -156,8 +158,14 @@ async fn page(visitor: &Visitor, zone: &Zone, service: &Service, typed: Typed) -
 
 impl Typed {
     fn of(form: &Form) -> Self {
+        let had_key = holds_private_key(form.text("csr"));
         let text = |name: &str| form.text(name).to_owned();
-        Self { csr: text("csr"), profile: text("profile"), validity_days: text("validity_days"), names: text("names") }
+        let csr = if had_key { String::new() } else { text("csr") };
+        Self { csr, profile: text("profile"), validity_days: text("validity_days"), names: text("names"), had_key }
+    }
+
+    fn is_begun(&self) -> bool {
+        self.had_key || !self.csr.trim().is_empty()
     }
 
     /// As the API would take it: what cannot be read is a fault beside those that the policy finds.
@@ -167,7 +175,9 @@ impl Typed {
         if validity_days.is_none() {
             faults.push(Violation::new("/validity_days", "write a whole number of days"));
         }
-        if self.csr.trim().is_empty() {
+        if self.had_key {
+            faults.push(Violation::csr(PRIVATE_KEY_SENT));
+        } else if self.csr.trim().is_empty() {
             faults.push(Violation::csr("paste a certificate signing request, or drop its file here"));
         }
         let mut names = Vec::new();
@@ -269,5 +279,20 @@ impl Preview {
             is_revocation_published: revocation == RevocationPointers::Published,
             plan,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_private_key_in_the_place_of_the_request_is_refused_and_not_shown_again() {
+        let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQ\n-----END PRIVATE KEY-----\n";
+        let typed = Typed::of(&Form::with(&[("csr", key), ("validity_days", "30")]));
+        assert!(typed.csr.is_empty() && typed.is_begun());
+        let input = typed.input();
+        assert!(input.csr.is_none());
+        assert_eq!(input.faults.iter().map(|fault| fault.pointer.as_str()).collect::<Vec<_>>(), ["/csr"]);
     }
 }
