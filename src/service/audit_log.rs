@@ -35,6 +35,19 @@ impl Service {
         before: Option<AuditPosition>,
         length: i64,
     ) -> Result<AuditStretch, ServiceError> {
-        Ok(self.store.audit_log(reader.0, filter, before, length.clamp(1, MOST_ACTS)).await?)
+        Ok(self.store.audit_log(reader.0, filter, before, length.clamp(1, MOST_ACTS), ()).await?)
+    }
+
+    /// The same for one who reads on and on: each reading takes its turn among the surveys, so that a few long files leave
+    /// readers to everybody else.
+    pub async fn audit_log_in_turn(
+        &self,
+        reader: AuditReader,
+        filter: AuditFilter,
+        before: Option<AuditPosition>,
+        length: i64,
+    ) -> Result<AuditStretch, ServiceError> {
+        let turn = self.surveys.take(reader.0.account).await?;
+        Ok(self.store.audit_log(reader.0, filter, before, length.clamp(1, MOST_ACTS), turn).await?)
     }
 }

@@ -122,7 +122,7 @@ pub struct Service {
     matching: Arc<Semaphore>,
     egress: Egress,
     turns: Turns,
-    /// Counting what is selected of a zone, likewise by turns.
+    /// Counting what is selected of a zone, and exporting the audit log, likewise by turns.
     surveys: Turns,
     candidates: Cache<AccountId, choices::Candidates>,
     /// Wakes the worker: a transition waits.

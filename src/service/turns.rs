@@ -1,5 +1,5 @@
-//! Turns for what is slow and asked for by hand, outgoing calls and surveys of certificates: so many at once, so many for
-//! one account, and nobody waits long. The worker bounds its own runs, and waits for nobody's.
+//! Turns for what is slow and asked for by hand, outgoing calls and surveys of certificates and of the audit log: so many at
+//! once, so many for one account, and nobody waits long. The worker bounds its own runs, and waits for nobody's.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,7 +41,11 @@ impl Turns {
     }
 
     pub(super) fn for_surveys() -> Self {
-        Self::new(SURVEYS, SURVEYS_OF_ACCOUNT, "too many selections of certificates are being counted")
+        Self::new(
+            SURVEYS,
+            SURVEYS_OF_ACCOUNT,
+            "too many selections of certificates are being counted, or audit logs exported",
+        )
     }
 
     fn new(at_once: usize, at_once_in_account: usize, refusal: &'static str) -> Self {

@@ -73,16 +73,21 @@ struct Row {
 impl Store {
     /// At most `length` events before a position, or the latest ones. A stretch may hold fewer, or none, and go on all the
     /// same: then so many were looked through without finding more.
-    pub async fn audit_log(
+    /// `turn` is held until it is read, though nobody may wait for it any more.
+    pub async fn audit_log<T: Send + 'static>(
         &self,
         place: AuditPlace,
         filter: AuditFilter,
         before: Option<AuditPosition>,
         length: i64,
+        turn: T,
     ) -> Result<AuditStretch, StoreError> {
-        self.read(move |connection| match &filter.subject {
-            Some(subject) => about_subject(connection, place, &filter, subject, before.as_ref(), length),
-            None => in_order(connection, place, &filter, before.as_ref(), length),
+        self.read(move |connection| {
+            let _turn = turn;
+            match &filter.subject {
+                Some(subject) => about_subject(connection, place, &filter, subject, before.as_ref(), length),
+                None => in_order(connection, place, &filter, before.as_ref(), length),
+            }
         })
         .await
     }

@@ -91,7 +91,8 @@ impl Export {
             line(&mut piece, &COLUMNS);
         }
         let length = MOST_ACTS.min(MOST - self.written);
-        let stretch = self.service.audit_log(self.reader, self.filter.clone(), self.before.take(), length).await?;
+        let (filter, before) = (self.filter.clone(), self.before.take());
+        let stretch = self.service.audit_log_in_turn(self.reader, filter, before, length).await?;
         self.readings += 1;
         for act in &stretch.acts {
             self.form.write(&mut piece, act);

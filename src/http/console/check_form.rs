@@ -80,7 +80,7 @@ pub async fn ask(here: AccountPage<WriteChecks>, service: web::Data<Service>) ->
 
 #[post("/checks")]
 pub async fn create(mut sent: AccountForm<WriteChecks>, service: web::Data<Service>) -> Result<HttpResponse, Fault> {
-    let (typed, input) = read(&mut sent.form, Expectations::default());
+    let (typed, input) = read(&mut sent.form, Expectations::default(), &[]);
     match service.create_check(&sent.permit, input).await {
         Ok(check) => Ok(go_to(&address(check.id), Some(Flash::CheckMade))),
         Err(ServiceError::Invalid(violations)) => {
@@ -103,7 +103,8 @@ pub async fn ask_edit(here: AccountPage<WriteChecks>, service: web::Data<Service
 pub async fn edit(mut sent: AccountForm<WriteChecks>, service: web::Data<Service>) -> Result<HttpResponse, Fault> {
     let check = shown(&sent.visitor, &service).await?;
     // What the form does not have, such as rules about JSON, stays.
-    let (typed, mut input) = read(&mut sent.form, check.definition.expectations.clone());
+    let sealed = sealed_names(&check);
+    let (typed, mut input) = read(&mut sent.form, check.definition.expectations.clone(), &sealed);
     let is_kept =
         check.definition.body == CheckBody::Secret && matches!(input.body, Some(None)) && typed.is_body_secret;
     if is_kept {
@@ -186,9 +187,9 @@ impl Typed {
 }
 
 /// A form as an input, with what may be shown of it again.
-fn read(form: &mut Form, before: Expectations) -> (Typed, CheckInput) {
+fn read(form: &mut Form, before: Expectations, sealed: &[String]) -> (Typed, CheckInput) {
     let mut faults = Vec::new();
-    let (shown_headers, headers) = read_headers(form.text("headers"), &mut faults);
+    let (shown_headers, headers) = read_headers(form.text("headers"), sealed, &mut faults);
     let is_body_secret = form.filled("body_secret").is_some();
     let shown_body = if is_body_secret { String::new() } else { form.text("body").to_owned() };
     let body = form.secret("body");
@@ -247,8 +248,15 @@ fn read(form: &mut Form, before: Expectations) -> (Typed, CheckInput) {
     (typed, input)
 }
 
-/// The headers as they may be shown, and as they are sent. One without a value keeps the secret that it has.
-fn read_headers(text: &str, faults: &mut Vec<Violation>) -> (String, Vec<HeaderInput>) {
+/// The headers that are sealed, whether their names ask for it or somebody chose so.
+fn sealed_names(check: &Check) -> Vec<String> {
+    let sealed = check.definition.headers.iter().filter(|header| header.value.is_none());
+    sealed.map(|header| header.name.clone()).collect()
+}
+
+/// The headers as they may be shown, and as they are sent. One without a value keeps the secret that it has, and a new value
+/// for one that was `sealed` is sealed as the old one was.
+fn read_headers(text: &str, sealed: &[String], faults: &mut Vec<Violation>) -> (String, Vec<HeaderInput>) {
     let (mut shown, mut read) = (Vec::new(), Vec::new());
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let Some((name, value)) = line.split_once(':') else {
@@ -257,9 +265,10 @@ fn read_headers(text: &str, faults: &mut Vec<Violation>) -> (String, Vec<HeaderI
             continue;
         };
         let (name, value) = (name.trim(), value.trim());
-        shown.push(format!("{name}: {}", if is_secret_by_name(name) { "" } else { value }));
+        let was_sealed = sealed.iter().any(|sealed| sealed.eq_ignore_ascii_case(name));
+        shown.push(format!("{name}: {}", if was_sealed || is_secret_by_name(name) { "" } else { value }));
         let value = Some(value).filter(|value| !value.is_empty()).map(|value| SecretString::from(value.to_owned()));
-        read.push(HeaderInput { name: name.to_owned(), value, is_secret: None });
+        read.push(HeaderInput { name: name.to_owned(), value, is_secret: was_sealed.then_some(true) });
     }
     (shown.join("\n"), read)
 }
@@ -287,11 +296,20 @@ mod tests {
     fn secret_values_are_read_and_not_shown_again() {
         let mut faults = Vec::new();
         let (shown, read) =
-            read_headers("Accept: text/html\r\n authorization: Bearer x:y\nX-Token:\nnothing", &mut faults);
+            read_headers("Accept: text/html\r\n authorization: Bearer x:y\nX-Token:\nnothing", &[], &mut faults);
         assert_eq!(shown, "Accept: text/html\nauthorization: \nX-Token: ");
         let values: Vec<_> =
             read.iter().map(|header| header.value.as_ref().map(|value| value.expose_secret().to_owned())).collect();
         assert_eq!(values, [Some("text/html".to_owned()), Some("Bearer x:y".to_owned()), None]);
         assert_eq!(faults.len(), 1);
+    }
+
+    #[test]
+    fn a_header_that_was_sealed_by_choice_stays_sealed_with_a_new_value() {
+        let mut faults = Vec::new();
+        let (shown, read) = read_headers("x-plant: new\nAccept: text/html", &["X-Plant".to_owned()], &mut faults);
+        assert_eq!(shown, "x-plant: \nAccept: text/html");
+        assert_eq!(read.iter().map(|header| header.is_secret).collect::<Vec<_>>(), [Some(true), None]);
+        assert!(faults.is_empty());
     }
 }

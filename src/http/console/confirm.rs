@@ -12,7 +12,6 @@ use super::show;
 
 /// Sent by POST to the page's own address.
 pub struct Question {
-    pub title: String,
     pub text: String,
     /// What breaks.
     pub consequence: String,

@@ -22,7 +22,7 @@ use super::field_faults::FieldFaults;
 use super::identities::{address, crumb, identities_crumb, identity_id};
 use super::page::{Flash, Page, go_to, show, show_with};
 use super::show;
-use super::visitor::{AccountForm, AccountPage, AccountQuestion, Form, Visitor};
+use super::visitor::{AccountForm, AccountPage, AccountQuestion, Form, PRIVATE_KEY_SENT, Visitor, holds_private_key};
 
 const FIELDS: &[&str] =
     &["certificates", "private_key", "pkcs12", "passphrase", "trusted_ca", "name", "hosts", "primary", "ca"];
@@ -192,8 +192,12 @@ impl Sent {
         let private_key = form.secret("private_key").filter(is_filled);
         let pkcs12 = form.secret("pkcs12").filter(is_filled);
         let passphrase = form.secret("passphrase");
-        let has_key_inside = certificates.as_ref().is_some_and(|text| text.expose_secret().contains("PRIVATE KEY"));
-        let trusted_ca = form.filled("trusted_ca").map(str::to_owned);
+        let has_key_inside = certificates.as_ref().is_some_and(|text| holds_private_key(text.expose_secret()));
+        let has_stray_key = holds_private_key(form.text("trusted_ca"));
+        if has_stray_key {
+            faults.push(Violation::new("/trusted_ca", PRIVATE_KEY_SENT));
+        }
+        let trusted_ca = form.filled("trusted_ca").filter(|_| !has_stray_key).map(str::to_owned);
         let typed = Typed {
             certificates: certificates
                 .as_ref()
@@ -205,7 +209,11 @@ impl Sent {
             hosts: form.text("hosts").to_owned(),
             is_primary: form.filled("primary").is_some(),
             is_ca: form.filled("ca").is_some(),
-            is_withheld: has_key_inside || private_key.is_some() || pkcs12.is_some() || passphrase.is_some(),
+            is_withheld: has_key_inside
+                || has_stray_key
+                || private_key.is_some()
+                || pkcs12.is_some()
+                || passphrase.is_some(),
         };
         let pkcs12 = pkcs12.and_then(|text| match decoded(&text) {
             Some(file) => Some(file),
@@ -275,6 +283,14 @@ fn decoded(text: &SecretString) -> Option<Zeroizing<Vec<u8>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_private_key_among_the_trusted_cas_is_refused_and_not_shown_again() {
+        let key = "-----BEGIN EC PRIVATE KEY-----\nMHcC\n-----END EC PRIVATE KEY-----\n";
+        let sent = Sent::of(&mut Form::with(&[("trusted_ca", key)]));
+        assert!(sent.typed.trusted_ca.is_empty() && sent.typed.is_withheld && sent.material.trusted_ca.is_none());
+        assert_eq!(sent.faults.iter().map(|fault| fault.pointer.as_str()).collect::<Vec<_>>(), ["/trusted_ca"]);
+    }
 
     #[test]
     fn hosts_are_separated_as_people_do() {

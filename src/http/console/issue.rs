@@ -1,11 +1,15 @@
 //! Issuing: a request, what would become of it, and the certificate.
 
 use actix_web::http::StatusCode;
+use actix_web::http::header::ACCEPT;
 use actix_web::{HttpResponse, get, post, web};
 use askama::Template;
+use serde_json::json;
 
+use crate::domain::certificate::Certificate;
 use crate::domain::id::ZoneId;
 use crate::domain::name::AttributeType;
+use crate::domain::permission::Permission;
 use crate::domain::plan::{ExtendedKeyUsage, KeyUsage, Plan, PlanKind, RevocationPointers};
 use crate::domain::profile::{self, Profile};
 use crate::domain::subject_alternative_name::{SubjectAlternativeName, SubjectAlternativeNameType};
@@ -17,9 +21,9 @@ use crate::service::{Service, ServiceError};
 
 use super::certificate::{address, certificates_crumb, key_type_name};
 use super::fault::Fault;
-use super::page::{Flash, Page, go_to, show, show_with};
+use super::page::{Flash, Page, go_to, guarded, show, show_with};
 use super::show;
-use super::visitor::{Form, Visitor, ZoneForm, ZonePage, ZoneQuestion};
+use super::visitor::{Form, PRIVATE_KEY_SENT, Visitor, ZoneForm, ZonePage, ZoneQuestion, holds_private_key};
 
 /// What a form proposes.
 const DEFAULT_DAYS: i64 = 365;
@@ -42,6 +46,8 @@ struct Typed {
     profile: String,
     validity_days: String,
     names: String,
+    /// A private key came in the place of the request, and was thrown away.
+    had_key: bool,
 }
 
 struct ProfileChoice {
@@ -99,7 +105,7 @@ pub async fn check(asked: ZoneQuestion<IssueCertificate>, service: web::Data<Ser
     match outcome {
         Ok(plan) => page.preview = Some(Preview::of(plan)),
         // Somebody is still typing.
-        Err(ServiceError::Invalid(_)) if page.typed.csr.trim().is_empty() && asked.visitor.is_script() => {}
+        Err(ServiceError::Invalid(_)) if !page.typed.is_begun() && asked.visitor.is_script() => {}
         Err(ServiceError::Invalid(violations)) => page.faults = Faults::of(violations),
         Err(other) => return Err(other.into()),
     }
@@ -110,6 +116,7 @@ pub async fn check(asked: ZoneQuestion<IssueCertificate>, service: web::Data<Ser
 pub async fn create(sent: ZoneForm<IssueCertificate>, service: web::Data<Service>) -> Result<HttpResponse, Fault> {
     let typed = Typed::of(&sent.form);
     let violations = match service.issue(&sent.permit, typed.input()).await {
+        Ok(issued) if wants_chain(&sent.visitor) => return handed_over(&sent, &service, &issued.certificate).await,
         Ok(issued) => return Ok(go_to(&address(&issued.certificate), Some(Flash::Issued))),
         Err(ServiceError::Invalid(violations)) => violations,
         Err(other) => return Err(other.into()),
@@ -118,6 +125,23 @@ pub async fn create(sent: ZoneForm<IssueCertificate>, service: web::Data<Service
     let mut page = page(&sent.visitor, &zone, &service, typed).await?;
     page.faults = Faults::of(violations);
     show_with(StatusCode::UNPROCESSABLE_ENTITY, &page)
+}
+
+/// The script that made the key asks so: it stays on its page, where the key is.
+fn wants_chain(visitor: &Visitor) -> bool {
+    visitor.request.headers().get(ACCEPT).is_some_and(|accepted| accepted == "application/json")
+}
+
+/// The certificate with its chain, at once: whoever may issue need not be able to read it later, and the key waits for it.
+async fn handed_over(
+    sent: &ZoneForm<IssueCertificate>,
+    service: &Service,
+    certificate: &Certificate,
+) -> Result<HttpResponse, Fault> {
+    let chain = service.issued_chain(&sent.permit, certificate).await?.pem();
+    let may_read = sent.visitor.may(Permission::ReadCertificates, &sent.permit.issuer().zone);
+    let address = may_read.then(|| address(certificate));
+    Ok(guarded(&mut HttpResponse::Ok()).json(json!({ "chain": chain, "address": address })))
 }
 
 async fn page(visitor: &Visitor, zone: &Zone, service: &Service, typed: Typed) -> Result<IssuePage, Fault> {
@@ -134,8 +158,14 @@ async fn page(visitor: &Visitor, zone: &Zone, service: &Service, typed: Typed) -
 
 impl Typed {
     fn of(form: &Form) -> Self {
+        let had_key = holds_private_key(form.text("csr"));
         let text = |name: &str| form.text(name).to_owned();
-        Self { csr: text("csr"), profile: text("profile"), validity_days: text("validity_days"), names: text("names") }
+        let csr = if had_key { String::new() } else { text("csr") };
+        Self { csr, profile: text("profile"), validity_days: text("validity_days"), names: text("names"), had_key }
+    }
+
+    fn is_begun(&self) -> bool {
+        self.had_key || !self.csr.trim().is_empty()
     }
 
     /// As the API would take it: what cannot be read is a fault beside those that the policy finds.
@@ -145,7 +175,9 @@ impl Typed {
         if validity_days.is_none() {
             faults.push(Violation::new("/validity_days", "write a whole number of days"));
         }
-        if self.csr.trim().is_empty() {
+        if self.had_key {
+            faults.push(Violation::csr(PRIVATE_KEY_SENT));
+        } else if self.csr.trim().is_empty() {
             faults.push(Violation::csr("paste a certificate signing request, or drop its file here"));
         }
         let mut names = Vec::new();
@@ -247,5 +279,20 @@ impl Preview {
             is_revocation_published: revocation == RevocationPointers::Published,
             plan,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_private_key_in_the_place_of_the_request_is_refused_and_not_shown_again() {
+        let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQ\n-----END PRIVATE KEY-----\n";
+        let typed = Typed::of(&Form::with(&[("csr", key), ("validity_days", "30")]));
+        assert!(typed.csr.is_empty() && typed.is_begun());
+        let input = typed.input();
+        assert!(input.csr.is_none());
+        assert_eq!(input.faults.iter().map(|fault| fault.pointer.as_str()).collect::<Vec<_>>(), ["/csr"]);
     }
 }

@@ -211,7 +211,6 @@ async fn roll_question(
 ) -> Result<HttpResponse, Fault> {
     let own = token.id == visitor.caller().token().id;
     let question = Question {
-        title: "Roll".into(),
         text: "The token gets a new value, which the next page shows once. It stays what it is: its name, its permissions, \
                its end."
             .into(),
@@ -234,7 +233,6 @@ async fn revoke_question(
 ) -> Result<HttpResponse, Fault> {
     let own = token.id == visitor.caller().token().id;
     let question = Question {
-        title: "Revoke".into(),
         text: "The token is removed for good. What was done with it stays as it is, and stays in the audit log.".into(),
         consequence: format!(
             "Every program that uses it is refused within a second, and everybody who is signed in with it is signed out{}.",

@@ -211,6 +211,11 @@ impl Form {
         Ok(Self(url::form_urlencoded::parse(&body).into_owned().collect()))
     }
 
+    #[cfg(test)]
+    pub fn with(fields: &[(&str, &str)]) -> Self {
+        Self(fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    }
+
     /// A field as it was typed; empty when it is not there.
     pub fn text(&self, name: &str) -> &str {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).unwrap_or_default()
@@ -331,6 +336,15 @@ impl Visitor {
             FormProof::Forged => Err(Fault::forged_form()),
         }
     }
+}
+
+/// What is said of a private key in a field that asks for something else.
+pub const PRIVATE_KEY_SENT: &str =
+    "this held a private key, and was thrown away: no such key belongs here. Since it left your machine, replace it";
+
+/// A private key in PEM, whole or in part. A field that asks for something else never shows it again.
+pub fn holds_private_key(text: &str) -> bool {
+    text.contains("PRIVATE KEY")
 }
 
 /// What the first page of a zone is called.

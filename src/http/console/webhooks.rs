@@ -25,7 +25,7 @@ use super::confirm::{Confirmation, Question};
 use super::fault::Fault;
 use super::page::{Crumb, Flash, Page, go_to, show, show_with};
 use super::show::{self, Plain};
-use super::visitor::{Form, Visitor, ZoneForm, ZonePage};
+use super::visitor::{Form, PRIVATE_KEY_SENT, Visitor, ZoneForm, ZonePage, holds_private_key};
 
 const PER_PAGE: i64 = 25;
 
@@ -49,7 +49,6 @@ struct WebhookPage {
     deliveries: Found<Delivery>,
     number: i64,
     may_write: bool,
-    now: DateTime<Utc>,
 }
 
 #[derive(Template)]
@@ -82,6 +81,8 @@ struct Typed {
     url: String,
     kinds: Vec<String>,
     trusted_ca: String,
+    /// A private key came among the CAs, and was thrown away.
+    had_key: bool,
     is_enabled: bool,
     rotates_secret: bool,
 }
@@ -133,7 +134,6 @@ pub async fn show_one(here: ZonePage<ReadWebhooks>, service: web::Data<Service>)
         webhook,
         number,
         zone,
-        now: service.clock().now(),
     })
 }
 
@@ -178,7 +178,6 @@ pub async fn ask_remove(here: ZonePage<WriteWebhooks>, service: web::Data<Servic
     let zone = here.permit.issuer().zone.clone();
     let webhook = existing(&here.visitor, &service, &zone).await?;
     let question = Question {
-        title: "Remove".into(),
         text: "The webhook and the log of its deliveries are removed for good.".into(),
         consequence: "Its receiver hears of nothing that happens from now on, and nobody tells it later. To pause it, \
                       switch it off instead: then it is told what it missed."
@@ -242,11 +241,14 @@ fn kinds(visitor: &Visitor, zone: &Zone, typed: &Typed) -> Vec<&'static str> {
 
 impl Typed {
     fn of(form: &Form) -> Self {
+        let had_key = holds_private_key(form.text("trusted_ca"));
+        let trusted_ca = if had_key { String::new() } else { form.text("trusted_ca").to_owned() };
         Self {
             name: form.text("name").to_owned(),
             url: form.text("url").trim().to_owned(),
             kinds: sorted(form.all("kind")),
-            trusted_ca: form.text("trusted_ca").to_owned(),
+            trusted_ca,
+            had_key,
             is_enabled: form.filled("enabled").is_some(),
             rotates_secret: form.filled("rotate_secret").is_some(),
         }
@@ -259,6 +261,7 @@ impl Typed {
             url: definition.url.clone(),
             kinds: sorted(definition.kinds.words()),
             trusted_ca: definition.trusted_ca.clone(),
+            had_key: false,
             is_enabled: definition.is_enabled,
             rotates_secret: false,
         }
@@ -278,7 +281,7 @@ impl Typed {
             trusted_ca: (!keeps_trust).then(|| Some(trusted).filter(|pem| !pem.is_empty())),
             is_enabled: differs(|new, old| new.is_enabled != old.is_enabled).then_some(self.is_enabled),
             rotates_secret: self.rotates_secret,
-            faults: Vec::new(),
+            faults: if self.had_key { vec![Violation::new("/trusted_ca", PRIVATE_KEY_SENT)] } else { Vec::new() },
         }
     }
 

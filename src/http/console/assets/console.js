@@ -59,6 +59,25 @@
     }
   });
 
+  // None of these fields asks for a private key: one that is dropped or pasted goes no further than this.
+  document.addEventListener("input", (event) => {
+    const field = event.target;
+    if (!field.matches?.("textarea[data-drop]")) return;
+    const place = document.getElementById(field.getAttribute("aria-describedby")?.split(" ")[0]);
+    if (!field.value.includes("PRIVATE KEY")) {
+      place?.querySelector("[data-stray-key]")?.remove();
+      return;
+    }
+    event.stopImmediatePropagation();
+    field.value = "";
+    const said = document.createElement("p");
+    said.className = "fault";
+    said.dataset.strayKey = "true";
+    said.textContent = "That is a private key. It was not sent, and belongs nowhere here: bring the file that the field asks for.";
+    place?.replaceChildren(said);
+    announce(said.textContent);
+  }, true);
+
   // A field takes a file that is dropped on it, or chosen beside it.
   const take = async (field, file) => {
     if (!file) return;

@@ -155,6 +155,7 @@
     made = { name, isSaved: false, ...(await request(byId("maker-kind").value, name)) };
     byId("csr").value = made.csr;
     byId("csr").dispatchEvent(new Event("input", { bubbles: true }));
+    byId("keep-key").hidden = false;
     say("The key is in this page, and its request stands below. Issue the certificate, then save both; a page that is closed takes the key along.");
   });
 
@@ -164,30 +165,43 @@
     if (form.id !== "issue" || !made || byId("csr").value !== made.csr) return;
     if (event.submitter?.hasAttribute("formaction")) return;
     event.preventDefault();
-    const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) });
+    const unsure = "The certificate may be issued all the same: look among the certificates before you send this again. The key is still here.";
+    let answer;
+    let content;
+    try {
+      const headers = { Accept: "application/json" };
+      answer = await fetch(form.action, { method: "POST", headers, body: new URLSearchParams(new FormData(form)) });
+      content = await answer.text();
+    } catch {
+      say(`No answer came. ${unsure}`);
+      return;
+    }
     if (!answer.ok) {
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const page = new DOMParser().parseFromString(content, "text/html");
       const again = page.getElementById("issue");
-      if (!again) { say(page.querySelector("h1")?.textContent ?? "The server did not answer."); return; }
+      if (!again) { say(`${page.querySelector("h1")?.textContent ?? "The server did not answer"}. ${unsure}`); return; }
       form.replaceWith(document.importNode(again, true));
       htmx.process(byId("issue"));
       return;
     }
-    const address = new URL(answer.url).pathname;
-    if (!address.includes("/certificates/")) {
+    if (!answer.headers.get("content-type")?.startsWith("application/json")) {
       say("Your session has ended. Sign in again in another tab, then send this once more: the key is still here.");
       return;
     }
-    made.address = address;
-    made.chain = await (await fetch(`${made.address}/download/chain`)).text();
+    const issued = JSON.parse(content);
+    made.chain = issued.chain;
     form.hidden = true;
     maker.hidden = true;
     byId("made").hidden = false;
-    byId("made-link").href = made.address;
+    // Whoever may issue need not be allowed to read.
+    if (issued.address) byId("made-link").href = issued.address;
+    else byId("made-link").hidden = true;
     byId("made-title").focus();
   }, true);
 
-  byId("save-key").addEventListener("click", () => { save(pem("PRIVATE KEY", made.key), "application/x-pem-file", `${fileName()}.key.pem`); made.isSaved = true; });
+  for (const id of ["keep-key", "save-key"]) {
+    byId(id).addEventListener("click", () => { save(pem("PRIVATE KEY", made.key), "application/x-pem-file", `${fileName()}.key.pem`); made.isSaved = true; });
+  }
   byId("save-chain").addEventListener("click", () => save(made.chain, "application/x-pem-file", `${fileName()}.chain.pem`));
   byId("save-pkcs12").addEventListener("click", async () => {
     const password = byId("pkcs12-password").value;
@@ -196,5 +210,5 @@
     save(await pkcs12(password, made.key, fromPem(made.chain), made.name), "application/x-pkcs12", `${fileName()}.p12`);
     made.isSaved = true;
   });
-  window.addEventListener("beforeunload", (event) => { if (made?.address && !made.isSaved) event.preventDefault(); });
+  window.addEventListener("beforeunload", (event) => { if (made?.chain && !made.isSaved) event.preventDefault(); });
 })();
