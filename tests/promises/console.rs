@@ -2,7 +2,9 @@
 
 use countersign::domain::token::has_token_form;
 use countersign::x509::pem;
-use reqwest::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE, LOCATION, SET_COOKIE};
+use reqwest::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE, LOCATION, SET_COOKIE, STRICT_TRANSPORT_SECURITY,
+};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::json;
 
@@ -275,10 +277,20 @@ async fn a_preview_signs_nothing_and_a_refused_form_keeps_what_was_typed() {
 
 #[tokio::test]
 async fn where_people_come_over_tls_the_cookie_goes_over_nothing_else() {
-    let server = Server::start_with(&[("COUNTERSIGN_PUBLIC_URL", "https://pki.test")]).await;
-    let answer = Browser::stranger(&server).post("/sign-in", &[("token", ADMIN)]).await;
-    let cookie = answer.headers()[SET_COOKIE].to_str().unwrap();
-    assert!(cookie.starts_with("__Host-countersign=") && cookie.contains("Secure"), "{cookie}");
+    let public = [("COUNTERSIGN_PUBLIC_URL", "https://pki.test")];
+    // CRLs are fetched over plain HTTP, while people come through a proxy that speaks TLS.
+    let proxied = [("COUNTERSIGN_PUBLIC_URL", "http://pki.test"), ("COUNTERSIGN_BEHIND_PROXY", "true")];
+    for settings in [&public[..], &proxied[..]] {
+        let server = Server::start_with(settings).await;
+        let answer = Browser::stranger(&server).post("/sign-in", &[("token", ADMIN)]).await;
+        let cookie = answer.headers()[SET_COOKIE].to_str().unwrap();
+        assert!(cookie.starts_with("__Host-countersign=") && cookie.contains("Secure"), "{cookie}");
+        let page = Browser::stranger(&server).get("/sign-in").await;
+        assert!(page.headers().contains_key(STRICT_TRANSPORT_SECURITY), "{settings:?}");
+    }
+    let server = Server::start().await;
+    let page = Browser::stranger(&server).get("/sign-in").await;
+    assert!(!page.headers().contains_key(STRICT_TRANSPORT_SECURITY), "plain HTTP on the machine itself");
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ use crate::service::sessions::{FormProof, SignedIn};
 
 use super::fault::Fault;
 use super::page::{self, Crumb, Flash, Page};
-use super::{ConsoleOptions, navigation};
+use super::{is_secure, navigation};
 
 /// The longest address that a sign-in leads back to.
 const MAX_ADDRESS: usize = 2000;
@@ -425,10 +425,6 @@ fn address(request: &HttpRequest) -> String {
 
 fn is_script(request: &HttpRequest) -> bool {
     request.headers().contains_key("hx-request")
-}
-
-fn is_secure(request: &HttpRequest) -> bool {
-    request.app_data::<ConsoleOptions>().is_some_and(|options| options.is_secure)
 }
 
 /// The prefix has browsers refuse it from other hosts and from plain HTTP.
