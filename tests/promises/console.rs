@@ -195,6 +195,24 @@ async fn pages_show_what_the_token_may_do_and_no_more() {
     );
 }
 
+/// Whoever reaches another zone alone can have refusals written there, about any id.
+#[tokio::test]
+async fn a_history_holds_what_was_done_in_its_zone_and_nothing_that_was_tried_elsewhere() {
+    let server = Server::start().await;
+    let zone = zone(&server).await;
+    let other = server.result("POST", "/client/v4/zones", Some(&json!({"name": "other.example"}))).await;
+    let api = format!("/client/v4/zones/{zone}/client_certificates");
+    let issued = server.result("POST", &api, Some(&json!({"csr": csr("device"), "validity_days": 30}))).await;
+    let id = issued["id"].as_str().unwrap();
+    let elsewhere = format!("/client/v4/zones/{}/client_certificates/{id}", other["id"].as_str().unwrap());
+    assert_eq!(server.call(ADMIN, "DELETE", &elsewhere, None).await.0, StatusCode::NOT_FOUND);
+    let written = format!("SELECT COUNT(*) FROM audit_events WHERE action = 'certificate.revoke' AND subject = '{id}'");
+    assert_eq!(server.database.connect().count(&written), 1, "the log of the other zone tells it");
+    let browser = Browser::signed_in(&server, ADMIN).await;
+    let page = browser.page(&format!("/zones/{zone}/certificates/{id}")).await;
+    assert!(page.contains("Issued") && !page.contains("Revocation refused"), "{page}");
+}
+
 #[tokio::test]
 async fn what_strangers_wrote_is_text_and_the_headers_allow_no_script_of_theirs() {
     let server = Server::start().await;
