@@ -214,6 +214,20 @@ async fn a_history_holds_what_was_done_in_its_zone_and_nothing_that_was_tried_el
 }
 
 #[tokio::test]
+async fn an_address_that_makes_no_sense_finds_less_and_breaks_nothing() {
+    let server = Server::start().await;
+    let zone = zone(&server).await;
+    let api = format!("/client/v4/zones/{zone}/client_certificates");
+    server.result("POST", &api, Some(&json!({"csr": csr("device"), "validity_days": 30}))).await;
+    let browser = Browser::signed_in(&server, ADMIN).await;
+    let list = format!("/zones/{zone}/certificates");
+    for times in ["from=-262143-01-01", "from=%2B262142-12-31", "until=-262143-01-01", "until=%2B262142-12-31"] {
+        assert!(browser.page(&format!("{list}?{times}")).await.contains("device"), "{times}");
+        browser.page(&format!("/audit?{times}")).await;
+    }
+}
+
+#[tokio::test]
 async fn what_strangers_wrote_is_text_and_the_headers_allow_no_script_of_theirs() {
     let server = Server::start().await;
     let zone = zone(&server).await;

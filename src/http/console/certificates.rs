@@ -165,7 +165,7 @@ impl Asked {
         } else if !self.query.is_empty() {
             filter.common_name = Some(self.query.clone());
         }
-        filter.expires_after = self.from.map(|from| from - TimeDelta::milliseconds(1));
+        filter.expires_after = self.from.and_then(|from| from.checked_sub_signed(TimeDelta::milliseconds(1)));
         filter.expires_before = self.until;
         if let Some(days) = self.ends_within {
             filter.expires_after = Some(now);
