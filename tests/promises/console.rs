@@ -225,6 +225,15 @@ async fn an_address_that_makes_no_sense_finds_less_and_breaks_nothing() {
         assert!(browser.page(&format!("{list}?{times}")).await.contains("device"), "{times}");
         browser.page(&format!("/audit?{times}")).await;
     }
+    // No text that is kept has a NUL, which PostgreSQL does not even take.
+    assert!(browser.page(&format!("{list}?q=dev%00ice")).await.contains("value=\"device\""));
+    for field in ["who", "what", "subject"] {
+        browser.page(&format!("/audit?{field}=a%00.b")).await;
+        browser.page(&format!("/zones/{zone}/audit?{field}=%00")).await;
+    }
+    // Hexadecimal, and longer than any serial number.
+    let nothing = browser.page(&format!("{list}?q={}", "f".repeat(50))).await;
+    assert!(!nothing.contains("device"), "{nothing}");
 }
 
 #[tokio::test]

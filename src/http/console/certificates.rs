@@ -17,7 +17,7 @@ use crate::store::{Page as Found, Window};
 use super::fault::Fault;
 use super::page::{Page, show};
 use super::show::{self, Plain};
-use super::visitor::ZonePage;
+use super::visitor::{ZonePage, searched};
 
 /// Within how many days an end can be asked for.
 const DAYS: [i64; 3] = [7, 30, 90];
@@ -140,7 +140,7 @@ impl Asked {
             pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.trim()).filter(|value| !value.is_empty())
         };
         Self {
-            query: text("q").unwrap_or_default().to_owned(),
+            query: searched(text("q").unwrap_or_default()),
             status: text("status").and_then(Status::parse),
             ends_within: text("ends").and_then(|days| days.parse().ok()).filter(|days| (1..=3650).contains(days)),
             from: text("from").and_then(parse_timestamp),

@@ -346,6 +346,11 @@ impl Visitor {
     }
 }
 
+/// What somebody searches for. PostgreSQL takes no NUL, and no text that is kept has one, so none is searched for either.
+pub fn searched(text: &str) -> String {
+    text.replace('\0', "").trim().to_owned()
+}
+
 /// What the first page of a zone is called.
 pub fn zone_title(zone: &Zone) -> String {
     format!("Zone {}", zone.name)
