@@ -183,7 +183,7 @@ async fn pages_show_what_the_token_may_do_and_no_more() {
     assert!(list.contains("reader &lt;b&gt;") && !list.contains("<b>"));
     let shown = browser.page(&page).await;
     assert!(!shown.contains("/revoke") && shown.contains("audit:read") && !shown.contains("from <bdi>127."), "{shown}");
-    for path in [format!("/zones/{zone}/issue"), format!("/zones/{}", "c".repeat(32))] {
+    for path in [format!("/zones/{zone}/issue"), format!("{page}/revoke"), format!("/zones/{}", "c".repeat(32))] {
         assert_eq!(browser.get(&path).await.status(), StatusCode::FORBIDDEN, "{path}");
     }
     let proof = browser.proof("/sessions").await;

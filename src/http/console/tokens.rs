@@ -397,7 +397,9 @@ mod tests {
         let zone = "c".repeat(32);
         let read = |reach: &str, zones: &[&str]| {
             let zones = zones.iter().map(|id| (*id).to_owned()).collect();
-            Typed { reach: reach.into(), zones, ..Typed::default() }.read().map(|new| new.zones.map(|zones| zones.len()))
+            Typed { reach: reach.into(), zones, ..Typed::default() }
+                .read()
+                .map(|new| new.zones.map(|zones| zones.len()))
         };
         let is_fault_of_zones = |read: Result<_, Vec<Violation>>| read.unwrap_err()[0].pointer == "/zones";
         assert_eq!(read(IN_ACCOUNT, &[]).unwrap(), None);
