@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::check::CheckState;
 
-const MAX_EXPECTATIONS: usize = 50;
+pub const MAX_EXPECTATIONS: usize = 50;
 const MAX_TEXT: usize = 2048;
 /// So many findings are told, each in so many characters: they name what was expected, and are kept with every run.
 const MAX_FINDINGS: usize = 20;

@@ -9,13 +9,14 @@ pub fn timestamp(time: DateTime<Utc>) -> String {
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", time.hour(), time.minute(), time.second())
 }
 
-/// Reads a time: RFC 3339, or a date alone, which is its midnight in UTC.
+/// Reads a time: RFC 3339, or a date alone, which is its midnight in UTC. In years of four digits, which is all that can be
+/// written again, and leaves room for reckoning.
 pub fn parse_timestamp(text: &str) -> Option<DateTime<Utc>> {
-    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-        return Some(time.to_utc());
-    }
-    let date = chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
-    Some(date.and_hms_opt(0, 0, 0)?.and_utc())
+    let time = match DateTime::parse_from_rfc3339(text) {
+        Ok(time) => time.to_utc(),
+        Err(_) => chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.and_hms_opt(0, 0, 0)?.and_utc(),
+    };
+    (0..=9999).contains(&time.year()).then_some(time)
 }
 
 /// The name without blanks around it, if it has 1 to `max` characters and none that control a terminal.
@@ -38,6 +39,15 @@ mod tests {
         assert_eq!(timestamp(parse_timestamp("2027-01-31").unwrap()), "2027-01-31T00:00:00Z");
         assert_eq!(timestamp(parse_timestamp("2027-01-31T01:00:00+01:00").unwrap()), "2027-01-31T00:00:00Z");
         for wrong in ["", "tomorrow", "2027-02-30", "2027-01-31T00:00", "20270131"] {
+            assert_eq!(parse_timestamp(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn years_have_four_digits() {
+        assert_eq!(timestamp(parse_timestamp("9999-12-31T23:59:59Z").unwrap()), "9999-12-31T23:59:59Z");
+        assert!(parse_timestamp("0000-01-01").is_some());
+        for wrong in ["-262143-01-01", "+262142-12-31", "10000-01-01", "-0001-12-31", "9999-12-31T23:59:59-00:01"] {
             assert_eq!(parse_timestamp(wrong), None, "{wrong}");
         }
     }

@@ -12,7 +12,7 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse, ResponseError};
@@ -25,6 +25,7 @@ use crate::telemetry::traces;
 
 use super::admission::Admitted;
 use super::bare::BareError;
+use super::console;
 use super::error::ApiError;
 use super::lifecycle::Lifecycle;
 use super::listener::{Connection, Work};
@@ -34,6 +35,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Everything comes from here; the viewer of `/docs` styles itself inline. The console says something stricter by itself.
 const CONTENT_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                               frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+/// A year of TLS only, for browsers that saw a page of the console over it; this host alone.
+const TLS_ONLY: &str = "max-age=31536000";
 
 pub async fn around(
     request: ServiceRequest,
@@ -94,6 +97,7 @@ pub async fn around(
     traces::answered(&span, method, &route, status);
     record(method, route, status, elapsed);
 
+    let is_secure = console::is_secure(response.request());
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, id);
@@ -101,6 +105,8 @@ pub async fn around(
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if !headers.contains_key(CONTENT_SECURITY_POLICY) {
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_POLICY));
+    } else if is_secure {
+        headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(TLS_ONLY));
     }
     if !headers.contains_key(CACHE_CONTROL) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -78,7 +78,8 @@ pub fn serve(
     let metrics = Metrics::install()?;
     let known_routes = Arc::new(routes::KnownRoutes::of(&openapi::collect()));
     let behind_proxy = authentication::BehindProxy(options.behind_proxy);
-    let is_secure = options.tls.is_some() || service.public_url().starts_with("https://");
+    // The public address says nothing against it: CRLs are fetched over plain HTTP, also where people come over TLS.
+    let is_secure = options.tls.is_some() || options.behind_proxy || service.public_url().starts_with("https://");
     let console_options = console::ConsoleOptions { is_secure };
     let lifecycle = options.lifecycle.clone();
     let _ = CLIENT_TIMEOUT.set(options.client_timeout);

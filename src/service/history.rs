@@ -24,7 +24,7 @@ impl Service {
         permit: &ZonePermit<ReadCertificates>,
         certificate: &Certificate,
     ) -> Result<History, ServiceError> {
-        let mut acts = self.store.acts_on(permit.account(), certificate.id, MAX_ACTS).await?;
+        let mut acts = self.store.acts_on(permit.account(), permit.zone(), certificate.id, MAX_ACTS).await?;
         let grants = &permit.caller().token().grants;
         let tells_who = grants.allow_in_zone(Permission::ReadAudit, permit.account(), permit.zone());
         if !tells_who {

@@ -8,7 +8,7 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 
-use crate::domain::id::{AccountId, CertificateId};
+use crate::domain::id::{AccountId, CertificateId, ZoneId};
 
 use super::Store;
 use super::convert::{millis, time};
@@ -45,19 +45,22 @@ struct ActRow {
 }
 
 impl Store {
-    /// What was done to a certificate of the account, the latest first, at most `limit` acts, its issuance last.
+    /// What was done to a certificate in its zone, the latest first, at most `limit` acts, its issuance last. What was
+    /// tried on its id in another zone is no part of its history, and takes nothing's place in it.
     pub async fn acts_on(
         &self,
         account: AccountId,
+        zone: ZoneId,
         id: CertificateId,
         limit: i64,
     ) -> Result<Vec<RecordedAct>, StoreError> {
         self.read(move |connection| {
             // Letter for letter what the index says: a bound value would keep it from being used. The account is looked at
-            // afterwards, since another index begins with it, under which there are very many.
+            // afterwards, since another index begins with it, under which there are very many: a zone is of one account.
             let later: Vec<ActRow> = audit_events::table
                 .filter(audit_events::subject.eq(id.to_string()))
                 .filter(sql::<Bool>("action <> 'certificate.issue'"))
+                .filter(audit_events::zone_id.eq(zone.as_bytes().as_slice()))
                 .order(audit_events::at.desc())
                 .limit(limit)
                 .select(ActRow::as_select())
@@ -65,6 +68,7 @@ impl Store {
             let made = id.made_on();
             let issued: Vec<ActRow> = audit_events::table
                 .filter(audit_events::account_id.eq(account.as_bytes().as_slice()))
+                .filter(audit_events::zone_id.eq(zone.as_bytes().as_slice()))
                 .filter(audit_events::at.ge(millis(made)))
                 .filter(audit_events::at.le(millis(made + ISSUED_WITHIN)))
                 .filter(audit_events::subject.eq(id.to_string()))

@@ -2,7 +2,9 @@
 
 use countersign::domain::token::has_token_form;
 use countersign::x509::pem;
-use reqwest::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE, LOCATION, SET_COOKIE};
+use reqwest::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE, LOCATION, SET_COOKIE, STRICT_TRANSPORT_SECURITY,
+};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::json;
 
@@ -181,7 +183,7 @@ async fn pages_show_what_the_token_may_do_and_no_more() {
     assert!(list.contains("reader &lt;b&gt;") && !list.contains("<b>"));
     let shown = browser.page(&page).await;
     assert!(!shown.contains("/revoke") && shown.contains("audit:read") && !shown.contains("from <bdi>127."), "{shown}");
-    for path in [format!("/zones/{zone}/issue"), format!("/zones/{}", "c".repeat(32))] {
+    for path in [format!("/zones/{zone}/issue"), format!("{page}/revoke"), format!("/zones/{}", "c".repeat(32))] {
         assert_eq!(browser.get(&path).await.status(), StatusCode::FORBIDDEN, "{path}");
     }
     let proof = browser.proof("/sessions").await;
@@ -191,6 +193,47 @@ async fn pages_show_what_the_token_may_do_and_no_more() {
         server.result("GET", &format!("{api}/{}", issued["id"].as_str().unwrap()), None).await["status"],
         "active"
     );
+}
+
+/// Whoever reaches another zone alone can have refusals written there, about any id.
+#[tokio::test]
+async fn a_history_holds_what_was_done_in_its_zone_and_nothing_that_was_tried_elsewhere() {
+    let server = Server::start().await;
+    let zone = zone(&server).await;
+    let other = server.result("POST", "/client/v4/zones", Some(&json!({"name": "other.example"}))).await;
+    let api = format!("/client/v4/zones/{zone}/client_certificates");
+    let issued = server.result("POST", &api, Some(&json!({"csr": csr("device"), "validity_days": 30}))).await;
+    let id = issued["id"].as_str().unwrap();
+    let elsewhere = format!("/client/v4/zones/{}/client_certificates/{id}", other["id"].as_str().unwrap());
+    assert_eq!(server.call(ADMIN, "DELETE", &elsewhere, None).await.0, StatusCode::NOT_FOUND);
+    let written = format!("SELECT COUNT(*) FROM audit_events WHERE action = 'certificate.revoke' AND subject = '{id}'");
+    assert_eq!(server.database.connect().count(&written), 1, "the log of the other zone tells it");
+    let browser = Browser::signed_in(&server, ADMIN).await;
+    let page = browser.page(&format!("/zones/{zone}/certificates/{id}")).await;
+    assert!(page.contains("Issued") && !page.contains("Revocation refused"), "{page}");
+}
+
+#[tokio::test]
+async fn an_address_that_makes_no_sense_finds_less_and_breaks_nothing() {
+    let server = Server::start().await;
+    let zone = zone(&server).await;
+    let api = format!("/client/v4/zones/{zone}/client_certificates");
+    server.result("POST", &api, Some(&json!({"csr": csr("device"), "validity_days": 30}))).await;
+    let browser = Browser::signed_in(&server, ADMIN).await;
+    let list = format!("/zones/{zone}/certificates");
+    for times in ["from=-262143-01-01", "from=%2B262142-12-31", "until=-262143-01-01", "until=%2B262142-12-31"] {
+        assert!(browser.page(&format!("{list}?{times}")).await.contains("device"), "{times}");
+        browser.page(&format!("/audit?{times}")).await;
+    }
+    // No text that is kept has a NUL, which PostgreSQL does not even take.
+    assert!(browser.page(&format!("{list}?q=dev%00ice")).await.contains("value=\"device\""));
+    for field in ["who", "what", "subject"] {
+        browser.page(&format!("/audit?{field}=a%00.b")).await;
+        browser.page(&format!("/zones/{zone}/audit?{field}=%00")).await;
+    }
+    // Hexadecimal, and longer than any serial number.
+    let nothing = browser.page(&format!("{list}?q={}", "f".repeat(50))).await;
+    assert!(!nothing.contains("device"), "{nothing}");
 }
 
 #[tokio::test]
@@ -275,10 +318,20 @@ async fn a_preview_signs_nothing_and_a_refused_form_keeps_what_was_typed() {
 
 #[tokio::test]
 async fn where_people_come_over_tls_the_cookie_goes_over_nothing_else() {
-    let server = Server::start_with(&[("COUNTERSIGN_PUBLIC_URL", "https://pki.test")]).await;
-    let answer = Browser::stranger(&server).post("/sign-in", &[("token", ADMIN)]).await;
-    let cookie = answer.headers()[SET_COOKIE].to_str().unwrap();
-    assert!(cookie.starts_with("__Host-countersign=") && cookie.contains("Secure"), "{cookie}");
+    let public = [("COUNTERSIGN_PUBLIC_URL", "https://pki.test")];
+    // CRLs are fetched over plain HTTP, while people come through a proxy that speaks TLS.
+    let proxied = [("COUNTERSIGN_PUBLIC_URL", "http://pki.test"), ("COUNTERSIGN_BEHIND_PROXY", "true")];
+    for settings in [&public[..], &proxied[..]] {
+        let server = Server::start_with(settings).await;
+        let answer = Browser::stranger(&server).post("/sign-in", &[("token", ADMIN)]).await;
+        let cookie = answer.headers()[SET_COOKIE].to_str().unwrap();
+        assert!(cookie.starts_with("__Host-countersign=") && cookie.contains("Secure"), "{cookie}");
+        let page = Browser::stranger(&server).get("/sign-in").await;
+        assert!(page.headers().contains_key(STRICT_TRANSPORT_SECURITY), "{settings:?}");
+    }
+    let server = Server::start().await;
+    let page = Browser::stranger(&server).get("/sign-in").await;
+    assert!(!page.headers().contains_key(STRICT_TRANSPORT_SECURITY), "plain HTTP on the machine itself");
 }
 
 #[tokio::test]

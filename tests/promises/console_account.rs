@@ -37,6 +37,23 @@ async fn a_token_is_made_shown_once_rolled_and_revoked() {
     assert!(page.contains("choose at least one zone") && page.contains("year, month and day"), "{page}");
     assert!(page.contains("value=\"reader &#60;i&#62;\"") && page.contains("value=\"soon\""), "{page}");
 
+    let asked = browser.page("/tokens/new").await;
+    let (_, choice) = asked.split_once("id=\"reach-account\"").unwrap();
+    assert!(!choice.split_once('>').unwrap().0.contains("checked"), "nothing is chosen by itself");
+    for (reach, said) in [("account", "zones are chosen too"), ("", "choose where it may act")] {
+        let proof = browser.proof("/tokens/new").await;
+        let typed = [
+            ("form", proof.as_str()),
+            ("name", "reader"),
+            ("permission", "client_certificates:read"),
+            ("reach", reach),
+            ("zone", zone.as_str()),
+        ];
+        let refused = browser.post("/tokens", &typed).await;
+        assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY, "{reach}");
+        assert!(refused.text().await.unwrap().contains(said), "{said}");
+    }
+
     let proof = browser.proof("/tokens/new").await;
     let typed = [
         ("form", proof.as_str()),

@@ -17,7 +17,7 @@ use crate::store::{AuditPosition, AuditStretch, LoggedAct};
 use super::fault::Fault;
 use super::page::{Page, show};
 use super::show;
-use super::visitor::{AccountPage, Visitor, ZonePage};
+use super::visitor::{AccountPage, Visitor, ZonePage, searched};
 
 const PER_PAGE: i64 = 50;
 
@@ -99,7 +99,7 @@ impl Asked {
         let pairs: Vec<(String, String)> =
             url::form_urlencoded::parse(request.query_string().as_bytes()).into_owned().collect();
         let text = |name: &str| {
-            let found = pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.trim());
+            let found = pairs.iter().find(|(key, _)| key == name).map(|(_, value)| searched(value));
             found.unwrap_or_default().chars().take(200).collect::<String>()
         };
         Self {

@@ -17,7 +17,7 @@ use crate::store::{Page as Found, Window};
 use super::fault::Fault;
 use super::page::{Page, show};
 use super::show::{self, Plain};
-use super::visitor::ZonePage;
+use super::visitor::{ZonePage, searched};
 
 /// Within how many days an end can be asked for.
 const DAYS: [i64; 3] = [7, 30, 90];
@@ -140,7 +140,7 @@ impl Asked {
             pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.trim()).filter(|value| !value.is_empty())
         };
         Self {
-            query: text("q").unwrap_or_default().to_owned(),
+            query: searched(text("q").unwrap_or_default()),
             status: text("status").and_then(Status::parse),
             ends_within: text("ends").and_then(|days| days.parse().ok()).filter(|days| (1..=3650).contains(days)),
             from: text("from").and_then(parse_timestamp),
@@ -158,14 +158,16 @@ impl Asked {
         let plain = self.query.replace([':', ' '], "");
         let is_hex = plain.bytes().all(|byte| byte.is_ascii_hexdigit());
         let mut filter = CertificateFilter { status: self.status, ..CertificateFilter::default() };
-        if is_hex && plain.len() == 64 {
-            filter.fingerprint_sha256 = hex::decode(&plain).ok();
-        } else if is_hex && plain.len() >= SERIAL_LENGTH {
-            filter.serial = SerialNumber::parse(&plain);
+        let fingerprint = (is_hex && plain.len() == 64).then(|| hex::decode(&plain).ok()).flatten();
+        let serial = (is_hex && plain.len() >= SERIAL_LENGTH).then(|| SerialNumber::parse(&plain)).flatten();
+        if fingerprint.is_some() {
+            filter.fingerprint_sha256 = fingerprint;
+        } else if serial.is_some() {
+            filter.serial = serial;
         } else if !self.query.is_empty() {
             filter.common_name = Some(self.query.clone());
         }
-        filter.expires_after = self.from.map(|from| from - TimeDelta::milliseconds(1));
+        filter.expires_after = self.from.and_then(|from| from.checked_sub_signed(TimeDelta::milliseconds(1)));
         filter.expires_before = self.until;
         if let Some(days) = self.ends_within {
             filter.expires_after = Some(now);
@@ -236,4 +238,34 @@ pub fn label(certificate: &Certificate) -> String {
 
 pub fn is_expired(certificate: &Certificate, now: impl Plain<DateTime<Utc>>) -> bool {
     certificate.not_after < now.plain()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_always_searches() {
+        let now = DateTime::UNIX_EPOCH;
+        let filter = |query: &str| {
+            let asked = Asked {
+                query: query.into(),
+                status: None,
+                ends_within: None,
+                from: None,
+                until: None,
+                is_oldest_first: false,
+                page: 1,
+            };
+            asked.filter(now)
+        };
+        assert!(filter(&"ab:".repeat(32)).fingerprint_sha256.is_some());
+        assert!(filter(&"ab ".repeat(16)).serial.is_some());
+        // Hexadecimal and long, and no serial number: nothing, or more than one can have.
+        for name in ["0".repeat(30), "f".repeat(50), "a".repeat(100)] {
+            assert_eq!(filter(&name).common_name.as_ref(), Some(&name));
+        }
+        assert_eq!(filter("device-1").common_name.as_deref(), Some("device-1"));
+        assert!(filter("").common_name.is_none());
+    }
 }

@@ -5,8 +5,8 @@ use actix_web::{HttpResponse, get, post, web};
 use askama::Template;
 use secrecy::SecretString;
 
-use crate::domain::check::{Check, CheckBody, DEFAULT_TIMEOUT_MILLIS, Selector, is_secret_by_name};
-use crate::domain::expectation::{Expectations, StatusRule};
+use crate::domain::check::{Check, CheckBody, DEFAULT_TIMEOUT_MILLIS, MAX_HEADERS, Selector, is_secret_by_name};
+use crate::domain::expectation::{Expectations, MAX_EXPECTATIONS, StatusRule};
 use crate::domain::id::IdentityId;
 use crate::domain::identity::{Identity, IdentityFilter};
 use crate::domain::violation::Violation;
@@ -216,6 +216,8 @@ fn read(form: &mut Form, before: Expectations, sealed: &[String]) -> (Typed, Che
             .split([',', ' '])
             .map(str::trim)
             .filter(|word| !word.is_empty())
+            // One more than there can be, for the rule to refuse.
+            .take(MAX_EXPECTATIONS + 1)
             .map(status_rule)
             .collect(),
         latency_ms: number(&typed.latency_ms, "/expect", "the milliseconds", &mut faults),
@@ -258,7 +260,8 @@ fn sealed_names(check: &Check) -> Vec<String> {
 /// for one that was `sealed` is sealed as the old one was.
 fn read_headers(text: &str, sealed: &[String], faults: &mut Vec<Violation>) -> (String, Vec<HeaderInput>) {
     let (mut shown, mut read) = (Vec::new(), Vec::new());
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    for line in lines.by_ref().take(MAX_HEADERS) {
         let Some((name, value)) = line.split_once(':') else {
             // It may be a secret that was pasted without its name.
             faults.push(Violation::new("/headers", "write each header as Name: value, on a line of its own"));
@@ -269,6 +272,10 @@ fn read_headers(text: &str, sealed: &[String], faults: &mut Vec<Violation>) -> (
         shown.push(format!("{name}: {}", if was_sealed || is_secret_by_name(name) { "" } else { value }));
         let value = Some(value).filter(|value| !value.is_empty()).map(|value| SecretString::from(value.to_owned()));
         read.push(HeaderInput { name: name.to_owned(), value, is_secret: was_sealed.then_some(true) });
+    }
+    if lines.next().is_some() {
+        let why = format!("there can be at most {MAX_HEADERS} headers; the lines after them were left out");
+        faults.push(Violation::new("/headers", why));
     }
     (shown.join("\n"), read)
 }
@@ -311,5 +318,14 @@ mod tests {
         assert_eq!(shown, "x-plant: \nAccept: text/html");
         assert_eq!(read.iter().map(|header| header.is_secret).collect::<Vec<_>>(), [Some(true), None]);
         assert!(faults.is_empty());
+    }
+
+    #[test]
+    fn no_more_headers_are_read_than_there_can_be() {
+        let mut faults = Vec::new();
+        let (shown, read) = read_headers(&"A: b\n".repeat(MAX_HEADERS), &[], &mut faults);
+        assert_eq!((shown.lines().count(), read.len(), faults.len()), (MAX_HEADERS, MAX_HEADERS, 0));
+        let (_, read) = read_headers(&"nothing\n".repeat(100_000), &[], &mut faults);
+        assert_eq!((read.len(), faults.len()), (0, MAX_HEADERS + 1));
     }
 }

@@ -19,7 +19,7 @@ use super::identities::{address, crumb, identities_crumb, identity_id, state, us
 use super::identity_upload::{lines, shown};
 use super::page::{Flash, Page, go_to, show, show_with};
 use super::show;
-use super::visitor::{AccountForm, AccountPage, Visitor};
+use super::visitor::{AccountForm, AccountPage, Visitor, searched};
 
 /// What a check is called among the uses: it says so itself, and is taken back by changing it.
 const BY_THEMSELVES: [&str; 2] = ["check", "zone"];
@@ -147,7 +147,7 @@ pub async fn dissociate(
     service: web::Data<Service>,
 ) -> Result<HttpResponse, Fault> {
     let id = identity_id(&sent.visitor.request).ok_or_else(Fault::no_page)?;
-    service.dissociate_identity(&sent.permit, Some(id), sent.form.text("name")).await?;
+    service.dissociate_identity(&sent.permit, Some(id), &searched(sent.form.text("name"))).await?;
     Ok(go_to(&format!("{}#uses", address(id)), Some(Flash::UseGone)))
 }
 

@@ -11,6 +11,7 @@ use crate::domain::id::ZoneId;
 use crate::domain::name::AttributeType;
 use crate::domain::permission::Permission;
 use crate::domain::plan::{ExtendedKeyUsage, KeyUsage, Plan, PlanKind, RevocationPointers};
+use crate::domain::policy::MAX_SUBJECT_ALTERNATIVE_NAMES;
 use crate::domain::profile::{self, Profile};
 use crate::domain::subject_alternative_name::{SubjectAlternativeName, SubjectAlternativeNameType};
 use crate::domain::violation::Violation;
@@ -180,22 +181,35 @@ impl Typed {
         } else if self.csr.trim().is_empty() {
             faults.push(Violation::csr("paste a certificate signing request, or drop its file here"));
         }
-        let mut names = Vec::new();
-        for line in self.names.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            match name(line) {
-                Ok(name) => names.push(name),
-                Err(why) => faults.push(Violation::new("/subject_alternative_names", why)),
-            }
-        }
+        let subject_alternative_names = names(&self.names, &mut faults);
         IssueInput {
             csr: Some(self.csr.clone()).filter(|csr| !csr.trim().is_empty()),
             validity_days,
             profile: Some(self.profile.clone()).filter(|profile| !profile.is_empty()),
-            subject_alternative_names: names,
+            subject_alternative_names,
             faults,
             idempotency: None,
         }
     }
+}
+
+/// One name on each line. They are counted before any is read, as those of the API.
+fn names(text: &str, faults: &mut Vec<Violation>) -> Vec<SubjectAlternativeName> {
+    const PLACE: &str = "/subject_alternative_names";
+    let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
+    if lines().nth(MAX_SUBJECT_ALTERNATIVE_NAMES).is_some() {
+        let why = format!("at most {MAX_SUBJECT_ALTERNATIVE_NAMES} names can be asked for, one on each line");
+        faults.push(Violation::new(PLACE, why));
+        return Vec::new();
+    }
+    let mut names = Vec::new();
+    for line in lines() {
+        match name(line) {
+            Ok(name) => names.push(name),
+            Err(why) => faults.push(Violation::new(PLACE, why)),
+        }
+    }
+    names
 }
 
 /// `dns:device.example`, or a name whose type can be seen.
@@ -294,5 +308,17 @@ mod tests {
         let input = typed.input();
         assert!(input.csr.is_none());
         assert_eq!(input.faults.iter().map(|fault| fault.pointer.as_str()).collect::<Vec<_>>(), ["/csr"]);
+    }
+
+    #[test]
+    fn names_are_counted_before_they_are_read() {
+        let read = |count: usize, line: &str| {
+            let mut faults = Vec::new();
+            let names = names(&format!("{line}\r\n\r\n").repeat(count), &mut faults);
+            (names.len(), faults.len())
+        };
+        assert_eq!(read(MAX_SUBJECT_ALTERNATIVE_NAMES, "a.example"), (MAX_SUBJECT_ALTERNATIVE_NAMES, 0));
+        assert_eq!(read(MAX_SUBJECT_ALTERNATIVE_NAMES + 1, "a.example"), (0, 1));
+        assert_eq!(read(100_000, "ip:none"), (0, 1), "one fault, not one for each");
     }
 }

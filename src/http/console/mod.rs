@@ -56,7 +56,7 @@ mod webhooks;
 mod zone;
 mod zones;
 
-use actix_web::web;
+use actix_web::{HttpRequest, web};
 
 pub use fault::{Fault, wants_page};
 
@@ -65,6 +65,11 @@ pub use fault::{Fault, wants_page};
 pub struct ConsoleOptions {
     /// Over TLS, be it that of a proxy: cookies are for nothing else then.
     pub is_secure: bool,
+}
+
+/// Whether people come over TLS.
+pub fn is_secure(request: &HttpRequest) -> bool {
+    request.app_data::<ConsoleOptions>().is_some_and(|options| options.is_secure)
 }
 
 pub fn configure(config: &mut web::ServiceConfig) {

@@ -39,10 +39,11 @@ struct RevocationPage {
 }
 
 #[get("/zones/{zone_id}/certificates/{certificate_id}/revoke")]
-pub async fn ask(here: ZonePage<ReadCertificates>, service: web::Data<Service>) -> Result<HttpResponse, Fault> {
+pub async fn ask(here: ZonePage<RevokeCertificate>, service: web::Data<Service>) -> Result<HttpResponse, Fault> {
     let id = certificate_id(&here.visitor.request);
-    let certificate = service.certificate(&here.permit, id).await?;
-    let page = page(&here.visitor, &here.permit, certificate, &service).await?;
+    let reading = reading(&here.visitor, &here.permit, &service).await?;
+    let certificate = service.certificate(&reading, id).await?;
+    let page = page(&here.visitor, &reading, certificate, &service).await?;
     show(&page)
 }
 
@@ -64,14 +65,22 @@ pub async fn revoke(sent: ZoneForm<RevokeCertificate>, service: web::Data<Servic
         Err(ServiceError::Invalid(violations)) => violations,
         Err(other) => return Err(other.into()),
     };
-    let caller = sent.visitor.caller().clone();
-    let reading = service.permit_in_zone::<ReadCertificates>(caller, sent.permit.zone()).await?;
+    let reading = reading(&sent.visitor, &sent.permit, &service).await?;
     let certificate = service.certificate(&reading, id).await?;
     let mut page = page(&sent.visitor, &reading, certificate, &service).await?;
     page.fault = fault.into_iter().next().map(|violation| violation.message);
     page.chosen = reason.unwrap_or(page.chosen);
     page.invalidity_date = typed;
     show_with(StatusCode::UNPROCESSABLE_ENTITY, &page)
+}
+
+/// The form shows the certificate, which another permission is for.
+async fn reading(
+    visitor: &Visitor,
+    permit: &ZonePermit<RevokeCertificate>,
+    service: &Service,
+) -> Result<ZonePermit<ReadCertificates>, Fault> {
+    Ok(service.permit_in_zone(visitor.caller().clone(), permit.zone()).await?)
 }
 
 async fn page(

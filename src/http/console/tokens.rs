@@ -69,6 +69,10 @@ struct ValuePage {
     public_url: String,
 }
 
+/// Where a token may act, as the form says it.
+const IN_ACCOUNT: &str = "account";
+const IN_ZONES: &str = "zones";
+
 /// A permission in words.
 struct Choice {
     permission: Permission,
@@ -79,7 +83,8 @@ struct Choice {
 struct Typed {
     name: String,
     permissions: BTreeSet<String>,
-    is_for_zones: bool,
+    /// Nobody's choice is taken for granted: it may be neither.
+    reach: String,
     zones: BTreeSet<String>,
     expires_on: String,
 }
@@ -279,7 +284,7 @@ impl Typed {
         Self {
             name: form.text("name").to_owned(),
             permissions: form.all("permission").map(str::to_owned).collect(),
-            is_for_zones: form.text("reach") == "zones",
+            reach: form.text("reach").to_owned(),
             zones: form.all("zone").map(str::to_owned).collect(),
             expires_on: form.text("expires_on").trim().to_owned(),
         }
@@ -290,9 +295,15 @@ impl Typed {
         let mut faults = Vec::new();
         let permissions = self.permissions.iter().filter_map(|word| Permission::parse(word)).collect();
         let zones = self.zones.iter().filter_map(|id| ZoneId::parse(id)).collect::<BTreeSet<_>>();
-        if self.is_for_zones && zones.is_empty() {
-            faults.push(Violation::new("/zones", "choose at least one zone, or the whole account"));
-        }
+        let fault = match self.reach.as_str() {
+            IN_ACCOUNT if self.zones.is_empty() => None,
+            // One who ticked a zone meant less than everything.
+            IN_ACCOUNT => Some("zones are chosen too: choose “In these zones only”, or take the zones back"),
+            IN_ZONES if zones.is_empty() => Some("choose at least one zone, or the whole account"),
+            IN_ZONES => None,
+            _ => Some("choose where it may act: in the whole account, or in zones that you choose"),
+        };
+        faults.extend(fault.map(|why| Violation::new("/zones", why)));
         let expires_on = parse_timestamp(&self.expires_on);
         if !self.expires_on.is_empty() && expires_on.is_none() {
             faults.push(Violation::new("/expires_on", "write the date as year, month and day: 2027-03-31"));
@@ -300,8 +311,12 @@ impl Typed {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let zones = self.is_for_zones.then_some(zones);
+        let zones = self.is(IN_ZONES).then_some(zones);
         Ok(NewToken { name: self.name.clone(), permissions, zones, not_before: None, expires_on })
+    }
+
+    fn is(&self, reach: &str) -> bool {
+        self.reach == reach
     }
 
     fn allows(&self, permission: &Permission) -> bool {
@@ -374,6 +389,24 @@ fn token_crumbs(token: &Token) -> Vec<Crumb> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_reaches_what_was_chosen_and_nothing_is_chosen_by_itself() {
+        let zone = "c".repeat(32);
+        let read = |reach: &str, zones: &[&str]| {
+            let zones = zones.iter().map(|id| (*id).to_owned()).collect();
+            Typed { reach: reach.into(), zones, ..Typed::default() }
+                .read()
+                .map(|new| new.zones.map(|zones| zones.len()))
+        };
+        let is_fault_of_zones = |read: Result<_, Vec<Violation>>| read.unwrap_err()[0].pointer == "/zones";
+        assert_eq!(read(IN_ACCOUNT, &[]).unwrap(), None);
+        assert_eq!(read(IN_ZONES, &[&zone]).unwrap(), Some(1));
+        assert!(is_fault_of_zones(read(IN_ACCOUNT, &[&zone])), "a token for one zone must not become one for all");
+        assert!(is_fault_of_zones(read(IN_ACCOUNT, &["no id"])));
+        assert!(is_fault_of_zones(read(IN_ZONES, &[])));
+        assert!(is_fault_of_zones(read("", &[&zone])) && is_fault_of_zones(read("", &[])));
+    }
 
     #[test]
     fn every_permission_can_be_chosen() {

@@ -9,11 +9,13 @@ use std::pin::Pin;
 
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::dev::Payload;
+use actix_web::http::StatusCode;
 use actix_web::http::header::{HOST, ORIGIN, REFERER};
 use actix_web::{FromRequest, HttpRequest, web};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::domain::bulk::MAX_IDS;
 use crate::domain::id::ZoneId;
 use crate::domain::permission::{Permission, Reach};
 use crate::domain::zone::Zone;
@@ -22,12 +24,14 @@ use crate::http::body;
 use crate::service::access::{AccountPermit, Act, Caller, ReadCertificates, ZonePermit};
 use crate::service::sessions::{FormProof, SignedIn};
 
-use super::fault::Fault;
+use super::fault::{Fault, WayOut};
 use super::page::{self, Crumb, Flash, Page};
-use super::{ConsoleOptions, navigation};
+use super::{is_secure, navigation};
 
 /// The longest address that a sign-in leads back to.
 const MAX_ADDRESS: usize = 2000;
+/// A form that chooses as many certificates as can be chosen has no more fields than this.
+const MAX_FIELDS: usize = MAX_IDS + 100;
 /// The field of a form that proves where it came from.
 const PROOF: &str = "form";
 
@@ -208,7 +212,16 @@ impl Form {
 
     async fn read(payload: web::Payload, max: usize) -> Result<Self, Fault> {
         let body = Zeroizing::new(body::read_at_most(payload, max).await?);
-        Ok(Self(url::form_urlencoded::parse(&body).into_owned().collect()))
+        Self::parse(&body).ok_or_else(|| {
+            let text = format!("A form can have {MAX_FIELDS} fields; this one has more. Choose less at once.");
+            Fault::new(StatusCode::BAD_REQUEST, "The form is too large", text, WayOut::home())
+        })
+    }
+
+    fn parse(body: &[u8]) -> Option<Self> {
+        // Counted before anything is made of them: a body has room for hundreds of thousands.
+        let count = body.iter().filter(|byte| **byte == b'&').count() + 1;
+        (count <= MAX_FIELDS).then(|| Self(url::form_urlencoded::parse(body).into_owned().collect()))
     }
 
     #[cfg(test)]
@@ -347,6 +360,11 @@ pub fn holds_private_key(text: &str) -> bool {
     text.contains("PRIVATE KEY")
 }
 
+/// What somebody searches for. PostgreSQL takes no NUL, and no text that is kept has one, so none is searched for either.
+pub fn searched(text: &str) -> String {
+    text.replace('\0', "").trim().to_owned()
+}
+
 /// What the first page of a zone is called.
 pub fn zone_title(zone: &Zone) -> String {
     format!("Zone {}", zone.name)
@@ -441,11 +459,22 @@ fn is_script(request: &HttpRequest) -> bool {
     request.headers().contains_key("hx-request")
 }
 
-fn is_secure(request: &HttpRequest) -> bool {
-    request.app_data::<ConsoleOptions>().is_some_and(|options| options.is_secure)
-}
-
 /// The prefix has browsers refuse it from other hosts and from plain HTTP.
 fn cookie_name(is_secure: bool) -> &'static str {
     if is_secure { "__Host-countersign" } else { "countersign" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_has_room_for_all_that_can_be_chosen_and_not_for_any_number() {
+        let chosen = |count: usize| vec!["id=0"; count].join("&");
+        let form = Form::parse(chosen(MAX_IDS).as_bytes()).unwrap();
+        assert_eq!(form.all("id").count(), MAX_IDS);
+        assert!(Form::parse(chosen(MAX_FIELDS).as_bytes()).is_some());
+        assert!(Form::parse(chosen(MAX_FIELDS + 1).as_bytes()).is_none());
+        assert!(Form::parse(b"").is_some());
+    }
 }
