@@ -56,7 +56,7 @@ pub const SETTINGS: [Setting; 29] = [
         Some("--behind-proxy"),
         Kind::Switch,
         "`false`",
-        "allows plain HTTP on other addresses than loopback, because a proxy in front of it speaks TLS",
+        "allows plain HTTP on other addresses than loopback, because a proxy in front of it speaks TLS; the console's cookies then go over TLS only",
     ),
     setting(
         "client_timeout",
