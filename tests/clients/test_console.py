@@ -231,6 +231,42 @@ def test_a_key_made_in_the_browser_never_leaves_it(somebody, own_zone, tmp_path)
     assert not someone.complaints
 
 
+def test_a_key_made_by_somebody_who_may_only_issue_gets_its_certificate(somebody, own_zone, tmp_path):
+    token = own_zone.create_token(["client_certificates:issue"], zones=[own_zone.zone])["value"]
+    someone = somebody(accept_downloads=True).sign_in(token)
+    someone.page.goto(f"/zones/{own_zone.zone}/issue")
+    someone.page.get_by_text("Make the key in this browser").click()
+    someone.page.get_by_label("Common name").fill("laptop-4")
+    someone.press("Make key and request")
+    early = saved(someone, "Keep the key in a file", tmp_path / "early.pem")
+    someone.sees("It keeps to the profile")
+    someone.press("Issue the certificate")
+    someone.sees("The certificate is issued")
+    key = saved(someone, "Save the private key", tmp_path / "key.pem")
+    chain = saved(someone, "Save the certificate with its chain", tmp_path / "chain.pem")
+    public = csr.openssl("pkey", "-in", key, "-pubout").stdout
+    assert key.read_text() == early.read_text()
+    assert csr.openssl("x509", "-in", chain, "-pubkey", "-noout").stdout == public
+    assert not someone.page.get_by_role("link", name="Open the certificate").is_visible()
+    assert not someone.complaints
+
+
+def test_a_private_key_in_the_field_of_the_request_is_not_sent(somebody, own_zone):
+    someone = somebody().sign_in()
+    sent = []
+    someone.page.on("request", lambda request: sent.append(request.post_data or ""))
+    someone.page.goto(f"/zones/{own_zone.zone}/issue")
+    field = someone.page.get_by_label("Certificate signing request")
+    field.fill(csr.openssl("genpkey", "-algorithm", "ed25519").stdout.decode())
+    someone.sees("That is a private key. It was not sent")
+    assert field.input_value() == ""
+    field.fill(asked_by(NAME))
+    someone.sees("It keeps to the profile")
+    assert someone.page.get_by_text("That is a private key").count() == 0
+    assert any("csr=" in body for body in sent) and all("PRIVATE" not in body for body in sent)
+    assert not someone.complaints
+
+
 def saved(someone, button, path):
     with someone.page.expect_download() as download:
         someone.press(button)
