@@ -18,11 +18,11 @@ const MAX_REQUESTS_OF_CONNECTION: u32 = 128;
 /// Bytes of bodies that were received, from their arrival to their answer.
 const MAX_BODIES: usize = 64 * 1024 * 1024;
 /// Bytes of long answers, each made for one caller, that wait to be taken.
-const MAX_ANSWERS: usize = 128 * 1024 * 1024;
+const MAX_ANSWERS: usize = 64 * 1024 * 1024;
 
 /// Rows of pages that are read and written into answers at the same time. One takes some ten kilobytes meanwhile, and a
 /// page has up to a thousand.
-const MAX_ROWS: u32 = 8 * 1024;
+const MAX_ROWS: u32 = 2 * 1024;
 
 static ROWS: Semaphore = Semaphore::const_new(MAX_ROWS as usize);
 static REQUESTS: AtomicUsize = AtomicUsize::new(0);
