@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import time
 import uuid
 
 import pytest
@@ -163,6 +164,7 @@ def test_tokens_are_created_verified_listed_and_revoked(cli):
     assert cli.json("token", "verify", "--token", made["value"])["status"] == "active"
     assert made["id"] in [token["id"] for token in cli.json("token", "list")]
     cli.run("token", "revoke", made["id"])
+    time.sleep(1.5)  # another replica hears of it within a second
     cli.fails("list", "--token", made["value"])
 
 
