@@ -114,8 +114,8 @@ const READERS: u32 = 7;
 
 /// How long a read may wait for a thread and a connection that has shown that it works: longer than for a free one.
 const WAIT_FOR_READ: Duration = Duration::from_secs(7);
-/// How long it may then take on PostgreSQL, which itself ends a statement after 30 s; some reads have several.
-const LONGEST_READ: Duration = Duration::from_secs(120);
+/// How long it may then take on PostgreSQL, which itself ends a statement after 30 s unless it is frozen.
+const LONGEST_READ: Duration = Duration::from_secs(45);
 /// A file answers as long as there is a disk; to look through all of a large one takes its time.
 const LONGEST_READ_OF_FILE: Duration = Duration::from_secs(24 * 3600);
 
