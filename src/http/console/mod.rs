@@ -36,6 +36,7 @@ mod fault;
 mod field_faults;
 mod identities;
 mod identity;
+mod identity_issue;
 mod identity_removal;
 mod identity_upload;
 mod issue;
@@ -128,6 +129,8 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .service(identity_upload::ask_anew)
         .service(identity_upload::check)
         .service(identity_upload::create)
+        .service(identity_issue::ask)
+        .service(identity_issue::create)
         .service(identity_upload::ask_replacement)
         .service(identity_upload::ask_replacement_anew)
         .service(identity_upload::check_replacement)

@@ -1,0 +1,139 @@
+//! The console's forms of identities and checks over HTTP: having one issued, what a check expects, and removing what others
+//! rely on.
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::console::{Browser, location, zone};
+use crate::server::{ADMIN, Server};
+
+async fn account(server: &Server) -> String {
+    server.result("GET", "/client/v4/accounts", None).await[0]["id"].as_str().unwrap().to_owned()
+}
+
+/// A browser that is signed in with a token of these permissions, in the account or in these zones.
+async fn with_token<'a>(server: &'a Server, permissions: &[&str], zones: Option<&[&str]>) -> Browser<'a> {
+    let mut body = json!({"name": "somebody", "permissions": permissions});
+    if let Some(zones) = zones {
+        body["zones"] = json!(zones);
+    }
+    let made = server.result("POST", &format!("/client/v4/accounts/{}/tokens", account(server).await), Some(&body)).await;
+    Browser::signed_in(server, made["value"].as_str().unwrap()).await
+}
+
+async fn identities(server: &Server) -> Value {
+    server.result("GET", &format!("/client/v4/accounts/{}/mtls_certificates", account(server).await), None).await
+}
+
+const ISSUED: &str = "/identities/new/issued";
+
+#[tokio::test]
+async fn an_identity_is_issued_by_a_zone_and_a_refused_form_keeps_what_was_typed() {
+    let server = Server::start().await;
+    let zone = zone(&server).await;
+    let browser = Browser::signed_in(&server, ADMIN).await;
+    assert!(browser.page("/identities").await.contains(ISSUED));
+    let proof = browser.proof(ISSUED).await;
+    let typed = [
+        ("form", proof.as_str()),
+        ("zone_id", zone.as_str()),
+        ("common_name", "caller <b>"),
+        ("hosts", "https://a.example"),
+        ("validity_days", "soon"),
+        ("grace_hours", "721"),
+        ("names", "ip:nowhere"),
+        ("key_type", "p384"),
+        ("profile", "client"),
+    ];
+    let refused = browser.post(ISSUED, &typed).await;
+    assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let page = refused.text().await.unwrap();
+    for (place, said) in [
+        ("hosts-fault", "https://a.example"),
+        ("days-fault", "whole number of days"),
+        ("grace-fault", "from 0 to 720"),
+        ("names-fault", "nowhere"),
+    ] {
+        let (_, beside) = page.split_once(&format!("id=\"{place}\">")).unwrap();
+        assert!(beside.split_once("</div>").unwrap().0.contains(said), "{place}: {page}");
+    }
+    for kept in ["value=\"caller &#60;b&#62;\"", "value=\"soon\"", "value=\"721\"", "value=\"p384\" selected", "ip:nowhere"] {
+        assert!(page.contains(kept), "{kept}: {page}");
+    }
+    assert_eq!(server.database.connect().count("SELECT COUNT(*) FROM certificates"), 0);
+
+    // What only the profile refuses stands at its field too.
+    let proof = browser.proof(ISSUED).await;
+    let long = [
+        ("form", proof.as_str()),
+        ("zone_id", zone.as_str()),
+        ("common_name", "caller"),
+        ("profile", "short-lived"),
+        ("validity_days", "90"),
+    ];
+    let page = browser.post(ISSUED, &long).await.text().await.unwrap();
+    let (_, beside) = page.split_once("id=\"days-fault\">").unwrap();
+    assert!(beside.split_once("</div>").unwrap().0.contains("from 1 to 7"), "{page}");
+
+    let proof = browser.proof(ISSUED).await;
+    let good = [
+        ("form", proof.as_str()),
+        ("zone_id", zone.as_str()),
+        ("common_name", "caller"),
+        ("organization", "Plant"),
+        ("hosts", "a.example\n*.b.example"),
+        ("names", "caller.example"),
+        ("key_type", "p384"),
+        ("profile", "client"),
+        ("validity_days", "60"),
+        ("grace_hours", "2"),
+        ("primary", "yes"),
+    ];
+    let made = browser.post(ISSUED, &good).await;
+    assert_eq!(made.status(), StatusCode::SEE_OTHER, "{}", made.text().await.unwrap());
+    let [identity] = &identities(&server).await.as_array().unwrap()[..] else { panic!("one is kept") };
+    assert_eq!(location(&made), format!("/identities/{}", identity["id"].as_str().unwrap()));
+    assert_eq!((&identity["name"], &identity["primary"]), (&json!("caller"), &json!(true)));
+    assert_eq!(identity["hosts"], json!(["a.example", "*.b.example"]));
+    let managed = &identity["managed"];
+    assert_eq!((&managed["zone_id"], &managed["key_type"]), (&json!(zone), &json!("p384")), "{identity}");
+    assert_eq!((&managed["validity_days"], &managed["grace_seconds"]), (&json!(60), &json!(7200)), "{identity}");
+    assert!(browser.page(location(&made)).await.contains("renewed"));
+    assert_eq!(browser.post(ISSUED, &good).await.status(), StatusCode::CONFLICT, "a reload makes no second one");
+    assert_eq!(server.database.connect().count("SELECT COUNT(*) FROM certificates"), 1);
+}
+
+#[tokio::test]
+async fn whoever_may_not_issue_has_no_identity_issued() {
+    let server = Server::start().await;
+    let zone = zone(&server).await;
+    let writer = with_token(&server, &["identities:read", "identities:write"], None).await;
+    assert!(!writer.page("/identities").await.contains(ISSUED));
+    assert_eq!(writer.get(ISSUED).await.status(), StatusCode::FORBIDDEN);
+    let proof = writer.proof("/sessions").await;
+    let fields = [("form", proof.as_str()), ("zone_id", zone.as_str()), ("common_name", "caller")];
+    assert_eq!(writer.post(ISSUED, &fields).await.status(), StatusCode::FORBIDDEN);
+    let issuer = with_token(&server, &["client_certificates:issue", "identities:write"], Some(&[&zone])).await;
+    assert_eq!(issuer.get(ISSUED).await.status(), StatusCode::FORBIDDEN, "identities belong to the whole account");
+
+    // Whoever may, and may not list zones, names one; a foreign one is as unknown as any.
+    let both = with_token(&server, &["client_certificates:issue", "identities:write"], None).await;
+    assert!(both.page(ISSUED).await.contains("zones:read"));
+    for wrong in ["", "default", &"c".repeat(32)] {
+        let proof = both.proof(ISSUED).await;
+        let fields = [("form", proof.as_str()), ("zone_id", wrong), ("common_name", "caller"), ("grace_hours", "x")];
+        let refused = both.post(ISSUED, &fields).await;
+        assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY, "{wrong}");
+        let page = refused.text().await.unwrap();
+        assert!(page.contains("choose a zone") && page.contains("whole number of hours"), "{page}");
+    }
+    assert_eq!(server.database.connect().count("SELECT COUNT(*) FROM identities"), 0);
+    let proof = both.proof(ISSUED).await;
+    let made = both.post(ISSUED, &[("form", &proof), ("zone_id", &zone), ("common_name", "caller")]).await;
+    assert_eq!(made.status(), StatusCode::SEE_OTHER);
+
+    let new = server.result("POST", "/client/v4/accounts", Some(&json!({"name": "empty"}))).await;
+    let newcomer = Browser::signed_in(&server, new["token"].as_str().unwrap()).await;
+    let page = newcomer.page(ISSUED).await;
+    assert!(page.contains("No zone yet") && page.contains("/zones/new"), "{page}");
+}
