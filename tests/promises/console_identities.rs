@@ -137,3 +137,78 @@ async fn whoever_may_not_issue_has_no_identity_issued() {
     let page = newcomer.page(ISSUED).await;
     assert!(page.contains("No zone yet") && page.contains("/zones/new"), "{page}");
 }
+
+/// What stands in a text area of a page.
+fn area(page: &str, name: &str) -> String {
+    let (_, after) = page.split_once(&format!("<textarea id=\"{name}\"")).expect("the page has the field");
+    let text = after.split_once('>').unwrap().1.split_once("</textarea>").unwrap().0;
+    [("&#34;", "\""), ("&#39;", "'"), ("&#60;", "<"), ("&#62;", ">"), ("&#38;", "&")]
+        .iter()
+        .fold(text.to_owned(), |text, (written, plain)| text.replace(written, plain))
+}
+
+fn beside<'a>(page: &'a str, place: &str) -> &'a str {
+    let (_, after) = page.split_once(&format!("id=\"{place}\">")).expect("the page has the place");
+    after.split_once("</div>").unwrap().0
+}
+
+#[tokio::test]
+async fn rules_about_headers_and_json_are_edited_and_none_is_lost_by_saving() {
+    let server = Server::start().await;
+    let checks = format!("/client/v4/accounts/{}/checks", account(&server).await);
+    let expect = json!({
+        "status": [200],
+        "headers": [
+            {"name": "content-type", "contains": "json"}, {"name": "x-mode", "equals": "a: <b>"}, {"name": "etag"},
+            {"name": "x", "equals": "one\ntwo"}, {"name": "x", "equals": "a", "contains": "a"}
+        ],
+        "json": [{"path": "/items/0/id", "equals": 7}, {"path": "$.s", "equals": "7"}, {"path": "/a=b", "contains": "c"}],
+        "latency_ms": 500
+    });
+    let body = json!({"name": "health", "url": "https://api.partner.example/", "expect": expect});
+    let made = server.result("POST", &checks, Some(&body)).await;
+    let id = made["id"].as_str().unwrap();
+    let kept = async || server.result("GET", &format!("{checks}/{id}"), None).await["expect"].clone();
+    let browser = Browser::signed_in(&server, ADMIN).await;
+    let form = format!("/checks/{id}/edit");
+    let save = async |headers: &str, json: &str| {
+        let proof = browser.proof(&form).await;
+        let fields = [
+            ("form", proof.as_str()),
+            ("name", "health"),
+            ("url", "https://api.partner.example/"),
+            ("method", "GET"),
+            ("identity", "auto"),
+            ("timeout_ms", "10000"),
+            ("status", "200"),
+            ("latency_ms", "500"),
+            ("expect_headers", headers),
+            ("expect_json", json),
+        ];
+        let answer = browser.post(&form, &fields).await;
+        (answer.status(), answer.text().await.unwrap())
+    };
+    let page = browser.page(&form).await;
+    let (headers, values) = (area(&page, "expect_headers"), area(&page, "expect_json"));
+    assert!(headers.starts_with("content-type: json\nx-mode=a: <b>\netag\n{\"name\":\"x\""), "{headers}");
+    assert!(values.starts_with("/items/0/id=7\n$.s=\"7\"\n{"), "{values}");
+    assert_eq!(save(&headers.replace('\n', "\r\n"), &values).await.0, StatusCode::SEE_OTHER);
+    assert_eq!(kept().await, expect, "saved as it was");
+
+    let (status, page) = save("content-type: json\n: nameless", "/ok\nnowhere=1\n{\"path\": \"/a\", \"is\": 1}").await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(beside(&page, "expect-headers-fault").contains(": nameless"), "{page}");
+    let said = beside(&page, "expect-json-fault");
+    assert!(said.contains("nowhere=1") && said.contains("JSON Pointer") && said.contains("unknown field"), "{said}");
+    assert!(beside(&page, "expect-fault").is_empty(), "{page}");
+    assert_eq!(area(&page, "expect_headers"), "content-type: json\n: nameless");
+    assert_eq!(area(&page, "expect_json"), "/ok\nnowhere=1\n{\"path\": \"/a\", \"is\": 1}");
+    let (status, page) = save(&"etag\n".repeat(30), &"/a\n".repeat(30)).await;
+    assert!(status == StatusCode::UNPROCESSABLE_ENTITY && beside(&page, "expect-fault").contains("at most 50"), "{page}");
+    assert_eq!(kept().await, expect, "what is refused changes nothing");
+
+    assert_eq!(save("", "$.status=ok").await.0, StatusCode::SEE_OTHER);
+    let changed = json!({"status": [200], "json": [{"path": "$.status", "equals": "ok"}], "latency_ms": 500});
+    assert_eq!(kept().await, changed);
+    assert!(browser.page(&format!("/checks/{id}")).await.contains("$.status"));
+}

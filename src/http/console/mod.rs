@@ -48,6 +48,7 @@ mod plot;
 mod reasons;
 mod relying;
 mod revocation;
+mod rules;
 mod sessions;
 mod show;
 mod sign_in;
