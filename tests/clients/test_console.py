@@ -2,6 +2,7 @@
 
 A new page is added to `pages`."""
 
+import contextlib
 import time
 
 import pytest
@@ -149,6 +150,7 @@ def pages(zone):
         "overview": "/",
         "zone": f"/zones/{zone.zone}",
         "certificates": f"/zones/{zone.zone}/certificates",
+        "certificates-ending": f"/zones/{zone.zone}/certificates?order=ending",
         "certificates-none": f"/zones/{zone.zone}/certificates?q=nobody",
         "certificate": first,
         "certificate-hostile": f"/zones/{zone.zone}/certificates/{issued[1]['id']}",
@@ -303,6 +305,60 @@ def test_the_first_page_is_small(somebody, own_zone):
     someone.page.goto("/", wait_until="networkidle")
     assert len(received) >= 4
     assert sum(received) < FIRST_PAGE, received
+
+
+@pytest.mark.only_on("sqlite", reason="the browser sees no difference, and the trigger is written for one")
+@pytest.mark.parametrize("with_script", [True, False], ids=["scripts", "no scripts"])
+def test_a_pending_row_of_the_list_settles_by_itself(somebody, server, own_zone, with_script):
+    issued = [own_zone.issue(asked_by(f"pump-{index}"), 30 - index) for index in range(3)]
+    someone = somebody(java_script_enabled=with_script).sign_in()
+    asked = []
+    someone.page.on("request", lambda request: asked.append(request.url))
+    with nothing_settles(server):
+        own_zone.delete(issued[1]["id"])
+        someone.page.goto(f"/zones/{own_zone.zone}/certificates?order=ending")
+        row = someone.page.locator("tbody tr").nth(1)
+        assert [row.locator("th").inner_text(), row.locator(".badge").inner_text()] == ["pump-1", "Being revoked"]
+        ticks = [someone.page.get_by_label(f"Choose pump-{index}") for index in (1, 2)]
+        for tick in ticks:
+            tick.check()
+        if with_script:
+            with someone.page.expect_response(lambda answer: "/row?" in answer.url) as answer:
+                pass
+            assert answer.value.status == 204
+    own_zone.wait_for(issued[1]["id"], "revoked")
+    if with_script:
+        row.locator(".badge.revoked").wait_for()
+        assert all(tick.is_checked() for tick in ticks), "what was chosen stays so"
+        assert "pump-1: Revoked" in someone.page.locator("#announce").inner_text()
+        before = len(asked)
+        someone.page.wait_for_timeout(3000)
+        assert asked[before:] == [], "what is settled asks no more"
+    else:
+        assert row.locator(".badge").inner_text() == "Being revoked"
+        someone.page.reload()
+        row.locator(".badge.revoked").wait_for()
+        assert not [url for url in asked if "/row" in url]
+    names = someone.page.locator("tbody th")
+    assert names.all_inner_texts() == ["pump-2", "pump-1", "pump-0"]
+    someone.page.get_by_role("columnheader", name="Ends").get_by_role("link").click()
+    someone.page.wait_for_url("**/certificates?order=lasting")
+    assert names.all_inner_texts() == ["pump-0", "pump-1", "pump-2"]
+    if with_script:
+        assert not someone.violations()
+    assert not someone.complaints
+
+
+@contextlib.contextmanager
+def nothing_settles(server):
+    """No receipt is stored: what is pending stays so."""
+    with contextlib.closing(server.database(writable=True)) as database:
+        database.execute("CREATE TRIGGER no_receipt BEFORE UPDATE ON certificates WHEN NEW.receipt_published_at IS NOT NULL "
+                         "BEGIN SELECT RAISE(ABORT, 'refused by a test'); END")
+        try:
+            yield
+        finally:
+            database.execute("DROP TRIGGER no_receipt")
 
 
 def test_many_are_chosen_and_revoked(somebody, own_zone):

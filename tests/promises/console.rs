@@ -50,6 +50,12 @@ impl<'a> Browser<'a> {
         answer.text().await.unwrap()
     }
 
+    /// A part of a page, as the script asks for it.
+    pub async fn part(&self, path: &str) -> Response {
+        let request = self.client.get(format!("{}{path}", self.server.url)).header("hx-request", "true");
+        request.header(COOKIE, &self.cookie).send().await.unwrap()
+    }
+
     /// The proof that the forms of a page carry.
     pub async fn proof(&self, path: &str) -> String {
         let page = self.page(path).await;

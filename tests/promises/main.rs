@@ -19,6 +19,7 @@ mod compromise;
 mod console;
 mod console_account;
 mod console_identities;
+mod console_lists;
 mod crls;
 mod events;
 mod faults;

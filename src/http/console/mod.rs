@@ -17,7 +17,7 @@
 //!    `<input type="hidden" name="form" value="{{ page.proof }}">`. Texts of strangers are written with [`show::text`], times with
 //!    [`show::time`]. No `style=`, no inline script: the browser refuses them. What is pending says
 //!    `hx-get` (its own address), `hx-trigger="every 1s"`, `hx-select` and `hx-target`, as in `certificate.html`: the page is its own
-//!    fragment.
+//!    fragment. Where there are many at once, each asks for itself, as the rows of `certificates.html`.
 //! 3. **A route** in [`configure`], and, where one should get there from everywhere, an entry in [`navigation`].
 //! 4. **A test**: what the browser sees in `tests/clients/test_console.py` (add the address to its list of pages: each is
 //!    judged by axe in both colour schemes and photographed at two widths), what a form refuses in `tests/promises/console.rs`.
@@ -84,6 +84,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .service(zones::rename)
         .service(zone::overview)
         .service(certificates::list)
+        .service(certificates::row)
         .service(jobs::choose)
         .service(certificate::show_one)
         .service(certificate::download)

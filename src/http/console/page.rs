@@ -138,6 +138,12 @@ pub fn show_with(status: StatusCode, template: &impl Template) -> Result<HttpRes
     Ok(response.content_type("text/html; charset=utf-8").body(text))
 }
 
+/// A part of a page that a script asked for by itself: what is to be told on the next page waits for that.
+pub fn show_part(template: &impl Template) -> Result<HttpResponse, Fault> {
+    let text = template.render()?;
+    Ok(guarded(&mut HttpResponse::Ok()).content_type("text/html; charset=utf-8").body(text))
+}
+
 /// Goes on to another page, which a reload does not send again.
 pub fn go_to(address: &str, flash: Option<Flash>) -> HttpResponse {
     let mut response = HttpResponse::SeeOther();

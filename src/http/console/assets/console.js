@@ -120,6 +120,7 @@
   let told = document.querySelector("[data-announce]")?.dataset.announce;
   document.addEventListener("htmx:load", (event) => {
     ready(event.detail.elt);
+    if (event.detail.elt !== document.body) announce(event.detail.elt.dataset.say);
     const now = document.querySelector("[data-announce]")?.dataset.announce;
     if (now !== told) announce(now);
     told = now;
