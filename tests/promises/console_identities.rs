@@ -212,3 +212,61 @@ async fn rules_about_headers_and_json_are_edited_and_none_is_lost_by_saving() {
     assert_eq!(kept().await, changed);
     assert!(browser.page(&format!("/checks/{id}")).await.contains("$.status"));
 }
+
+/// The value of a hidden field of a page.
+fn hidden(page: &str, name: &str) -> String {
+    let (_, after) = page.split_once(&format!("name=\"{name}\" value=\"")).expect("the page has the field");
+    after.split('"').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_removal_overrules_nobody_whom_the_page_did_not_show() {
+    let server = Server::start().await;
+    let zone = zone(&server).await;
+    let browser = Browser::signed_in(&server, ADMIN).await;
+    let proof = browser.proof(ISSUED).await;
+    let made = browser.post(ISSUED, &[("form", &proof), ("zone_id", &zone), ("common_name", "caller")]).await;
+    let identity = location(&made).to_owned();
+    let id = identity.trim_start_matches("/identities/");
+    let api = format!("/client/v4/accounts/{}/mtls_certificates/{id}/associations", account(&server).await);
+    let removal = format!("{identity}/remove");
+    let kept = "SELECT COUNT(*) FROM identities";
+
+    // Nobody is named, and then somebody is there.
+    let asked = browser.page(&removal).await;
+    assert!(asked.contains("Nobody has said so"));
+    server.result("PUT", &format!("{api}/billing"), None).await;
+    let fields = [("form", hidden(&asked, "form")), ("seen", hidden(&asked, "seen"))];
+    let post = async |fields: &[(&str, String)]| {
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let answer = browser.post(&removal, &fields).await;
+        (answer.status(), answer.text().await.unwrap())
+    };
+    let (status, asked) = post(&fields).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    assert!(asked.contains("since you looked") && asked.contains("billing") && asked.contains(">New<"), "{asked}");
+
+    // Somebody more, while the name is being typed; what was typed stays.
+    server.result("PUT", &format!("{api}/shipping"), None).await;
+    let fields = |page: &str, name: &str| {
+        [("form", hidden(page, "form")), ("seen", hidden(page, "seen")), ("name", name.to_owned())]
+    };
+    let (status, asked) = post(&fields(&asked, "caller")).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    assert_eq!(asked.matches(">New<").count(), 1, "{asked}");
+    assert!(asked.find("shipping").unwrap() < asked.find("billing").unwrap(), "who is new comes first: {asked}");
+    assert!(asked.contains("value=\"caller\""), "{asked}");
+    assert_eq!(server.database.connect().count(kept), 1);
+
+    // Who has changed what they said is somebody else; who has gone holds up nothing.
+    let link = json!({"link": "https://shipping.example/"});
+    server.result("PUT", &format!("{api}/shipping"), Some(&link)).await;
+    let (status, asked) = post(&fields(&asked, "caller")).await;
+    assert!(status == StatusCode::CONFLICT && asked.contains("https://shipping.example/"), "{asked}");
+    let (status, asked) = post(&fields(&asked, "call")).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(asked.matches(">New<").count(), 0, "{asked}");
+    server.result("DELETE", &format!("{api}/billing"), None).await;
+    assert_eq!(post(&fields(&asked, "caller")).await.0, StatusCode::SEE_OTHER);
+    assert_eq!(server.database.connect().count(kept), 0);
+}
