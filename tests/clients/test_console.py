@@ -293,6 +293,34 @@ def test_a_form_after_the_end_of_the_session_leads_to_the_sign_in_and_back(someb
     assert own_zone.get(issued["id"])["status"] == "active"
 
 
+@pytest.mark.only_on("sqlite", reason="the browser sees no difference, and the trigger is written for one")
+@pytest.mark.parametrize("with_script", [True, False], ids=["scripts", "no scripts"])
+def test_a_form_that_could_not_be_done_just_now_is_sent_again(somebody, server, own_zone, with_script):
+    someone = somebody(java_script_enabled=with_script).sign_in()
+    someone.page.goto(f"/zones/{own_zone.zone}/issue")
+    someone.page.get_by_label("Certificate signing request").fill(asked_by(NAME))
+    someone.page.get_by_label("Valid for, in days").fill("30")
+    server.tamper("CREATE TRIGGER no_issuance BEFORE INSERT ON certificates BEGIN SELECT RAISE(ABORT, 'refused by a test'); END")
+    someone.press("Issue the certificate")
+    someone.arrives_at("Not just now")
+    for width in person.WIDTHS:
+        someone.page.set_viewport_size({"width": width, "height": 900})
+        someone.photograph(f"again-{'light' if with_script else 'no-script'}-{width}")
+    if with_script:
+        assert not someone.violations()
+    someone.page.reload()
+    someone.arrives_at("Not just now")
+    server.tamper("DROP TRIGGER no_issuance")
+    if with_script:
+        someone.press("Send it again")
+    else:
+        someone.page.reload()
+    someone.arrives_at(NAME)
+    someone.sees("The certificate is issued")
+    assert len(own_zone.result("GET", own_zone.path())) == 1
+    assert not [said for said in someone.complaints if "status of 503" not in said], someone.complaints
+
+
 def test_the_first_page_is_small(somebody, own_zone):
     own_zone.issue(asked_by(NAME), 30)
     someone = somebody()

@@ -22,6 +22,7 @@
 //! 4. **A test**: what the browser sees in `tests/clients/test_console.py` (add the address to its list of pages: each is
 //!    judged by axe in both colour schemes and photographed at two widths), what a form refuses in `tests/promises/console.rs`.
 
+mod again;
 mod assets;
 mod audit;
 mod audit_export;
@@ -60,6 +61,7 @@ mod zones;
 
 use actix_web::{HttpRequest, web};
 
+pub use again::let_send_again;
 pub use fault::{Fault, wants_page};
 
 /// How the console is reached.

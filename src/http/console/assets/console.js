@@ -51,6 +51,8 @@
     for (const button of document.querySelectorAll("[aria-busy]")) button.removeAttribute("aria-busy");
   });
 
+  document.addEventListener("click", (event) => { if (event.target.closest?.("button[data-reload]")) location.reload(); });
+
   // One tick for all of a list.
   document.addEventListener("change", (event) => {
     const box = event.target;
