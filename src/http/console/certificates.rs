@@ -10,8 +10,10 @@ use crate::domain::permission::Permission;
 use crate::domain::serial::SerialNumber;
 use crate::domain::status::Status;
 use crate::domain::text::parse_timestamp;
-use crate::service::Service;
+use crate::http::admission::PageTurn;
+use crate::http::client_timeout;
 use crate::service::access::ReadCertificates;
+use crate::service::{Service, ServiceError};
 use crate::store::{Page as Found, Window};
 
 use super::certificate::{address, certificate_id};
@@ -112,6 +114,8 @@ pub async fn list(
     ];
     let is_empty = totals.values().sum::<i64>() == 0;
     let window = Window { offset: (asked.page - 1) * PER_PAGE, length: PER_PAGE };
+    // Kept until the page is written.
+    let _turn = PageTurn::of(window.length, client_timeout()).await.ok_or_else(too_many_pages)?;
     let found = service.certificates(&here.permit, asked.filter(now), asked.order, window).await?;
     let pages = asked.pages(&found);
     let page = here.visitor.zone_page(&zone, "Certificates", Vec::new()).await?;
@@ -261,6 +265,10 @@ impl Asked {
             older: has_more.then(|| to(self.page + 1)),
         }
     }
+}
+
+fn too_many_pages() -> Fault {
+    ServiceError::Unavailable("too many pages of certificates are being read".into()).into()
 }
 
 fn order(word: &str) -> CertificateOrder {
