@@ -3,6 +3,7 @@
 A new page is added to `pages`."""
 
 import contextlib
+import subprocess
 import time
 
 import pytest
@@ -228,9 +229,28 @@ def test_a_key_made_in_the_browser_never_leaves_it(somebody, own_zone, tmp_path)
     opened = csr.openssl("pkcs12", "-in", both, "-passin", "pass:a pässword", "-nodes").stdout
     assert opened.count(b"BEGIN CERTIFICATE") == 2 and b"BEGIN PRIVATE KEY" in opened
     assert csr.openssl("pkey", "-pubout", stdin=opened).stdout == public
+    judged_by_others(someone, tmp_path)
     private = "".join(key.read_text().splitlines()[1:-1])
     assert sent and all(private[40:80] not in body for body in sent)
     assert not someone.complaints
+
+
+def judged_by_others(someone, folder):
+    """The same by those who read PKCS#12 in their own ways; the MAC is as slow to guess at as the encryption."""
+    someone.page.get_by_label("PKCS#12").fill("plain words")
+    both = saved(someone, "Save PKCS#12", folder / "plain.p12")
+    said = csr.openssl("pkcs12", "-in", both, "-passin", "pass:plain words", "-info", "-noout").stderr.decode()
+    assert "MAC: sha256, Iteration 210000" in said and said.count("PBKDF2, Iteration 210000") == 2, said
+    gnutls = subprocess.run(["certtool", "--p12-info", "--inder", "--infile", both, "--password", "plain words"],
+                            capture_output=True, text=True)
+    assert gnutls.returncode == 0 and gnutls.stdout.count("BEGIN CERTIFICATE") == 2, gnutls
+    assert "MAC" not in gnutls.stderr and "error" not in gnutls.stderr.lower(), gnutls.stderr
+    java = subprocess.run(["keytool", "-list", "-keystore", both, "-storetype", "PKCS12", "-storepass", "plain words"],
+                          capture_output=True, text=True)
+    assert java.returncode == 0 and "PrivateKeyEntry" in java.stdout, java
+    wrong = subprocess.run(["keytool", "-list", "-keystore", both, "-storetype", "PKCS12", "-storepass", "other words"],
+                           capture_output=True, text=True)
+    assert wrong.returncode != 0, "it looked at the MAC"
 
 
 def test_a_key_made_by_somebody_who_may_only_issue_gets_its_certificate(somebody, own_zone, tmp_path):
