@@ -241,19 +241,24 @@ fn ids_of_page(
     }
     let (order, offset) =
         if window.offset > total / 2 { (order.reversed(), left - length) } else { (order, window.offset) };
+    // No index has a status in the order of the ends: either the rows are looked at in that order until enough have the
+    // status, or all that have it are sorted. What is an expression leads to no index, so each way leaves only its own.
+    let has_only_status = order.is_by_end() && filter.status.is_some() && filter.is_by_status_only();
+    let is_sorted = has_only_status && !is_walk_shorter(connection, zone, offset + length, total)?;
     let query = match filter.status {
-        Some(status) if order.is_by_end() && is_walk_shorter(connection, zone, offset + length, total)? => {
-            // No index has the status in the order of the ends. As an expression it does not lead to its own, from
-            // which all that have it would be read and sorted.
+        Some(status) if order.is_by_end() && !is_sorted => {
             let rest = CertificateFilter { status: None, ..filter.clone() };
             filtered(zone, &rest).filter((certificates::status + 0_i16).eq(status.code()))
         }
         _ => filtered(zone, filter),
     };
     let ids = query.select(certificates::id).limit(length).offset(offset);
+    let end = certificates::not_after + 0_i64;
     let ids = match order {
         CertificateOrder::OldestFirst => ids.order(certificates::id),
         CertificateOrder::NewestFirst => ids.order(certificates::id.desc()),
+        CertificateOrder::FirstToEnd if is_sorted => ids.order((end, certificates::id)),
+        CertificateOrder::LastToEnd if is_sorted => ids.order((end.desc(), certificates::id.desc())),
         CertificateOrder::FirstToEnd => ids.order((certificates::not_after, certificates::id)),
         CertificateOrder::LastToEnd => ids.order((certificates::not_after.desc(), certificates::id.desc())),
     };

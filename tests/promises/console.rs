@@ -336,7 +336,7 @@ async fn a_form_that_could_not_be_done_just_now_is_sent_again_once_it_can() {
     let form = format!("/zones/{zone}/issue");
     let proof = browser.proof(&form).await;
     let request = csr("device-7");
-    let fields = [("form", proof.as_str()), ("csr", &request), ("profile", "client"), ("validity_days", "30")];
+    let fields = [("form", proof.as_str()), ("csr", request.as_str()), ("profile", "client"), ("validity_days", "30")];
     let issued = "SELECT COUNT(*) FROM certificates";
     server.database.connect().refuse("no_issuance", "INSERT ON certificates", "TRUE");
     let refused = browser.post(&form, &fields).await;

@@ -33,7 +33,8 @@ async fn the_list_is_sorted_by_issue_and_by_end_in_both_directions_on_every_page
     }
     let browser = Browser::signed_in(&server, ADMIN).await;
     let list = format!("/zones/{zone}/certificates");
-    let by_issue: Vec<String> = issued.iter().map(|(_, id)| id.clone()).collect();
+    let mut by_issue: Vec<String> = issued.iter().map(|(_, id)| id.clone()).collect();
+    by_issue.sort();
     issued.sort();
     let by_end: Vec<String> = issued.into_iter().map(|(_, id)| id).collect();
     let turned = |ids: &[String]| ids.iter().rev().cloned().collect::<Vec<_>>();
