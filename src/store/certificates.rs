@@ -124,10 +124,8 @@ impl Store {
         window: Window,
     ) -> Result<Page<Certificate>, StoreError> {
         // One snapshot: a page counted from the end must not shift under a certificate issued meanwhile.
-        self.read(move |connection| {
-            connection.transaction(|connection| page(connection, zone, &filter, order, window))
-        })
-        .await
+        self.read(move |connection| connection.transaction(|connection| page(connection, zone, &filter, order, window)))
+            .await
     }
 
     /// The end of the latest certificate that an authority signed: how long it must go on publishing.

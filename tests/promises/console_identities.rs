@@ -17,7 +17,8 @@ async fn with_token<'a>(server: &'a Server, permissions: &[&str], zones: Option<
     if let Some(zones) = zones {
         body["zones"] = json!(zones);
     }
-    let made = server.result("POST", &format!("/client/v4/accounts/{}/tokens", account(server).await), Some(&body)).await;
+    let made =
+        server.result("POST", &format!("/client/v4/accounts/{}/tokens", account(server).await), Some(&body)).await;
     Browser::signed_in(server, made["value"].as_str().unwrap()).await
 }
 
@@ -57,7 +58,9 @@ async fn an_identity_is_issued_by_a_zone_and_a_refused_form_keeps_what_was_typed
         let (_, beside) = page.split_once(&format!("id=\"{place}\">")).unwrap();
         assert!(beside.split_once("</div>").unwrap().0.contains(said), "{place}: {page}");
     }
-    for kept in ["value=\"caller &#60;b&#62;\"", "value=\"soon\"", "value=\"721\"", "value=\"p384\" selected", "ip:nowhere"] {
+    for kept in
+        ["value=\"caller &#60;b&#62;\"", "value=\"soon\"", "value=\"721\"", "value=\"p384\" selected", "ip:nowhere"]
+    {
         assert!(page.contains(kept), "{kept}: {page}");
     }
     assert_eq!(server.database.connect().count("SELECT COUNT(*) FROM certificates"), 0);
@@ -91,7 +94,8 @@ async fn an_identity_is_issued_by_a_zone_and_a_refused_form_keeps_what_was_typed
     ];
     let made = browser.post(ISSUED, &good).await;
     assert_eq!(made.status(), StatusCode::SEE_OTHER, "{}", made.text().await.unwrap());
-    let [identity] = &identities(&server).await.as_array().unwrap()[..] else { panic!("one is kept") };
+    let kept = identities(&server).await;
+    let [identity] = &kept.as_array().unwrap()[..] else { panic!("one is kept") };
     assert_eq!(location(&made), format!("/identities/{}", identity["id"].as_str().unwrap()));
     assert_eq!((&identity["name"], &identity["primary"]), (&json!("caller"), &json!(true)));
     assert_eq!(identity["hosts"], json!(["a.example", "*.b.example"]));
@@ -204,7 +208,10 @@ async fn rules_about_headers_and_json_are_edited_and_none_is_lost_by_saving() {
     assert_eq!(area(&page, "expect_headers"), "content-type: json\n: nameless");
     assert_eq!(area(&page, "expect_json"), "/ok\nnowhere=1\n{\"path\": \"/a\", \"is\": 1}");
     let (status, page) = save(&"etag\n".repeat(30), &"/a\n".repeat(30)).await;
-    assert!(status == StatusCode::UNPROCESSABLE_ENTITY && beside(&page, "expect-fault").contains("at most 50"), "{page}");
+    assert!(
+        status == StatusCode::UNPROCESSABLE_ENTITY && beside(&page, "expect-fault").contains("at most 50"),
+        "{page}"
+    );
     assert_eq!(kept().await, expect, "what is refused changes nothing");
 
     assert_eq!(save("", "$.status=ok").await.0, StatusCode::SEE_OTHER);

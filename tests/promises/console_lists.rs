@@ -57,7 +57,9 @@ async fn the_list_is_sorted_by_issue_and_by_end_in_both_directions_on_every_page
     let page = browser.page(&format!("{list}?status=active&order=ending&q=device")).await;
     assert!(page.contains("aria-sort=\"ascending\"") && page.contains("value=\"ending\" selected"), "{page}");
     // Every link of the page keeps the rest of the question.
-    for link in ["q=device&#38;status=active&#38;order=lasting\"", "q=device&#38;status=active&#38;order=ending&#38;page=2\""] {
+    for link in
+        ["q=device&#38;status=active&#38;order=lasting\"", "q=device&#38;status=active&#38;order=ending&#38;page=2\""]
+    {
         assert!(page.contains(link), "{link}: {page}");
     }
 }

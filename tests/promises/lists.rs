@@ -27,7 +27,8 @@ async fn every_page_is_the_part_of_the_list_that_it_says() {
     let installation = Installation::new().await;
     for number in 0..COUNT {
         // Several end at the same time.
-        let certificate = installation.try_issue(&format!("device-{:02}", number % 10), 1 + number * 7 % 5).await.unwrap();
+        let certificate =
+            installation.try_issue(&format!("device-{:02}", number % 10), 1 + number * 7 % 5).await.unwrap();
         if number % 3 == 0 {
             installation.revoke(certificate.id, None).await;
         }

@@ -14,9 +14,7 @@ use crate::domain::zone::Zone;
 use crate::service::access::{AddIdentity, IssueCertificate, ZonePermit};
 use crate::service::identities::IdentityInput;
 use crate::service::identity_material::Material;
-use crate::service::managed_identities::{
-    DEFAULT_GRACE, DEFAULT_VALIDITY_DAYS, MAX_GRACE, ManagedInput, key_types,
-};
+use crate::service::managed_identities::{DEFAULT_GRACE, DEFAULT_VALIDITY_DAYS, MAX_GRACE, ManagedInput, key_types};
 use crate::service::{Service, ServiceError};
 
 use super::certificate::key_type_name;
@@ -144,12 +142,7 @@ async fn zone(
     }
 }
 
-async fn page(
-    visitor: &Visitor,
-    service: &Service,
-    typed: Typed,
-    faults: FieldFaults,
-) -> Result<IssuePage, Fault> {
+async fn page(visitor: &Visitor, service: &Service, typed: Typed, faults: FieldFaults) -> Result<IssuePage, Fault> {
     let known = visitor.zones().await?;
     let zones = match (known.is_empty(), visitor.may_in_account(Permission::ReadZones)) {
         (false, _) => Zones::Known(known),

@@ -106,7 +106,8 @@ impl Rule for JsonRule {
     /// A value is read as JSON, and taken for a text where it is none.
     fn read(line: &str) -> Result<Self, String> {
         let contains = line.split_once(": ");
-        let equals = line.split_once('=').filter(|(path, _)| contains.is_none_or(|(other, _)| path.len() < other.len()));
+        let equals =
+            line.split_once('=').filter(|(path, _)| contains.is_none_or(|(other, _)| path.len() < other.len()));
         let (path, equals, contains) = match (equals, contains) {
             (Some((path, value)), _) => {
                 let value = value.trim();
@@ -160,7 +161,8 @@ mod tests {
         ]);
         assert_eq!((serde_json::to_value(rules).unwrap(), faults), (expected, 2));
         let mut faults = Vec::new();
-        let rules: Vec<JsonRule> = read("/n=1\n$.s=ok\n/q=\"1\"\n/n\n/t: a=b\n/u=a: b\n/z=null\nname=x\n$..a", &mut faults);
+        let rules: Vec<JsonRule> =
+            read("/n=1\n$.s=ok\n/q=\"1\"\n/n\n/t: a=b\n/u=a: b\n/z=null\nname=x\n$..a", &mut faults);
         let expected = json!([
             {"path": "/n", "equals": 1}, {"path": "$.s", "equals": "ok"}, {"path": "/q", "equals": "1"}, {"path": "/n"},
             {"path": "/t", "contains": "a=b"}, {"path": "/u", "equals": "a: b"}, {"path": "/z", "equals": null}
