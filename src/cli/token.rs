@@ -189,7 +189,7 @@ async fn roll(arguments: Roll, context: &Context) -> Result<(), CliError> {
         output::note(format_args!("token {}", arguments.id));
         output::line(escape(&value))?;
     }
-    output::note("warning: keep the value now; it is shown this once and stored nowhere, and the one before works no more");
+    output::note("warning: keep the value now; it is shown this once, and the one before works no more");
     Ok(())
 }
 

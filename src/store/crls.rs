@@ -141,7 +141,13 @@ impl Store {
                 return Ok(PublishOutcome::LeaseLost);
             }
             put_all(connection, &authority, &publishing.crls)?;
-            revocations_store::record_changes(connection, &authority, next.number, &publishing.changes, next.base.number)?;
+            revocations_store::record_changes(
+                connection,
+                &authority,
+                next.number,
+                &publishing.changes,
+                next.base.number,
+            )?;
             revocations_store::place(connection, authority, &publishing.placed)?;
             let lines = publishing.carried_out.iter();
             let lines = lines.map(|done| (&done.transition, done.shard, done.entry.as_ref()));

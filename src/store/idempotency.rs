@@ -130,10 +130,7 @@ pub(super) const TAKE_OVER: &str = "ON CONFLICT (token_id, key_sha256) DO UPDATE
      messages = excluded.messages, created_at = excluded.created_at";
 
 /// The first results under all these keys, however long ago.
-fn find(
-    connection: &mut Connection,
-    claims: &[&IdempotencyClaim],
-) -> Result<HashMap<Key, Claimed>, StoreError> {
+fn find(connection: &mut Connection, claims: &[&IdempotencyClaim]) -> Result<HashMap<Key, Claimed>, StoreError> {
     let rows: Vec<ClaimedRow> = match connection {
         Connection::Sqlite(connection) => {
             let mut rows = Vec::new();
@@ -151,7 +148,7 @@ fn find(
             let (tokens, keys): (Vec<&[u8]>, Vec<&[u8]>) =
                 claims.iter().map(|claim| (claim.token.as_bytes().as_slice(), claim.key_sha256.as_slice())).unzip();
             sql_query(
-                "SELECT * FROM unnest($1, $2) AS asked (token_id, key_sha256) \
+                "SELECT * FROM unnest($1::bytea[], $2::bytea[]) AS asked (token_id, key_sha256) \
                  JOIN idempotency_keys USING (token_id, key_sha256)",
             )
             .bind::<Array<Binary>, _>(tokens)

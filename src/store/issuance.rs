@@ -89,11 +89,7 @@ pub(super) fn record_all(connection: &mut Connection, issuances: &[&Issuance]) -
     Ok(verdicts)
 }
 
-fn write(
-    connection: &mut Connection,
-    recorded: &[&Issuance],
-    claims: &Claims,
-) -> Result<(), StoreError> {
+fn write(connection: &mut Connection, recorded: &[&Issuance], claims: &Claims) -> Result<(), StoreError> {
     let new: Vec<&NewCertificate> = recorded.iter().map(|issuance| &issuance.new).collect();
     let certificates: Result<Vec<Row<'_>>, StoreError> = new.iter().map(|one| certificates::row(one)).collect();
     let (certificates, claims, totals) = (certificates?, claims.rows()?, totals(&new));

@@ -301,7 +301,8 @@ async fn a_private_key_among_a_webhooks_cas_is_refused_and_told_to_nobody() {
 
     let browser = Browser::signed_in(&server, ADMIN).await;
     let page = format!("{webhooks}/{}", made["id"].as_str().unwrap());
-    for (form, to) in [(format!("{webhooks}/new"), webhooks.clone()), (format!("{page}/edit"), format!("{page}/edit"))] {
+    for (form, to) in [(format!("{webhooks}/new"), webhooks.clone()), (format!("{page}/edit"), format!("{page}/edit"))]
+    {
         let proof = browser.proof(&form).await;
         let typed = [("form", proof.as_str()), ("name", "typed"), ("url", receiver), ("trusted_ca", pem.as_str())];
         let refused = browser.post(&to, &typed).await;

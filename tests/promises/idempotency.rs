@@ -46,7 +46,10 @@ async fn requests_under_one_key_that_share_a_transaction_get_one_certificate() {
     }
     assert_eq!(installation.count("SELECT COUNT(*) FROM certificates"), 8);
     assert_eq!(installation.count("SELECT COUNT(*) FROM idempotency_keys"), 8);
-    assert_eq!(installation.count("SELECT COUNT(*) FROM audit_events WHERE action = 'certificate.issue' AND result = 0"), 8);
+    assert_eq!(
+        installation.count("SELECT COUNT(*) FROM audit_events WHERE action = 'certificate.issue' AND result = 0"),
+        8
+    );
     assert!(installation.totals_are_true());
 }
 
