@@ -23,6 +23,7 @@ mod console_lists;
 mod crls;
 mod events;
 mod faults;
+mod idempotency;
 mod isolation;
 mod lists;
 mod managed_identities;
