@@ -126,7 +126,7 @@ def test_an_identity_is_issued_by_a_zone_of_the_account(somebody, vault, with_sc
     someone.page.goto("/identities")
     someone.click("Have one issued")
     someone.page.get_by_label("Zone that issues it").select_option("second.example")
-    someone.page.get_by_label("Common name").fill("caller")
+    someone.page.get_by_label("Common name", exact=True).fill("caller")
     someone.page.get_by_label("Hosts that it is for").fill("https://api.partner.example")
     someone.page.get_by_label("Valid for, in days").fill("99999")
     someone.press("Have it issued")
