@@ -18,6 +18,7 @@ mod checks;
 mod compromise;
 mod console;
 mod console_account;
+mod console_overview;
 mod crls;
 mod events;
 mod faults;
