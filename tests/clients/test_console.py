@@ -192,6 +192,9 @@ def look(someone, name, scheme):
         wide = someone.page.evaluate("document.documentElement.scrollWidth")
         if wide > width:
             faults.append(f"{name} is {wide} pixels wide at {width}")
+        sideways = "[...document.querySelectorAll('.table-wrap')].some(wrap => wrap.scrollWidth > wrap.clientWidth)"
+        if someone.page.evaluate(sideways):
+            faults.append(f"a table of {name} is too wide for {width}")
     return faults
 
 
@@ -340,6 +343,11 @@ def test_a_bar_of_the_account_leads_to_what_ends_in_a_zone(somebody, own_zone):
     shown(someone, "/")
     plots = someone.page.locator("#activity")
     assert "issued 3" in plots.inner_text() and "revoked 0" in plots.inner_text()
+    # What the tile counts is what it leads to.
+    someone.page.get_by_role("link", name="2 end within 90 days").click()
+    someone.arrives_at("Certificates that end")
+    assert "2 certificates in 2 zones" in someone.page.locator("main").inner_text()
+    shown(someone, "/")
     bars = plots.get_by_role("link", name="2 certificates from")
     assert bars.count() == 1
     bars.first.focus()

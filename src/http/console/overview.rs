@@ -48,8 +48,6 @@ struct OverviewPage {
     counted: usize,
     /// How many it could be.
     readable: usize,
-    /// Where the certificates that end soon are listed.
-    soon_at: String,
     is_empty: bool,
     /// Where the first certificate is issued, if there is only one place for it.
     first_issue: Option<String>,
@@ -105,12 +103,9 @@ pub async fn of_account(visitor: Visitor, service: web::Data<Service>) -> Result
             .remove(&zone.id)
             .map(|totals| ZoneStanding { totals, fresh: fresh.remove(&zone.id).unwrap_or_default() }),
     });
-    let (ends_at, soon_at) = match readable.permits.as_slice() {
-        [only] => {
-            let list = format!("/zones/{}/certificates", only.zone());
-            (list.clone(), format!("{list}?ends=90"))
-        }
-        _ => ("/ending".to_owned(), "/ending".to_owned()),
+    let ends_at = match readable.permits.as_slice() {
+        [only] => format!("/zones/{}/certificates", only.zone()),
+        _ => "/ending".to_owned(),
     };
     let overview = OverviewPage {
         page: page?,
@@ -122,7 +117,6 @@ pub async fn of_account(visitor: Visitor, service: web::Data<Service>) -> Result
         counted: readable.permits.len(),
         readable: readable.total,
         plots: activity?.map(|activity| Plots::of(&activity, &ends_at)),
-        soon_at,
         first_issue: first_issue(&visitor, &zones),
         address: "/",
         parts: parts.ok(),

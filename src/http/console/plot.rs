@@ -27,6 +27,8 @@ pub struct Plots {
     pub issued: i64,
     pub revoked: i64,
     pub ending: i64,
+    /// Where these stand.
+    pub ending_at: String,
 }
 
 /// A row of bars.
@@ -57,7 +59,9 @@ pub struct Bar {
 impl Plots {
     /// The bars of what ends lead to this address, with the span that they stand for.
     pub fn of(activity: &Activity, ends_at: &str) -> Self {
+        let until = activity.ends.get(DAYS_OF_QUARTER).map_or(activity.counted_on, |(start, _)| *start);
         Self {
+            ending_at: format!("{ends_at}?{}", span_query(activity.counted_on, until)),
             issued: activity.days.iter().map(|day| day.issued).sum(),
             revoked: activity.days.iter().map(|day| day.revoked).sum(),
             ending: activity.ends.iter().take(DAYS_OF_QUARTER).map(|(_, count)| count).sum(),
