@@ -31,6 +31,9 @@ pub struct Freshness {
 /// Jobs whose transitions may wait. What is left of one that was stopped is carried out at once.
 const WAITING: [JobState; 2] = [JobState::Running, JobState::Publishing];
 
+/// Zone, id, state, and when the first transition was asked for.
+type AuthorityRow = (Option<Vec<u8>>, Vec<u8>, i16, Option<i64>);
+
 struct Signing {
     zone: ZoneId,
     authority: Vec<u8>,
@@ -78,7 +81,7 @@ fn with_oldest_waiting(
         .order(transitions::requested_at)
         .select(transitions::requested_at)
         .single_value();
-    let rows: Vec<(Option<Vec<u8>>, Vec<u8>, i16, Option<i64>)> = authorities::table
+    let rows: Vec<AuthorityRow> = authorities::table
         .filter(authorities::account_id.eq(account.as_bytes().as_slice()))
         .filter(authorities::zone_id.eq_any(zones))
         .order((authorities::created_at, authorities::id))
