@@ -99,6 +99,32 @@ impl Certificate {
     }
 }
 
+/// What a list of certificates begins with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CertificateOrder {
+    #[default]
+    OldestFirst,
+    NewestFirst,
+    FirstToEnd,
+    LastToEnd,
+}
+
+impl CertificateOrder {
+    /// The same list from its other end.
+    pub fn reversed(self) -> Self {
+        match self {
+            Self::OldestFirst => Self::NewestFirst,
+            Self::NewestFirst => Self::OldestFirst,
+            Self::FirstToEnd => Self::LastToEnd,
+            Self::LastToEnd => Self::FirstToEnd,
+        }
+    }
+
+    pub fn is_by_end(self) -> bool {
+        matches!(self, Self::FirstToEnd | Self::LastToEnd)
+    }
+}
+
 /// Which certificates of a zone a list shows. All given conditions hold together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CertificateFilter {

@@ -71,6 +71,7 @@ pub async fn around(
             }
         }
     };
+    response = console::let_send_again(response);
     if let Some(work) = work {
         let request = response.request().clone();
         // What has changed something is told: the caller would do it again.

@@ -48,6 +48,14 @@ pub struct Day {
 #[derive(Default)]
 pub(super) struct Activities(Mutex<HashMap<ZoneId, Kept>>);
 
+/// The right to count the activity of a zone, which one has at a time. It ends with the value, also where counting panics.
+struct Counting {
+    activities: Arc<Activities>,
+    zone: ZoneId,
+    /// What is known of days that are over.
+    issued: BTreeMap<i64, i64>,
+}
+
 #[derive(Default)]
 struct Kept {
     latest: Option<Arc<Activity>>,
@@ -64,15 +72,21 @@ impl Service {
         permit: &ZonePermit<ReadCertificates>,
     ) -> Result<Option<Arc<Activity>>, ServiceError> {
         let (zone, now) = (permit.zone(), self.clock.now());
-        let Some(issued) = self.activities.begin(zone, now) else { return Ok(self.activities.latest(zone)) };
-        let service = Arc::clone(self);
+        let Some(mut counting) = self.activities.begin(zone, now) else { return Ok(self.activities.latest(zone)) };
+        let (service, account) = (Arc::clone(self), permit.account());
         let counting = tokio::spawn(async move {
+            // It reads through a whole zone, as other surveys do.
+            let turn = service.surveys.take(account).await;
             let started = Instant::now();
-            let counted = service.count_activity(zone, issued, now).await;
+            let issued = std::mem::take(&mut counting.issued);
+            let counted = match &turn {
+                Ok(_) => service.count_activity(zone, issued, now).await,
+                Err(error) => Err(ServiceError::Unavailable(error.to_string())),
+            };
             if let Err(error) = &counted {
                 tracing::warn!(%error, %zone, "the activity of a zone could not be counted");
             }
-            service.activities.end(zone, counted.ok(), now, started.elapsed());
+            counting.end(counted.ok(), now, started.elapsed());
         });
         let patience = if self.activities.latest(zone).is_some() { PATIENCE_FOR_NEWS } else { PATIENCE };
         let _ = tokio::time::timeout(patience, counting).await;
@@ -113,8 +127,8 @@ impl Activities {
         kept.get(&zone).and_then(|kept| kept.latest.clone())
     }
 
-    /// What is known of days that are over, for whoever is to count; none while somebody does, or what is there is fresh.
-    fn begin(&self, zone: ZoneId, now: DateTime<Utc>) -> Option<BTreeMap<i64, i64>> {
+    /// The right to count; none while somebody does, or what is there is fresh.
+    fn begin(self: &Arc<Self>, zone: ZoneId, now: DateTime<Utc>) -> Option<Counting> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= MAX_KEPT && !all.contains_key(&zone) {
             all.retain(|_, kept| kept.is_counting);
@@ -127,18 +141,28 @@ impl Activities {
             return None;
         }
         kept.is_counting = true;
-        Some(kept.issued.clone())
+        Some(Counting { activities: Arc::clone(self), zone, issued: kept.issued.clone() })
     }
+}
 
-    fn end(&self, zone: ZoneId, counted: Option<(Activity, BTreeMap<i64, i64>)>, now: DateTime<Utc>, took: Duration) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = all.entry(zone).or_default();
-        kept.is_counting = false;
+impl Counting {
+    fn end(self, counted: Option<(Activity, BTreeMap<i64, i64>)>, now: DateTime<Utc>, took: Duration) {
+        let mut all = self.activities.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = all.entry(self.zone).or_default();
         let rest = TimeDelta::from_std(took * REST).unwrap_or(TimeDelta::hours(1));
         kept.fresh_until = Some(now + rest.max(SHORTEST_REST));
         if let Some((activity, issued)) = counted {
             kept.latest = Some(Arc::new(activity));
             kept.issued = issued;
+        }
+    }
+}
+
+impl Drop for Counting {
+    fn drop(&mut self) {
+        let mut all = self.activities.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = all.get_mut(&self.zone) {
+            kept.is_counting = false;
         }
     }
 }
@@ -149,4 +173,33 @@ fn day_of(time: DateTime<Utc>) -> i64 {
 
 fn start_of(day: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(day * 86_400, 0).unwrap_or(DateTime::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn one_counts_at_a_time_and_one_that_panics_holds_up_nobody() {
+        let activities = Arc::new(Activities::default());
+        let [zone, other] = [1, 2].map(|number| ZoneId::new(Uuid::from_u128(number)));
+        let now = start_of(20_000);
+        let counting = activities.begin(zone, now).unwrap();
+        assert!(activities.begin(zone, now).is_none());
+        assert!(activities.begin(other, now).is_some());
+        let failed = std::thread::spawn(move || {
+            let _counting = counting;
+            panic!("a count that fails");
+        });
+        assert!(failed.join().is_err());
+        let counting = activities.begin(zone, now).unwrap();
+        let activity = Activity { days: Vec::new(), ends: Vec::new(), counted_on: now };
+        counting.end(Some((activity, BTreeMap::from([(1, 2)]))), now, Duration::from_secs(1));
+        assert!(activities.latest(zone).is_some());
+        assert!(activities.begin(zone, now + TimeDelta::seconds(49)).is_none(), "it is fresh");
+        let counting = activities.begin(zone, now + TimeDelta::seconds(50)).unwrap();
+        assert_eq!(counting.issued, BTreeMap::from([(1, 2)]));
+    }
 }

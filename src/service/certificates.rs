@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::domain::bulk::Wish;
-use crate::domain::certificate::{Certificate, CertificateFilter};
+use crate::domain::certificate::{Certificate, CertificateFilter, CertificateOrder};
 use crate::domain::id::CertificateId;
 use crate::domain::reason::RevocationReason;
 use crate::store::{ChangeOutcome, Page, Totals, Window};
@@ -26,14 +26,15 @@ pub struct RevocationRequest {
 }
 
 impl Service {
-    /// Certificates of the zone, oldest first.
+    /// Certificates of the zone.
     pub async fn certificates(
         &self,
         permit: &ZonePermit<ReadCertificates>,
         filter: CertificateFilter,
+        order: CertificateOrder,
         window: Window,
     ) -> Result<Page<Certificate>, ServiceError> {
-        Ok(self.store.certificates(permit.zone(), filter, window).await?)
+        Ok(self.store.certificates(permit.zone(), filter, order, window).await?)
     }
 
     /// How many there are of each status.

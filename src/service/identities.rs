@@ -1,7 +1,7 @@
 //! Identities: taking in certificates that others issued to us, and keeping them. The private key is opened once, sealed,
 //! and from then on leaves the store only for an outgoing handshake.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::audit::Action;
 use crate::domain::host_pattern::HostPattern;
@@ -10,11 +10,12 @@ use crate::domain::identity::{
     Identity, IdentityEdit, IdentityFilter, MAX_HOSTS, MAX_IDENTITIES, check_labels, check_name,
 };
 use crate::domain::violation::Violation;
-use crate::store::{AddOutcome, NewIdentity, Page, RemoveOutcome, Window};
+use crate::store::{AddOutcome, NewIdentity, Overruled, Page, RemoveOutcome, Window};
 
 use super::access::{AccountPermit, Act, AddIdentity, EditIdentity, ReadIdentities, RemoveIdentity};
 use super::error::Noun;
 use super::identity_material::{Material, default_name, what_a_bundle_has_not};
+use super::identity_uses::mark;
 use super::keyring::Record;
 use super::{Service, ServiceError};
 
@@ -104,7 +105,26 @@ impl Service {
         id: Option<IdentityId>,
         is_forced: bool,
     ) -> Result<Kept, ServiceError> {
-        let outcome = self.remove_or_refuse(permit, id, is_forced).await;
+        let overruled = if is_forced { Overruled::Everybody } else { Overruled::Nobody };
+        let outcome = self.remove_or_refuse(permit, id, overruled).await;
+        self.recorded(permit, &written(id), outcome).await
+    }
+
+    /// The same for somebody who saw who relies on it, by their marks: for whoever came since it stays.
+    pub async fn remove_identity_seeing(
+        &self,
+        permit: &AccountPermit<RemoveIdentity>,
+        id: Option<IdentityId>,
+        seen: &BTreeSet<String>,
+    ) -> Result<Kept, ServiceError> {
+        let outcome = match self.find_identity(permit, id).await {
+            Ok(identity) => {
+                let uses = self.store.identity_uses(permit.account(), identity.id).await?.unwrap_or_default();
+                let seen = uses.into_iter().filter(|using| seen.contains(&mark(using))).collect();
+                self.remove_or_refuse(permit, id, Overruled::These(seen)).await
+            }
+            Err(error) => Err(error),
+        };
         self.recorded(permit, &written(id), outcome).await
     }
 
@@ -238,7 +258,7 @@ impl Service {
         &self,
         permit: &AccountPermit<RemoveIdentity>,
         id: Option<IdentityId>,
-        is_forced: bool,
+        overruled: Overruled,
     ) -> Result<Kept, ServiceError> {
         let identity = self.find_identity(permit, id).await?;
         let messages = self.what_removal_means(&identity).await?;
@@ -249,9 +269,10 @@ impl Service {
             Action::RemoveIdentity,
             identity.id.to_string(),
         );
+        let is_forced = !matches!(&overruled, Overruled::Nobody) && overruled != Overruled::These(Vec::new());
         event.detail = format!("{}{}", described(&identity), if is_forced { "; by force" } else { "" });
         let removed =
-            self.store.remove_identity(identity.account, identity.id, is_forced, self.clock.now(), event).await?;
+            self.store.remove_identity(identity.account, identity.id, overruled, self.clock.now(), event).await?;
         self.candidates.clear();
         match removed {
             RemoveOutcome::Removed => Ok(Kept { identity, messages }),

@@ -11,6 +11,7 @@ use crate::domain::violation::Violation;
 
 use super::access::{AccountPermit, AssociateIdentity, ReadIdentities};
 use super::error::Noun;
+use super::secrets::sha256;
 use super::{Service, ServiceError};
 
 const MAX_USES: i64 = 1000;
@@ -153,6 +154,13 @@ impl Service {
             None => "no identity".to_owned(),
         }))
     }
+}
+
+/// What tells one who relies on an identity from all others, and from whoever had the same name before.
+pub fn mark(using: &Use) -> String {
+    let Use { name, kind, link, .. } = using;
+    let text = format!("{} {kind}{} {name}{link}", kind.len(), name.len());
+    hex::encode(sha256(text.as_bytes()))
 }
 
 fn check_link(link: String) -> Result<String, String> {

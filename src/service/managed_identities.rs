@@ -32,9 +32,9 @@ use super::issuance::{IssueInput, Issued};
 use super::keyring::Record;
 use super::{Service, ServiceError, in_turn};
 
-const DEFAULT_VALIDITY_DAYS: i64 = 90;
-const DEFAULT_GRACE: TimeDelta = TimeDelta::days(1);
-const MAX_GRACE: TimeDelta = TimeDelta::days(30);
+pub const DEFAULT_VALIDITY_DAYS: i64 = 90;
+pub const DEFAULT_GRACE: TimeDelta = TimeDelta::days(1);
+pub const MAX_GRACE: TimeDelta = TimeDelta::days(30);
 const DEFAULT_KEY: ClientKeyKind = ClientKeyKind::P256;
 /// The upper bound of X.520 for a common name, an organization and its unit (RFC 5280, appendix A.1).
 const MAX_ATTRIBUTE_LENGTH: usize = 64;
@@ -246,6 +246,12 @@ struct Fresh {
     chain: Vec<ForeignCertificate>,
     certificate: Certificate,
     messages: Vec<String>,
+}
+
+/// The words of the keys that can be made here, the usual one first.
+pub fn key_types() -> Vec<&'static str> {
+    let others = ClientKeyKind::ALL.into_iter().filter(|kind| *kind != DEFAULT_KEY);
+    std::iter::once(DEFAULT_KEY).chain(others).map(ClientKeyKind::as_str).collect()
 }
 
 /// The plan, checked as far as issuance does not check it; or all faults with their places.

@@ -110,7 +110,7 @@ pub struct Service {
     ocsp: ocsp::Ocsp,
     responders: responders::Responders,
     health: health::Health,
-    activities: activity::Activities,
+    activities: Arc<activity::Activities>,
     standing: measures::Standing,
     refused_callers: access::RefusedCallers,
     /// Making keys is slow work: one at a time, so that nobody occupies the machine with it.

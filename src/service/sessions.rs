@@ -3,6 +3,9 @@
 //! A session may do what its token may do, asked of the database at every request: it ends with the token, whoever ended
 //! that. Of the cookie's value only the hash is kept; the forms of a session are signed with a key made from that value, so
 //! whoever does not have the cookie can make none.
+//!
+//! A form is taken before its act begins, so that two of the same never act at once. Where the act then finds the database
+//! away or too much waiting, the same form is good once more with a voucher: for it alone, and spent like a form.
 
 use std::sync::Arc;
 
@@ -109,11 +112,32 @@ impl Service {
         nonce_of(signed_in, proof).is_some()
     }
 
-    /// Takes a form, once.
-    pub async fn take_form(&self, signed_in: &SignedIn, proof: &str) -> Result<FormProof, ServiceError> {
+    /// Takes a form, once; and once more for each voucher that was given for it.
+    pub async fn take_form(
+        &self,
+        signed_in: &SignedIn,
+        proof: &str,
+        voucher: Option<&str>,
+    ) -> Result<FormProof, ServiceError> {
         let Some(nonce) = nonce_of(signed_in, proof) else { return Ok(FormProof::Forged) };
-        let is_first = self.store.spend_form(signed_in.session.id, nonce, self.clock.now()).await?;
-        Ok(if is_first { FormProof::Good } else { FormProof::Repeated })
+        let (session, now) = (signed_in.session.id, self.clock.now());
+        if self.store.spend_form(session, nonce, now).await? {
+            return Ok(FormProof::Good);
+        }
+        let vouched = voucher.and_then(|voucher| nonce_of_voucher(signed_in, nonce, voucher));
+        let is_good = match vouched {
+            Some(vouched) => self.store.spend_form(session, vouched, now).await?,
+            None => false,
+        };
+        Ok(if is_good { FormProof::Good } else { FormProof::Repeated })
+    }
+
+    /// What lets a form of this session be sent once more; none for what is no form of it.
+    pub fn form_voucher(&self, signed_in: &SignedIn, proof: &str) -> Result<Option<String>, ServiceError> {
+        let Some(form) = nonce_of(signed_in, proof) else { return Ok(None) };
+        let nonce = self.random.form_nonce()?;
+        let tag = hmac::sign(&signed_in.forms, &vouched(form, nonce));
+        Ok(Some(URL_SAFE_NO_PAD.encode([nonce.as_slice(), tag.as_ref()].concat())))
     }
 
     /// Clears away sessions that are over.
@@ -127,8 +151,22 @@ impl Service {
 
 /// The nonce of a form that a page of this session holds.
 fn nonce_of(signed_in: &SignedIn, proof: &str) -> Option<[u8; 16]> {
-    let bytes = URL_SAFE_NO_PAD.decode(proof).ok()?;
+    signed_nonce(signed_in, proof, |nonce| nonce.to_vec())
+}
+
+/// The nonce of a voucher for this form.
+fn nonce_of_voucher(signed_in: &SignedIn, form: [u8; 16], voucher: &str) -> Option<[u8; 16]> {
+    signed_nonce(signed_in, voucher, |nonce| vouched(form, nonce))
+}
+
+fn signed_nonce(signed_in: &SignedIn, text: &str, signed: impl Fn([u8; 16]) -> Vec<u8>) -> Option<[u8; 16]> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
     let (nonce, tag) = bytes.split_first_chunk::<16>()?;
-    hmac::verify(&signed_in.forms, nonce, tag).ok()?;
+    hmac::verify(&signed_in.forms, &signed(*nonce), tag).ok()?;
     Some(*nonce)
+}
+
+/// What a voucher signs: longer than what a form does, so that neither is ever the other.
+fn vouched(form: [u8; 16], nonce: [u8; 16]) -> Vec<u8> {
+    [b"again".as_slice(), &form, &nonce].concat()
 }

@@ -124,7 +124,7 @@ impl Service {
             ocsp: Ocsp::new(),
             responders: Responders::default(),
             health: Health::default(),
-            activities: Activities::default(),
+            activities: Arc::new(Activities::default()),
             standing: Standing::default(),
             refused_callers: RefusedCallers::default(),
             key_generation: Arc::new(Semaphore::new(1)),

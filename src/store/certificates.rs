@@ -5,7 +5,9 @@ use diesel::Connection as _;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::certificate::{Certificate, CertificateFilter, Receipt, Revocation, SubjectFields};
+use crate::domain::certificate::{
+    Certificate, CertificateFilter, CertificateOrder, Receipt, Revocation, SubjectFields,
+};
 use crate::domain::id::{AuthorityId, CertificateId, ZoneId};
 use crate::domain::serial::SerialNumber;
 use crate::domain::subject_alternative_name::{SubjectAlternativeName, SubjectAlternativeNameType};
@@ -113,15 +115,17 @@ impl Store {
         .await
     }
 
-    /// Certificates of a zone, oldest first.
+    /// Certificates of a zone.
     pub async fn certificates(
         &self,
         zone: ZoneId,
         filter: CertificateFilter,
+        order: CertificateOrder,
         window: Window,
     ) -> Result<Page<Certificate>, StoreError> {
         // One snapshot: a page counted from the end must not shift under a certificate issued meanwhile.
-        self.read(move |connection| connection.transaction(|connection| page(connection, zone, &filter, window))).await
+        self.read(move |connection| connection.transaction(|connection| page(connection, zone, &filter, order, window)))
+            .await
     }
 
     /// The end of the latest certificate that an authority signed: how long it must go on publishing.
@@ -183,6 +187,7 @@ fn page(
     connection: &mut Connection,
     zone: ZoneId,
     filter: &CertificateFilter,
+    order: CertificateOrder,
     window: Window,
 ) -> Result<Page<Certificate>, StoreError> {
     let total = if filter.is_by_status_only() {
@@ -190,8 +195,15 @@ fn page(
     } else {
         filtered(zone, filter).count().get_result(connection)?
     };
-    let ids = ids_of_page(connection, zone, filter, window, total)?;
-    Ok(Page { items: of_ids(connection, zone, ids)?, total })
+    let ids = ids_of_page(connection, zone, filter, order, window, total)?;
+    let mut items = of_ids(connection, zone, ids)?;
+    if order.is_by_end() {
+        items.sort_by_key(|certificate| (certificate.not_after, certificate.id));
+    }
+    if matches!(order, CertificateOrder::NewestFirst | CertificateOrder::LastToEnd) {
+        items.reverse();
+    }
+    Ok(Page { items, total })
 }
 
 /// Those of the zone that have these ids, in the order of the ids.
@@ -216,6 +228,7 @@ fn ids_of_page(
     connection: &mut Connection,
     zone: ZoneId,
     filter: &CertificateFilter,
+    order: CertificateOrder,
     window: Window,
     total: i64,
 ) -> Result<Vec<Vec<u8>>, StoreError> {
@@ -224,13 +237,37 @@ fn ids_of_page(
     if length <= 0 {
         return Ok(Vec::new());
     }
-    let ids = filtered(zone, filter).select(certificates::id).limit(length);
-    let ids = if window.offset > total / 2 {
-        ids.order(certificates::id.desc()).offset(left - length)
-    } else {
-        ids.order(certificates::id).offset(window.offset)
+    let (order, offset) =
+        if window.offset > total / 2 { (order.reversed(), left - length) } else { (order, window.offset) };
+    // No index has a status in the order of the ends: either the rows are looked at in that order until enough have the
+    // status, or all that have it are sorted. What is an expression leads to no index, so each way leaves only its own.
+    let has_only_status = order.is_by_end() && filter.status.is_some() && filter.is_by_status_only();
+    let is_sorted = has_only_status && !is_walk_shorter(connection, zone, offset + length, total)?;
+    let query = match filter.status {
+        Some(status) if order.is_by_end() && !is_sorted => {
+            let rest = CertificateFilter { status: None, ..filter.clone() };
+            filtered(zone, &rest).filter((certificates::status + 0_i16).eq(status.code()))
+        }
+        _ => filtered(zone, filter),
+    };
+    let ids = query.select(certificates::id).limit(length).offset(offset);
+    let end = certificates::not_after + 0_i64;
+    let ids = match order {
+        CertificateOrder::OldestFirst => ids.order(certificates::id),
+        CertificateOrder::NewestFirst => ids.order(certificates::id.desc()),
+        CertificateOrder::FirstToEnd if is_sorted => ids.order((end, certificates::id)),
+        CertificateOrder::LastToEnd if is_sorted => ids.order((end.desc(), certificates::id.desc())),
+        CertificateOrder::FirstToEnd => ids.order((certificates::not_after, certificates::id)),
+        CertificateOrder::LastToEnd => ids.order((certificates::not_after.desc(), certificates::id.desc())),
     };
     Ok(ids.load(connection)?)
+}
+
+/// Whether to find the first `count` certificates of a status, of which there are `total`, fewer rows are looked at in the
+/// order of the ends than there are with that status.
+fn is_walk_shorter(connection: &mut Connection, zone: ZoneId, count: i64, total: i64) -> Result<bool, StoreError> {
+    let of_zone = counters::total(connection, zone, None)?;
+    Ok(i128::from(count) * i128::from(of_zone) < i128::from(total) * i128::from(total))
 }
 
 type Filtered<'a> = certificates::BoxedQuery<'a, MultiBackend>;

@@ -57,6 +57,15 @@ pub enum AddOutcome {
     TooMany,
 }
 
+/// Whose reliance on an identity its removal overrules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Overruled {
+    Nobody,
+    /// These alone: it stays for whoever else relies on it by then.
+    These(Vec<Use>),
+    Everybody,
+}
+
 /// What became of a removal.
 #[derive(Clone, Debug)]
 pub enum RemoveOutcome {
@@ -237,19 +246,19 @@ impl Store {
         .await
     }
 
-    /// Removes an identity with its key, unless somebody relies on it and it is not forced.
+    /// Removes an identity with its key, unless somebody relies on it who is not overruled.
     pub async fn remove_identity(
         &self,
         account: AccountId,
         id: IdentityId,
-        is_forced: bool,
+        overruled: Overruled,
         now: DateTime<Utc>,
         event: AuditEvent,
     ) -> Result<RemoveOutcome, StoreError> {
         self.write(move |connection| {
             let Some(identity) = find(connection, account, id)? else { return Ok(RemoveOutcome::Unknown) };
             let uses = identity_uses::of(connection, account, id)?;
-            if !uses.is_empty() && !is_forced {
+            if !overruled.covers(&uses) {
                 return Ok(RemoveOutcome::InUse(uses));
             }
             identity_uses::forget(connection, account, id)?;
@@ -465,6 +474,16 @@ pub(super) fn replace(
         ))
         .execute(connection)?;
     Ok(updated == 1)
+}
+
+impl Overruled {
+    fn covers(&self, uses: &[Use]) -> bool {
+        match self {
+            Self::Nobody => uses.is_empty(),
+            Self::These(overruled) => uses.iter().all(|using| overruled.contains(using)),
+            Self::Everybody => true,
+        }
+    }
 }
 
 impl IdentityRow {

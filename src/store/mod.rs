@@ -89,7 +89,7 @@ pub use expiry_notices::ExpiryNotice;
 pub use freshness::Freshness;
 pub use history::RecordedAct;
 pub use idempotency::{Claimed, IdempotencyClaim};
-pub use identities::{AddOutcome, Candidacy, NewIdentity, RemoveOutcome, Replacement};
+pub use identities::{AddOutcome, Candidacy, NewIdentity, Overruled, RemoveOutcome, Replacement};
 pub use issuance::{Issuance, IssueOutcome};
 pub use managed_identities::{Renewal, Supersession};
 pub use master_keys::MasterKeyCheck;

@@ -2,6 +2,8 @@
 
 A new page is added to `pages`."""
 
+import contextlib
+import subprocess
 import time
 
 import pytest
@@ -153,6 +155,7 @@ def pages(zone):
         "ending-none": "/ending?from=2090-01-01",
         "zone": f"/zones/{zone.zone}",
         "certificates": f"/zones/{zone.zone}/certificates",
+        "certificates-ending": f"/zones/{zone.zone}/certificates?order=ending",
         "certificates-none": f"/zones/{zone.zone}/certificates?q=nobody",
         "certificate": first,
         "certificate-hostile": f"/zones/{zone.zone}/certificates/{issued[1]['id']}",
@@ -233,9 +236,28 @@ def test_a_key_made_in_the_browser_never_leaves_it(somebody, own_zone, tmp_path)
     opened = csr.openssl("pkcs12", "-in", both, "-passin", "pass:a pässword", "-nodes").stdout
     assert opened.count(b"BEGIN CERTIFICATE") == 2 and b"BEGIN PRIVATE KEY" in opened
     assert csr.openssl("pkey", "-pubout", stdin=opened).stdout == public
+    judged_by_others(someone, tmp_path)
     private = "".join(key.read_text().splitlines()[1:-1])
     assert sent and all(private[40:80] not in body for body in sent)
     assert not someone.complaints
+
+
+def judged_by_others(someone, folder):
+    """The same by those who read PKCS#12 in their own ways; the MAC is as slow to guess at as the encryption."""
+    someone.page.get_by_label("PKCS#12").fill("plain words")
+    both = saved(someone, "Save PKCS#12", folder / "plain.p12")
+    said = csr.openssl("pkcs12", "-in", both, "-passin", "pass:plain words", "-info", "-noout").stderr.decode()
+    assert "MAC: sha256, Iteration 210000" in said and said.count("PBKDF2, Iteration 210000") == 2, said
+    gnutls = subprocess.run(["certtool", "--p12-info", "--inder", "--infile", both, "--password", "plain words"],
+                            capture_output=True, text=True)
+    assert gnutls.returncode == 0 and gnutls.stdout.count("BEGIN CERTIFICATE") == 2, gnutls
+    assert "MAC" not in gnutls.stderr and "error" not in gnutls.stderr.lower(), gnutls.stderr
+    java = subprocess.run(["keytool", "-list", "-keystore", both, "-storetype", "PKCS12", "-storepass", "plain words"],
+                          capture_output=True, text=True)
+    assert java.returncode == 0 and "PrivateKeyEntry" in java.stdout, java
+    wrong = subprocess.run(["keytool", "-list", "-keystore", both, "-storetype", "PKCS12", "-storepass", "other words"],
+                           capture_output=True, text=True)
+    assert wrong.returncode != 0, "it looked at the MAC"
 
 
 def test_a_key_made_by_somebody_who_may_only_issue_gets_its_certificate(somebody, own_zone, tmp_path):
@@ -296,6 +318,34 @@ def test_a_form_after_the_end_of_the_session_leads_to_the_sign_in_and_back(someb
     someone.press("Sign in")
     someone.page.wait_for_url(f"**{address}")
     assert own_zone.get(issued["id"])["status"] == "active"
+
+
+@pytest.mark.only_on("sqlite", reason="the browser sees no difference, and the trigger is written for one")
+@pytest.mark.parametrize("with_script", [True, False], ids=["scripts", "no scripts"])
+def test_a_form_that_could_not_be_done_just_now_is_sent_again(somebody, server, own_zone, with_script):
+    someone = somebody(java_script_enabled=with_script).sign_in()
+    someone.page.goto(f"/zones/{own_zone.zone}/issue")
+    someone.page.get_by_label("Certificate signing request").fill(asked_by(NAME))
+    someone.page.get_by_label("Valid for, in days").fill("30")
+    server.tamper("CREATE TRIGGER no_issuance BEFORE INSERT ON certificates BEGIN SELECT RAISE(ABORT, 'refused by a test'); END")
+    someone.press("Issue the certificate")
+    someone.arrives_at("Not just now")
+    for width in person.WIDTHS:
+        someone.page.set_viewport_size({"width": width, "height": 900})
+        someone.photograph(f"again-{'light' if with_script else 'no-script'}-{width}")
+    if with_script:
+        assert not someone.violations()
+    someone.page.reload()
+    someone.arrives_at("Not just now")
+    server.tamper("DROP TRIGGER no_issuance")
+    if with_script:
+        someone.press("Send it again")
+    else:
+        someone.page.reload()
+    someone.arrives_at(NAME)
+    someone.sees("The certificate is issued")
+    assert len(own_zone.result("GET", own_zone.path())) == 1
+    assert not [said for said in someone.complaints if "status of 503" not in said], someone.complaints
 
 
 def test_the_first_page_is_small(somebody, own_zone):
@@ -411,6 +461,60 @@ def test_on_a_phone_each_cell_names_its_column_and_is_still_a_cell(somebody, own
     assert cell.count() == 1 and cell.evaluate("cell => getComputedStyle(cell, '::before').content").startswith('"Status"')
     wrap = someone.page.locator(".table-wrap")
     assert wrap.evaluate("wrap => wrap.scrollWidth <= wrap.clientWidth"), "nothing to scroll sideways"
+
+
+@pytest.mark.only_on("sqlite", reason="the browser sees no difference, and the trigger is written for one")
+@pytest.mark.parametrize("with_script", [True, False], ids=["scripts", "no scripts"])
+def test_a_pending_row_of_the_list_settles_by_itself(somebody, server, own_zone, with_script):
+    issued = [own_zone.issue(asked_by(f"pump-{index}"), 30 - index) for index in range(3)]
+    someone = somebody(java_script_enabled=with_script).sign_in()
+    asked = []
+    someone.page.on("request", lambda request: asked.append(request.url))
+    with nothing_settles(server):
+        own_zone.delete(issued[1]["id"])
+        someone.page.goto(f"/zones/{own_zone.zone}/certificates?order=ending")
+        row = someone.page.locator("tbody tr").nth(1)
+        assert [row.locator("th").inner_text(), row.locator(".badge").inner_text()] == ["pump-1", "Being revoked"]
+        ticks = [someone.page.get_by_label(f"Choose pump-{index}") for index in (1, 2)]
+        for tick in ticks:
+            tick.check()
+        if with_script:
+            with someone.page.expect_response(lambda answer: "/row?" in answer.url) as answer:
+                pass
+            assert answer.value.status == 204
+    own_zone.wait_for(issued[1]["id"], "revoked")
+    if with_script:
+        row.locator(".badge.revoked").wait_for()
+        assert all(tick.is_checked() for tick in ticks), "what was chosen stays so"
+        assert "pump-1: Revoked" in someone.page.locator("#announce").inner_text()
+        before = len(asked)
+        someone.page.wait_for_timeout(3000)
+        assert asked[before:] == [], "what is settled asks no more"
+    else:
+        assert row.locator(".badge").inner_text() == "Being revoked"
+        someone.page.reload()
+        row.locator(".badge.revoked").wait_for()
+        assert not [url for url in asked if "/row" in url]
+    names = someone.page.locator("tbody th")
+    assert names.all_inner_texts() == ["pump-2", "pump-1", "pump-0"]
+    someone.page.get_by_role("columnheader", name="Ends").get_by_role("link").click()
+    someone.page.wait_for_url("**/certificates?order=lasting")
+    assert names.all_inner_texts() == ["pump-0", "pump-1", "pump-2"]
+    if with_script:
+        assert not someone.violations()
+    assert not someone.complaints
+
+
+@contextlib.contextmanager
+def nothing_settles(server):
+    """No receipt is stored: what is pending stays so."""
+    with contextlib.closing(server.database(writable=True)) as database:
+        database.execute("CREATE TRIGGER no_receipt BEFORE UPDATE ON certificates WHEN NEW.receipt_published_at IS NOT NULL "
+                         "BEGIN SELECT RAISE(ABORT, 'refused by a test'); END")
+        try:
+            yield
+        finally:
+            database.execute("DROP TRIGGER no_receipt")
 
 
 def test_many_are_chosen_and_revoked(somebody, own_zone):

@@ -125,6 +125,35 @@ def test_an_identity_is_brought_chosen_replaced_and_removed(somebody, vault, tmp
     assert not someone.complaints
 
 
+@pytest.mark.parametrize("with_script", [True, False], ids=["scripts", "no scripts"])
+def test_an_identity_is_issued_by_a_zone_of_the_account(somebody, vault, with_script):
+    someone = somebody(java_script_enabled=with_script)
+    someone.page.goto("/identities/new/issued")
+    someone.sees("No zone yet")
+    made = [vault.result("POST", "/zones", json={"name": f"{name}.example", "account": {"id": vault.account}}) for name in ("first", "second")]
+    someone.page.goto("/identities")
+    someone.click("Have one issued")
+    someone.page.get_by_label("Zone that issues it").select_option("second.example")
+    someone.page.get_by_label("Common name").fill("caller")
+    someone.page.get_by_label("Hosts that it is for").fill("https://api.partner.example")
+    someone.page.get_by_label("Valid for, in days").fill("99999")
+    someone.press("Have it issued")
+    someone.page.locator("#hosts-fault .fault").first.wait_for()
+    assert someone.page.get_by_label("Valid for, in days").input_value() == "99999"
+    someone.page.get_by_label("Hosts that it is for").fill("api.partner.example")
+    someone.press("Have it issued")
+    assert "validity_days must be" in someone.page.locator("#days-fault").inner_text()
+    someone.page.get_by_label("Valid for, in days").fill("60")
+    someone.press("Have it issued")
+    someone.arrives_at("caller")
+    someone.sees("It is issued and kept")
+    [kept] = vault.listed()
+    assert (kept["hosts"], kept["managed"]["zone_id"]) == (["api.partner.example"], made[1]["id"])
+    someone.click("Open the certificate")
+    someone.arrives_at("caller")
+    assert not someone.complaints
+
+
 def test_without_javascript_texts_are_pasted_and_keys_do_not_come_back(somebody, vault):
     someone = somebody(java_script_enabled=False)
     held = pki.client(name="pasted")
@@ -185,13 +214,24 @@ def test_a_check_is_made_run_changed_and_removed(somebody, vault, partner):
     someone.click("Change …")
     assert SECRET not in someone.page.content()
     someone.page.get_by_label("Status").fill("5xx")
+    someone.page.get_by_text("Its headers and its JSON").click()
+    someone.page.get_by_label("Values in its JSON").fill("$.state=up\nstate=up")
+    someone.press("Save")
+    assert "a path is a JSON Pointer" in someone.page.locator("#expect-json-fault").inner_text()
+    assert someone.page.get_by_label("Values in its JSON").input_value() == "$.state=up\nstate=up"
+    assert not someone.violations()
+    someone.page.get_by_label("Values in its JSON").fill("$.state=up")
     someone.press("Save")
     someone.sees("The check is changed")
+    someone.sees("$.state in the JSON is")
     someone.press("Run it now")
-    someone.page.locator("main .badge.active").first.wait_for()
+    someone.sees("the answer is no JSON")
+    partner.answer = lambda request: respond(503, b'{"state": "up"}')
+    someone.press("Run it now")
+    someone.page.locator(".card .row > .badge.active").first.wait_for()
     assert partner.requests[-1].values("authorization") == [f"Bearer {SECRET}"], "a sealed value stays"
     someone.click("Checks")
-    assert someone.page.locator("svg.plot g").count() == 3
+    assert someone.page.locator("svg.plot g").count() == 4
     someone.page.locator("tbody th a").first.click()
     someone.page.get_by_text("Remove this check").click()
     someone.press("Remove the check and its runs")
@@ -201,7 +241,7 @@ def test_a_check_is_made_run_changed_and_removed(somebody, vault, partner):
 
 def test_these_pages_are_for_everybody(browser, vault, partner):
     """As the others: no violation of WCAG 2.2 AA in either colour scheme, nothing wider than a phone."""
-    addresses = {"identities-none": "/identities", "checks-none": "/checks"}
+    addresses = {"identities-none": "/identities", "checks-none": "/checks", "identity-issue-none": "/identities/new/issued"}
     faults = []
     for names in (lambda: addresses, lambda: pages(vault, partner)):
         shown = names()
@@ -222,11 +262,13 @@ def pages(vault, partner):
     second = vault.keep_held(pki.issued(pki.intermediate(), "/CN=<script>alert(1)<\\/script>", days=5), primary=True)
     vault.keep(certificates=pki.root().certificate, ca=True, name="Partner's CAs")
     vault.call("PUT", vault.path(f"/{first['id']}/associations/billing"), json={"link": "https://billing.example/"})
-    check = vault.check(f"{partner.url}/health", name="partner's health", identity=first["id"])
+    rules = {"headers": [{"name": "content-type", "contains": "json"}], "json": [{"path": "/state", "equals": "up"}]}
+    check = vault.check(f"{partner.url}/health", name="partner's health", identity=first["id"], expect=rules)
     for status in (200, 200, 503, 200, 200, 200):
         partner.answer = lambda request, status=status: respond(status, b"{}")
         vault.run(check["id"])
     vault.check("https://127.0.0.1:1/", name="not run yet")
+    vault.result("POST", "/zones", json={"name": "plant.example", "account": {"id": vault.account}})
     identity = f"/identities/{first['id']}"
     return {
         "identities": "/identities",
@@ -235,6 +277,7 @@ def pages(vault, partner):
         "identity": identity,
         "identity-primary": f"/identities/{second['id']}",
         "identity-new": "/identities/new",
+        "identity-issue": "/identities/new/issued",
         "identity-edit": f"{identity}/edit",
         "identity-replacement": f"{identity}/replace",
         "identity-removal": f"{identity}/remove",

@@ -50,6 +50,17 @@ impl<'a> Browser<'a> {
         answer.text().await.unwrap()
     }
 
+    /// Keeps one more cookie.
+    fn keep(&mut self, cookie: &str) {
+        self.cookie = format!("{}; {}", self.cookie, cookie.split(';').next().unwrap());
+    }
+
+    /// A part of a page, as the script asks for it.
+    pub async fn part(&self, path: &str) -> Response {
+        let request = self.client.get(format!("{}{path}", self.server.url)).header("hx-request", "true");
+        request.header(COOKIE, &self.cookie).send().await.unwrap()
+    }
+
     /// The proof that the forms of a page carry.
     pub async fn proof(&self, path: &str) -> String {
         let page = self.page(path).await;
@@ -315,6 +326,55 @@ async fn a_preview_signs_nothing_and_a_refused_form_keeps_what_was_typed() {
     let issued = post(&form, again).await;
     assert_eq!(issued.status(), StatusCode::SEE_OTHER);
     assert_eq!(server.database.connect().count(count), 1);
+}
+
+#[tokio::test]
+async fn a_form_that_could_not_be_done_just_now_is_sent_again_once_it_can() {
+    let server = Server::start().await;
+    let zone = zone(&server).await;
+    let mut browser = Browser::signed_in(&server, ADMIN).await;
+    let form = format!("/zones/{zone}/issue");
+    let proof = browser.proof(&form).await;
+    let request = csr("device-7");
+    let fields = [("form", proof.as_str()), ("csr", request.as_str()), ("profile", "client"), ("validity_days", "30")];
+    let issued = "SELECT COUNT(*) FROM certificates";
+    server.database.connect().refuse("no_issuance", "INSERT ON certificates", "TRUE");
+    let refused = browser.post(&form, &fields).await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let cookie = refused.headers()[SET_COOKIE].to_str().unwrap().to_owned();
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict") && cookie.contains(&form), "{cookie}");
+    assert!(refused.headers().contains_key(CONTENT_SECURITY_POLICY));
+    let page = refused.text().await.unwrap();
+    assert!(page.contains("Not just now") && !page.contains("CERTIFICATE REQUEST"), "nothing typed comes back: {page}");
+
+    // Without what came with that answer, it was sent already.
+    let again = browser.post(&form, &fields).await;
+    assert_eq!(again.status(), StatusCode::CONFLICT);
+    let session = browser.cookie.clone();
+    browser.keep(&cookie);
+    let again = browser.post(&form, &fields).await;
+    assert_eq!(again.status(), StatusCode::SERVICE_UNAVAILABLE, "it is tried anew");
+    assert_eq!(browser.post(&form, &fields).await.status(), StatusCode::CONFLICT, "and not by the same voucher");
+    browser.cookie = session;
+    browser.keep(again.headers()[SET_COOKIE].to_str().unwrap());
+    server.database.connect().allow_again("no_issuance");
+    let other_proof = browser.proof(&form).await;
+    assert_eq!(browser.post(&form, &fields).await.status(), StatusCode::SEE_OTHER);
+    assert_eq!(server.database.connect().count(issued), 1);
+    assert_eq!(browser.post(&form, &fields).await.status(), StatusCode::CONFLICT, "a reload does nothing");
+
+    // What was told before its form was taken needs no voucher.
+    server.database.connect().refuse("no_forms", "INSERT ON spent_forms", "TRUE");
+    let mut other = fields;
+    other[0].1 = &other_proof;
+    let refused = browser.post(&form, &other).await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!refused.headers().contains_key(SET_COOKIE));
+    server.database.connect().allow_again("no_forms");
+    let second = csr("device-8");
+    other[1].1 = &second;
+    assert_eq!(browser.post(&form, &other).await.status(), StatusCode::SEE_OTHER);
+    assert_eq!(server.database.connect().count(issued), 2);
 }
 
 #[tokio::test]

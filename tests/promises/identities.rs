@@ -10,6 +10,7 @@ use countersign::domain::identity::{Identity, IdentityFilter};
 use countersign::service::access::{AccountPermit, Act};
 use countersign::service::identities::{Duplicates, EditInput, IdentityInput};
 use countersign::service::identity_material::Material;
+use countersign::service::identity_uses::{UseInput, mark};
 use countersign::service::managed_identities::ManagedInput;
 use countersign::service::{Service, ServiceError};
 use countersign::store::Window;
@@ -216,6 +217,30 @@ async fn a_sealed_key_moved_to_another_identity_does_not_open() {
     let turn = installation.service.turn(&permit).await.unwrap();
     let refused = installation.service.call(&permit, call, turn).await;
     assert!(matches!(refused, Err(ServiceError::Signing(_))), "{:?}", refused.err());
+}
+
+#[tokio::test]
+async fn a_removal_in_sight_of_some_uses_spares_those_that_came_since() {
+    let installation = Installation::new().await;
+    let service = &installation.service;
+    let kept = installation.keep(input(pem_of(&installation, "client", 50), &[])).await.unwrap();
+    let associate = async |name: &str| {
+        let nothing = UseInput { kind: None, link: None, faults: Vec::new() };
+        let permit = installation.in_account().await;
+        mark(&service.associate_identity(&permit, Some(kept.id), name, nothing).await.unwrap())
+    };
+    let remove = async |seen: &[&String]| {
+        let seen = seen.iter().map(|mark| (*mark).clone()).collect();
+        service.remove_identity_seeing(&installation.in_account().await, Some(kept.id), &seen).await
+    };
+    let first = associate("billing").await;
+    let second = associate("shipping").await;
+    let refused = remove(&[&first]).await;
+    assert!(matches!(&refused, Err(ServiceError::InUse(who)) if who.contains("shipping")), "{:?}", refused.err());
+    assert!(matches!(remove(&[]).await, Err(ServiceError::InUse(_))));
+    assert_eq!(installation.count("SELECT COUNT(*) FROM identities"), 1);
+    remove(&[&second, &first]).await.unwrap();
+    assert_eq!(installation.count("SELECT COUNT(*) FROM identities"), 0);
 }
 
 #[tokio::test]

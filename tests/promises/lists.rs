@@ -1,6 +1,6 @@
 //! Lists: every page of every list is the part of the whole that it says it is.
 
-use countersign::domain::certificate::CertificateFilter;
+use countersign::domain::certificate::{CertificateFilter, CertificateOrder};
 use countersign::domain::id::CertificateId;
 use countersign::domain::status::Status;
 use countersign::store::Window;
@@ -12,11 +12,13 @@ const COUNT: i64 = 17;
 async fn ids(
     installation: &Installation,
     filter: &CertificateFilter,
+    order: CertificateOrder,
     offset: i64,
     length: i64,
 ) -> (Vec<CertificateId>, i64) {
     let window = Window { offset, length };
-    let page = installation.service.certificates(&installation.permit().await, filter.clone(), window).await.unwrap();
+    let permit = installation.permit().await;
+    let page = installation.service.certificates(&permit, filter.clone(), order, window).await.unwrap();
     (page.items.iter().map(|certificate| certificate.id).collect(), page.total)
 }
 
@@ -24,34 +26,66 @@ async fn ids(
 async fn every_page_is_the_part_of_the_list_that_it_says() {
     let installation = Installation::new().await;
     for number in 0..COUNT {
-        let certificate = installation.issue(&format!("device-{:02}", number % 10)).await;
+        // Several end at the same time.
+        let certificate =
+            installation.try_issue(&format!("device-{:02}", number % 10), 1 + number * 7 % 5).await.unwrap();
         if number % 3 == 0 {
             installation.revoke(certificate.id, None).await;
         }
     }
+    let permit = installation.permit().await;
     for filter in [
         CertificateFilter::default(),
+        // Most have the one status, a few the other: they are found by different indexes.
+        CertificateFilter { status: Some(Status::Active), ..CertificateFilter::default() },
         CertificateFilter { status: Some(Status::PendingRevocation), ..CertificateFilter::default() },
         CertificateFilter { common_name: Some("device-0".into()), ..CertificateFilter::default() },
         CertificateFilter { common_name: Some("nobody".into()), ..CertificateFilter::default() },
     ] {
-        let (whole, total) = ids(&installation, &filter, 0, 1000).await;
-        assert_eq!(i64::try_from(whole.len()).unwrap(), total);
-        assert!(whole.is_sorted(), "oldest first");
-        for offset in [0, 1, 5, 8, 9, 10, 15, 16, 17, 18, i64::MAX] {
-            for length in [0, 1, 4, 100] {
-                let expected: Vec<_> = whole
-                    .iter()
-                    .skip(usize::try_from(offset).unwrap())
-                    .take(usize::try_from(length).unwrap())
-                    .copied()
-                    .collect();
-                assert_eq!(
-                    ids(&installation, &filter, offset, length).await,
-                    (expected, total),
-                    "{filter:?} {offset} {length}"
-                );
-            }
+        let all = Window { offset: 0, length: 1000 };
+        for order in ORDERS {
+            let page = installation.service.certificates(&permit, filter.clone(), order, all).await.unwrap();
+            let ends: Vec<_> = page.items.iter().map(|one| (one.not_after, one.id)).collect();
+            let (whole, total): (Vec<_>, _) = (page.items.iter().map(|one| one.id).collect(), page.total);
+            assert_eq!(i64::try_from(whole.len()).unwrap(), total);
+            assert!(match order {
+                CertificateOrder::OldestFirst => whole.is_sorted(),
+                CertificateOrder::NewestFirst => whole.is_sorted_by(|one, next| one > next),
+                CertificateOrder::FirstToEnd => ends.is_sorted(),
+                CertificateOrder::LastToEnd => ends.is_sorted_by(|one, next| one > next),
+            });
+            every_part_of(&installation, &filter, order, &whole, total).await;
+        }
+    }
+}
+
+const ORDERS: [CertificateOrder; 4] = [
+    CertificateOrder::OldestFirst,
+    CertificateOrder::NewestFirst,
+    CertificateOrder::FirstToEnd,
+    CertificateOrder::LastToEnd,
+];
+
+async fn every_part_of(
+    installation: &Installation,
+    filter: &CertificateFilter,
+    order: CertificateOrder,
+    whole: &[CertificateId],
+    total: i64,
+) {
+    for offset in [0, 1, 5, 8, 9, 10, 15, 16, 17, 18, i64::MAX] {
+        for length in [0, 1, 4, 100] {
+            let expected: Vec<_> = whole
+                .iter()
+                .skip(usize::try_from(offset).unwrap())
+                .take(usize::try_from(length).unwrap())
+                .copied()
+                .collect();
+            assert_eq!(
+                ids(installation, filter, order, offset, length).await,
+                (expected, total),
+                "{filter:?} {order:?} {offset} {length}"
+            );
         }
     }
 }

@@ -18,6 +18,8 @@ mod checks;
 mod compromise;
 mod console;
 mod console_account;
+mod console_identities;
+mod console_lists;
 mod console_overview;
 mod crls;
 mod events;

@@ -123,15 +123,47 @@ async fn a_form_is_taken_once_by_whichever_process_and_in_its_own_session_alone(
     let proof = first.form_proof(&here).unwrap();
     let neighbour = session(first, &sign_in(&installation).await).await.unwrap();
 
-    assert_eq!(first.take_form(&neighbour, &proof).await.unwrap(), FormProof::Forged, "another session's");
+    assert_eq!(first.take_form(&neighbour, &proof, None).await.unwrap(), FormProof::Forged, "another session's");
     assert!(second.is_own_form(&there, &proof) && second.is_own_form(&there, &proof), "asking does not take it");
-    assert_eq!(second.take_form(&there, &proof).await.unwrap(), FormProof::Good);
-    assert_eq!(first.take_form(&here, &proof).await.unwrap(), FormProof::Repeated);
+    assert_eq!(second.take_form(&there, &proof, None).await.unwrap(), FormProof::Good);
+    assert_eq!(first.take_form(&here, &proof, None).await.unwrap(), FormProof::Repeated);
     let mut changed = proof.clone().into_bytes();
     changed[0] = if changed[0] == b'A' { b'B' } else { b'A' };
     for forged in ["", "AAAA", "not base64 !", &"A".repeat(64), &String::from_utf8(changed).unwrap()] {
-        assert_eq!(first.take_form(&here, forged).await.unwrap(), FormProof::Forged, "{forged}");
+        assert_eq!(first.take_form(&here, forged, None).await.unwrap(), FormProof::Forged, "{forged}");
     }
+}
+
+#[tokio::test]
+async fn a_voucher_lets_one_form_of_one_session_be_sent_once_more() {
+    let installation = Installation::new().await;
+    let value = sign_in(&installation).await;
+    let (first, second) = (&installation.service, installation.second_service().await);
+    let here = session(first, &value).await.unwrap();
+    let neighbour = session(first, &sign_in(&installation).await).await.unwrap();
+    let [form, other, unsent] = [(); 3].map(|()| first.form_proof(&here).unwrap());
+    let take = async |proof: &str, voucher: &str| second.take_form(&here, proof, Some(voucher)).await.unwrap();
+    for proof in [&form, &other] {
+        assert_eq!(first.take_form(&here, proof, None).await.unwrap(), FormProof::Good);
+    }
+    let voucher = first.form_voucher(&here, &form).unwrap().unwrap();
+    assert_eq!(take(&other, &voucher).await, FormProof::Repeated, "it is for one form");
+    for forged in ["", "AAAA", &form, &other, &unsent, &"A".repeat(64)] {
+        assert_eq!(take(&form, forged).await, FormProof::Repeated, "{forged}");
+    }
+    assert_eq!(take(&voucher, &voucher).await, FormProof::Forged, "and is none itself");
+    assert!(first.form_voucher(&neighbour, &form).unwrap().is_none(), "nobody vouches for another session's");
+
+    // Whichever process is asked, and however often.
+    assert_eq!(take(&form, &voucher).await, FormProof::Good);
+    assert_eq!(first.take_form(&here, &form, Some(&voucher)).await.unwrap(), FormProof::Repeated);
+    let next = first.form_voucher(&here, &form).unwrap().unwrap();
+    assert_eq!((take(&form, &next).await, take(&form, &next).await), (FormProof::Good, FormProof::Repeated));
+
+    // One that came too early is not lost, nor is it a second first time.
+    let early = first.form_voucher(&here, &unsent).unwrap().unwrap();
+    assert_eq!((take(&unsent, &early).await, take(&unsent, &early).await), (FormProof::Good, FormProof::Good));
+    assert_eq!(take(&unsent, &early).await, FormProof::Repeated);
 }
 
 #[tokio::test]

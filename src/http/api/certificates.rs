@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, web};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::domain::certificate::CertificateFilter;
+use crate::domain::certificate::{CertificateFilter, CertificateOrder};
 use crate::domain::id::CertificateId;
 use crate::domain::reason::RevocationReason;
 use crate::domain::serial::SerialNumber;
@@ -96,7 +96,7 @@ pub async fn list(
     parameters.finish()?;
     let window = page.window();
     let _turn = PageTurn::of(window.length, client_timeout()).await.ok_or_else(ApiError::overloaded)?;
-    let found = service.certificates(&permit.0, filter, window).await?;
+    let found = service.certificates(&permit.0, filter, CertificateOrder::OldestFirst, window).await?;
     let info = page.info(found.items.len(), found.total);
     Ok(envelope::page(found.items.into_iter().map(ClientCertificate::from).collect(), info))
 }

@@ -17,7 +17,7 @@ use crate::x509::certificate::CertificateFacts;
 use crate::x509::foreign_certificate::ForeignCertificate;
 use crate::x509::pem;
 
-use super::certificates::{is_expired, label};
+use super::certificates::{is_expired, is_pending, label};
 use super::fault::Fault;
 use super::page::{Crumb, Flash, Page, go_to, guarded, show};
 use super::reasons;
@@ -67,7 +67,7 @@ pub async fn show_one(here: ZonePage<ReadCertificates>, service: web::Data<Servi
         chain,
         history,
         is_expired,
-        is_pending: matches!(certificate.status, Status::PendingRevocation | Status::PendingReactivation),
+        is_pending: is_pending(&certificate),
         // A hold can become final; what is final stays.
         may_revoke: revoking && (certificate.status == Status::Active || is_held),
         may_reactivate: revoking

@@ -4,24 +4,34 @@ use actix_web::{HttpRequest, HttpResponse, get, web};
 use askama::Template;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::domain::certificate::{Certificate, CertificateFilter};
+use crate::domain::certificate::{Certificate, CertificateFilter, CertificateOrder};
 use crate::domain::id::ZoneId;
 use crate::domain::permission::Permission;
 use crate::domain::serial::SerialNumber;
 use crate::domain::status::Status;
 use crate::domain::text::parse_timestamp;
-use crate::service::Service;
+use crate::http::admission::PageTurn;
+use crate::http::client_timeout;
 use crate::service::access::ReadCertificates;
+use crate::service::{Service, ServiceError};
 use crate::store::{Page as Found, Window};
 
+use super::certificate::{address, certificate_id};
 use super::fault::Fault;
-use super::page::{Page, show};
+use super::page::{Page, go_to, guarded, show, show_part};
 use super::show::{self, Plain};
 use super::visitor::{ZonePage, searched};
 
 /// Within how many days an end can be asked for.
 const DAYS: [i64; 3] = [7, 30, 90];
 const PER_PAGE: i64 = 25;
+/// How an order is called in an address, and on the page.
+const ORDERS: [(CertificateOrder, &str, &str); 4] = [
+    (CertificateOrder::NewestFirst, "", "Newest first"),
+    (CertificateOrder::OldestFirst, "oldest", "Oldest first"),
+    (CertificateOrder::FirstToEnd, "ending", "First to end"),
+    (CertificateOrder::LastToEnd, "lasting", "Last to end"),
+];
 /// A serial number in hex is longer than any name that only looks like one.
 const SERIAL_LENGTH: usize = 30;
 
@@ -37,6 +47,16 @@ struct CertificatesPage {
     may_issue: bool,
     may_revoke: bool,
     is_empty: bool,
+    now: DateTime<Utc>,
+}
+
+/// A row by itself, as the list looks for it.
+#[derive(Template)]
+#[template(path = "certificate_row.html", config = "src/http/console/askama.toml")]
+struct RowPart {
+    zone: ZoneId,
+    certificate: Certificate,
+    may_revoke: bool,
     now: DateTime<Utc>,
 }
 
@@ -62,7 +82,7 @@ struct Asked {
     ends_within: Option<i64>,
     from: Option<DateTime<Utc>>,
     until: Option<DateTime<Utc>>,
-    is_oldest_first: bool,
+    order: CertificateOrder,
     page: i64,
 }
 
@@ -92,9 +112,11 @@ pub async fn list(
             total: total(Status::PendingReactivation),
         },
     ];
-    let filter = asked.filter(now);
     let is_empty = totals.values().sum::<i64>() == 0;
-    let found = found(&service, &here, filter, &asked).await?;
+    let window = Window { offset: (asked.page - 1) * PER_PAGE, length: PER_PAGE };
+    // Kept until the page is written.
+    let _turn = PageTurn::of(window.length, client_timeout()).await.ok_or_else(too_many_pages)?;
+    let found = service.certificates(&here.permit, asked.filter(now), asked.order, window).await?;
     let pages = asked.pages(&found);
     let page = here.visitor.zone_page(&zone, "Certificates", Vec::new()).await?;
     show(&CertificatesPage {
@@ -111,25 +133,22 @@ pub async fn list(
     })
 }
 
-/// The service lists from the oldest on; the newest first are the same list from its end.
-async fn found(
-    service: &Service,
-    here: &ZonePage<ReadCertificates>,
-    filter: CertificateFilter,
-    asked: &Asked,
-) -> Result<Found<Certificate>, Fault> {
-    let skipped = (asked.page - 1) * PER_PAGE;
-    if asked.is_oldest_first {
-        let window = Window { offset: skipped, length: PER_PAGE };
-        return Ok(service.certificates(&here.permit, filter, window).await?);
+/// A row of the list, which asks for it while what it shows is pending. Nothing as long as that is as it was `shown`, so that
+/// nobody's tick or place is lost.
+#[get("/zones/{zone_id}/certificates/{certificate_id}/row")]
+pub async fn row(here: ZonePage<ReadCertificates>, service: web::Data<Service>) -> Result<HttpResponse, Fault> {
+    let request = &here.visitor.request;
+    let certificate = service.certificate(&here.permit, certificate_id(request)).await?;
+    if !here.visitor.is_script() {
+        return Ok(go_to(&address(&certificate), None));
     }
-    let nothing = Window { offset: 0, length: 0 };
-    let total = service.certificates(&here.permit, filter.clone(), nothing).await?.total;
-    let end = (total - skipped).max(0);
-    let start = (end - PER_PAGE).max(0);
-    let mut found = service.certificates(&here.permit, filter, Window { offset: start, length: end - start }).await?;
-    found.items.reverse();
-    Ok(found)
+    let shown = url::form_urlencoded::parse(request.query_string().as_bytes()).find(|(key, _)| key == "shown");
+    if shown.is_some_and(|(_, status)| status == certificate.status.as_str()) {
+        return Ok(guarded(&mut HttpResponse::NoContent()).finish());
+    }
+    let zone = &here.permit.issuer().zone;
+    let may_revoke = here.visitor.may(Permission::RevokeCertificates, zone);
+    show_part(&RowPart { zone: zone.id, certificate, may_revoke, now: service.clock().now() })
 }
 
 impl Asked {
@@ -145,7 +164,7 @@ impl Asked {
             ends_within: text("ends").and_then(|days| days.parse().ok()).filter(|days| (1..=3650).contains(days)),
             from: text("from").and_then(parse_timestamp),
             until: text("until").and_then(parse_timestamp),
-            is_oldest_first: text("order") == Some("oldest"),
+            order: order(text("order").unwrap_or_default()),
             page: text("page")
                 .and_then(|page| page.parse().ok())
                 .filter(|page| (1..=1_000_000_000).contains(page))
@@ -176,8 +195,27 @@ impl Asked {
         filter
     }
 
-    /// The same question with something else in it.
+    /// The same question about this status, from this page on.
     fn address(&self, status: &str, page: i64) -> String {
+        self.address_by(self.order, status, page)
+    }
+
+    /// Where a column leads that sorts by it: to its one order, and from there to the other.
+    fn sorted(&self, order: CertificateOrder) -> String {
+        let order = if self.order == order { order.reversed() } else { order };
+        self.address_by(order, self.status_word(), 1)
+    }
+
+    /// What a screen reader says of a column that can be sorted by.
+    fn sort_word(&self, ascending: CertificateOrder) -> &'static str {
+        match self.order {
+            order if order == ascending => "ascending",
+            order if order == ascending.reversed() => "descending",
+            _ => "none",
+        }
+    }
+
+    fn address_by(&self, order: CertificateOrder, status: &str, page: i64) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         if !self.query.is_empty() {
             query.append_pair("q", &self.query);
@@ -193,13 +231,18 @@ impl Asked {
                 query.append_pair(name, &crate::domain::text::timestamp(time));
             }
         }
-        if self.is_oldest_first {
-            query.append_pair("order", "oldest");
+        let word = word_of(order);
+        if !word.is_empty() {
+            query.append_pair("order", word);
         }
         if page > 1 {
             query.append_pair("page", &page.to_string());
         }
         format!("?{}", query.finish())
+    }
+
+    fn is_by(&self, order: impl Plain<CertificateOrder>) -> bool {
+        self.order == order.plain()
     }
 
     fn is_within(&self, days: impl Plain<i64>) -> bool {
@@ -224,6 +267,18 @@ impl Asked {
     }
 }
 
+fn too_many_pages() -> Fault {
+    ServiceError::Unavailable("too many pages of certificates are being read".into()).into()
+}
+
+fn order(word: &str) -> CertificateOrder {
+    ORDERS.iter().find(|(_, known, _)| *known == word).map_or(CertificateOrder::NewestFirst, |(order, ..)| *order)
+}
+
+fn word_of(order: CertificateOrder) -> &'static str {
+    ORDERS.iter().find(|(known, ..)| *known == order).map_or("", |(_, word, _)| word)
+}
+
 /// Enough of a serial number to tell it from others by eye.
 fn serial_start(certificate: &Certificate) -> String {
     certificate.serial.to_hex().chars().take(12).chain(['…']).collect()
@@ -234,6 +289,11 @@ pub fn label(certificate: &Certificate) -> String {
     let first_name = certificate.subject_alternative_names.first().map(|name| name.value());
     let own = Some(certificate.subject.common_name.clone()).filter(|name| !name.is_empty());
     own.or(first_name).unwrap_or_else(|| format!("Serial number {}", certificate.serial.to_hex()))
+}
+
+/// What changes without anybody's doing.
+pub fn is_pending(certificate: &Certificate) -> bool {
+    matches!(certificate.status, Status::PendingRevocation | Status::PendingReactivation)
 }
 
 pub fn is_expired(certificate: &Certificate, now: impl Plain<DateTime<Utc>>) -> bool {
@@ -254,7 +314,7 @@ mod tests {
                 ends_within: None,
                 from: None,
                 until: None,
-                is_oldest_first: false,
+                order: CertificateOrder::NewestFirst,
                 page: 1,
             };
             asked.filter(now)
@@ -267,5 +327,27 @@ mod tests {
         }
         assert_eq!(filter("device-1").common_name.as_deref(), Some("device-1"));
         assert!(filter("").common_name.is_none());
+    }
+    #[test]
+    fn an_order_has_its_word_in_the_address_and_a_column_leads_there_and_back() {
+        let mut asked = Asked {
+            query: "a b".into(),
+            status: Some(Status::Active),
+            ends_within: Some(30),
+            from: None,
+            until: None,
+            order: CertificateOrder::NewestFirst,
+            page: 3,
+        };
+        assert_eq!(asked.address("active", 3), "?q=a+b&status=active&ends=30&page=3");
+        assert_eq!(asked.sorted(CertificateOrder::FirstToEnd), "?q=a+b&status=active&ends=30&order=ending");
+        for (known, word, _) in ORDERS {
+            assert_eq!(order(word), known);
+        }
+        asked.order = CertificateOrder::FirstToEnd;
+        assert!(asked.sorted(CertificateOrder::FirstToEnd).ends_with("&order=lasting"));
+        assert_eq!(asked.sort_word(CertificateOrder::FirstToEnd), "ascending");
+        assert_eq!(asked.sort_word(CertificateOrder::OldestFirst), "none");
+        assert_eq!(order("sideways"), CertificateOrder::NewestFirst);
     }
 }

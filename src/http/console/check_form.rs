@@ -6,7 +6,7 @@ use askama::Template;
 use secrecy::SecretString;
 
 use crate::domain::check::{Check, CheckBody, DEFAULT_TIMEOUT_MILLIS, MAX_HEADERS, Selector, is_secret_by_name};
-use crate::domain::expectation::{Expectations, MAX_EXPECTATIONS, StatusRule};
+use crate::domain::expectation::{Expectations, HeaderRule, JsonRule, MAX_EXPECTATIONS, StatusRule};
 use crate::domain::id::IdentityId;
 use crate::domain::identity::{Identity, IdentityFilter};
 use crate::domain::violation::Violation;
@@ -20,11 +20,24 @@ use super::checks::{address, checks_crumb, seconds_in_words};
 use super::fault::Fault;
 use super::field_faults::FieldFaults;
 use super::page::{Crumb, Flash, Page, go_to, show, show_with};
+use super::rules::{self, Rule};
 use super::show;
 use super::visitor::{AccountForm, AccountPage, Form, Visitor};
 
-const FIELDS: &[&str] =
-    &["name", "url", "method", "identity", "trusted_ca", "interval_seconds", "timeout_ms", "headers", "body", "expect"];
+const FIELDS: &[&str] = &[
+    "name",
+    "url",
+    "method",
+    "identity",
+    "trusted_ca",
+    "interval_seconds",
+    "timeout_ms",
+    "headers",
+    "body",
+    "expect",
+    HeaderRule::FIELD,
+    JsonRule::FIELD,
+];
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 const INTERVALS: [i64; 7] = [30, 60, 300, 900, 3600, 21_600, 86_400];
 const PROPOSED_INTERVAL: &str = "300";
@@ -59,6 +72,9 @@ struct Typed {
     status: String,
     latency_ms: String,
     certificate_days_left: String,
+    /// One rule on each line.
+    expect_headers: String,
+    expect_json: String,
     /// `Name: value`, one on each line; secret ones without their value.
     headers: String,
     body: String,
@@ -80,7 +96,7 @@ pub async fn ask(here: AccountPage<WriteChecks>, service: web::Data<Service>) ->
 
 #[post("/checks")]
 pub async fn create(mut sent: AccountForm<WriteChecks>, service: web::Data<Service>) -> Result<HttpResponse, Fault> {
-    let (typed, input) = read(&mut sent.form, Expectations::default(), &[]);
+    let (typed, input) = read(&mut sent.form, &[]);
     match service.create_check(&sent.permit, input).await {
         Ok(check) => Ok(go_to(&address(check.id), Some(Flash::CheckMade))),
         Err(ServiceError::Invalid(violations)) => {
@@ -102,9 +118,7 @@ pub async fn ask_edit(here: AccountPage<WriteChecks>, service: web::Data<Service
 #[post("/checks/{check_id}/edit")]
 pub async fn edit(mut sent: AccountForm<WriteChecks>, service: web::Data<Service>) -> Result<HttpResponse, Fault> {
     let check = shown(&sent.visitor, &service).await?;
-    // What the form does not have, such as rules about JSON, stays.
-    let sealed = sealed_names(&check);
-    let (typed, mut input) = read(&mut sent.form, check.definition.expectations.clone(), &sealed);
+    let (typed, mut input) = read(&mut sent.form, &sealed_names(&check));
     let is_kept =
         check.definition.body == CheckBody::Secret && matches!(input.body, Some(None)) && typed.is_body_secret;
     if is_kept {
@@ -178,6 +192,8 @@ impl Typed {
             status: expectations.status.iter().map(rule).collect::<Vec<_>>().join(", "),
             latency_ms: number(expectations.latency_ms.map(|millis| millis.to_string())),
             certificate_days_left: number(expectations.certificate_days_left.map(|days| days.to_string())),
+            expect_headers: rules::written(&expectations.headers),
+            expect_json: rules::written(&expectations.json),
             headers: headers.join("\n"),
             body: if let CheckBody::Shown(body) = &definition.body { body.clone() } else { String::new() },
             is_body_secret: definition.body == CheckBody::Secret,
@@ -187,7 +203,7 @@ impl Typed {
 }
 
 /// A form as an input, with what may be shown of it again.
-fn read(form: &mut Form, before: Expectations, sealed: &[String]) -> (Typed, CheckInput) {
+fn read(form: &mut Form, sealed: &[String]) -> (Typed, CheckInput) {
     let mut faults = Vec::new();
     let (shown_headers, headers) = read_headers(form.text("headers"), sealed, &mut faults);
     let is_body_secret = form.filled("body_secret").is_some();
@@ -205,6 +221,8 @@ fn read(form: &mut Form, before: Expectations, sealed: &[String]) -> (Typed, Che
         status: text("status"),
         latency_ms: text("latency_ms"),
         certificate_days_left: text("certificate_days_left"),
+        expect_headers: form.text(HeaderRule::FIELD).to_owned(),
+        expect_json: form.text(JsonRule::FIELD).to_owned(),
         headers: shown_headers,
         body: shown_body,
         is_body_secret,
@@ -220,9 +238,10 @@ fn read(form: &mut Form, before: Expectations, sealed: &[String]) -> (Typed, Che
             .take(MAX_EXPECTATIONS + 1)
             .map(status_rule)
             .collect(),
+        headers: rules::read(&typed.expect_headers, &mut faults),
+        json: rules::read(&typed.expect_json, &mut faults),
         latency_ms: number(&typed.latency_ms, "/expect", "the milliseconds", &mut faults),
         certificate_days_left: number(&typed.certificate_days_left, "/expect", "the days", &mut faults),
-        ..before
     };
     let identity = match typed.identity.as_str() {
         "auto" => Some(Selector::Auto),

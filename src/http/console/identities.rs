@@ -16,7 +16,7 @@ use crate::store::Window;
 use super::fault::Fault;
 use super::page::{Crumb, Page, show};
 use super::show::{self, Html, Plain};
-use super::visitor::AccountPage;
+use super::visitor::{AccountPage, Visitor};
 
 const PER_PAGE: i64 = 25;
 /// Further ones that could be presented to a host.
@@ -39,6 +39,7 @@ struct IdentitiesPage {
     host: String,
     answer: Option<Answer>,
     may_write: bool,
+    may_have_issued: bool,
     now: DateTime<Utc>,
 }
 
@@ -109,6 +110,7 @@ pub async fn list(here: AccountPage<ReadIdentities>, service: web::Data<Service>
         host,
         answer,
         may_write: here.visitor.may_in_account(Permission::WriteIdentities),
+        may_have_issued: may_have_issued(&here.visitor),
         now,
     })
 }
@@ -166,6 +168,11 @@ impl Row {
     fn uses_count(&self) -> i64 {
         show::as_i64(self.uses.len())
     }
+}
+
+/// Whether somebody may have a zone issue an identity: whoever may write identities may in every zone what they may in one.
+pub fn may_have_issued(visitor: &Visitor) -> bool {
+    visitor.may_in_account(Permission::WriteIdentities) && visitor.may_in_account(Permission::IssueCertificates)
 }
 
 /// An id of another shape is simply unknown.

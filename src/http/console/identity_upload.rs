@@ -19,7 +19,7 @@ use crate::service::{Service, ServiceError};
 
 use super::fault::Fault;
 use super::field_faults::FieldFaults;
-use super::identities::{address, crumb, identities_crumb, identity_id};
+use super::identities::{address, crumb, identities_crumb, identity_id, may_have_issued};
 use super::page::{Flash, Page, go_to, show, show_with};
 use super::show;
 use super::visitor::{AccountForm, AccountPage, AccountQuestion, Form, PRIVATE_KEY_SENT, Visitor, holds_private_key};
@@ -31,6 +31,7 @@ const FIELDS: &[&str] =
 #[template(path = "identity_new.html", config = "src/http/console/askama.toml")]
 struct NewPage {
     page: Page,
+    may_have_issued: bool,
     typed: Typed,
     faults: FieldFaults,
     holds: Option<Holds>,
@@ -169,7 +170,8 @@ pub async fn replace(
 
 async fn new_page(visitor: &Visitor, typed: Typed) -> Result<NewPage, Fault> {
     let page = visitor.page("Bring an identity", vec![identities_crumb()]).await?;
-    Ok(NewPage { page, typed, faults: FieldFaults::default(), holds: None })
+    let may_have_issued = may_have_issued(visitor);
+    Ok(NewPage { page, may_have_issued, typed, faults: FieldFaults::default(), holds: None })
 }
 
 async fn replacement_page(visitor: &Visitor, service: &Service, typed: Typed) -> Result<ReplacementPage, Fault> {

@@ -193,8 +193,8 @@ impl Typed {
     }
 }
 
-/// One name on each line. They are counted before any is read, as those of the API.
-fn names(text: &str, faults: &mut Vec<Violation>) -> Vec<SubjectAlternativeName> {
+/// One name on each line, at `/subject_alternative_names` where it is none. They are counted before any is read, as those of the API.
+pub fn names(text: &str, faults: &mut Vec<Violation>) -> Vec<SubjectAlternativeName> {
     const PLACE: &str = "/subject_alternative_names";
     let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
     if lines().nth(MAX_SUBJECT_ALTERNATIVE_NAMES).is_some() {

@@ -17,11 +17,12 @@
 //!    `<input type="hidden" name="form" value="{{ page.proof }}">`. Texts of strangers are written with [`show::text`], times with
 //!    [`show::time`]. No `style=`, no inline script: the browser refuses them. What is pending says
 //!    `hx-get` (its own address), `hx-trigger="every 1s"`, `hx-select` and `hx-target`, as in `certificate.html`: the page is its own
-//!    fragment.
+//!    fragment. Where there are many at once, each asks for itself, as the rows of `certificates.html`.
 //! 3. **A route** in [`configure`], and, where one should get there from everywhere, an entry in [`navigation`].
 //! 4. **A test**: what the browser sees in `tests/clients/test_console.py` (add the address to its list of pages: each is
 //!    judged by axe in both colour schemes and photographed at two widths), what a form refuses in `tests/promises/console.rs`.
 
+mod again;
 mod assets;
 mod audit;
 mod audit_export;
@@ -37,6 +38,7 @@ mod fault;
 mod field_faults;
 mod identities;
 mod identity;
+mod identity_issue;
 mod identity_removal;
 mod identity_upload;
 mod issue;
@@ -48,6 +50,7 @@ mod plot;
 mod reasons;
 mod relying;
 mod revocation;
+mod rules;
 mod sessions;
 mod show;
 mod sign_in;
@@ -59,6 +62,7 @@ mod zones;
 
 use actix_web::{HttpRequest, web};
 
+pub use again::let_send_again;
 pub use fault::{Fault, wants_page};
 
 /// How the console is reached.
@@ -84,6 +88,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .service(zones::rename)
         .service(zone::overview)
         .service(certificates::list)
+        .service(certificates::row)
         .service(jobs::choose)
         .service(certificate::show_one)
         .service(certificate::download)
@@ -130,6 +135,8 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .service(identity_upload::ask_anew)
         .service(identity_upload::check)
         .service(identity_upload::create)
+        .service(identity_issue::ask)
+        .service(identity_issue::create)
         .service(identity_upload::ask_replacement)
         .service(identity_upload::ask_replacement_anew)
         .service(identity_upload::check_replacement)

@@ -56,6 +56,7 @@ pub enum Flash {
     TestDelivered,
     TestFailed,
     IdentityKept,
+    IdentityIssued,
     IdentityChanged,
     IdentityReplaced,
     IdentityRemoved,
@@ -69,7 +70,7 @@ pub enum Flash {
 }
 
 impl Flash {
-    const ALL: [(Self, &'static str, &'static str); 26] = [
+    const ALL: [(Self, &'static str, &'static str); 27] = [
         (Self::SignedOut, "signed-out", "You are signed out."),
         (Self::SessionEnded, "session-ended", "The session is ended."),
         (Self::Issued, "issued", "The certificate is issued and active. Download it below."),
@@ -93,6 +94,11 @@ impl Flash {
             Self::IdentityKept,
             "kept",
             "It is kept. The private key is sealed: nobody can read it back, and calls can present it.",
+        ),
+        (
+            Self::IdentityIssued,
+            "identity-issued",
+            "It is issued and kept, and renewed in time. The private key was made here and is sealed: nobody can read it.",
         ),
         (Self::IdentityChanged, "identity-changed", "Changed."),
         (Self::IdentityReplaced, "replaced", "The new certificate is in place. Hosts, rank and uses stayed."),
@@ -149,6 +155,12 @@ fn shown(status: StatusCode) -> HttpResponseBuilder {
     let told = Cookie::build(FLASH, "").path("/").http_only(true).same_site(SameSite::Strict).max_age(Duration::ZERO);
     guarded(&mut response).cookie(told.finish()).content_type("text/html; charset=utf-8");
     response
+}
+
+/// A part of a page that a script asked for by itself: what is to be told on the next page waits for that.
+pub fn show_part(template: &impl Template) -> Result<HttpResponse, Fault> {
+    let text = template.render()?;
+    Ok(guarded(&mut HttpResponse::Ok()).content_type("text/html; charset=utf-8").body(text))
 }
 
 /// Goes on to another page, which a reload does not send again.

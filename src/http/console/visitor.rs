@@ -11,7 +11,7 @@ use actix_web::cookie::{Cookie, SameSite};
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HOST, ORIGIN, REFERER};
-use actix_web::{FromRequest, HttpRequest, web};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -24,6 +24,7 @@ use crate::http::body;
 use crate::service::access::{AccountPermit, Act, Caller, ReadCertificates, ZonePermit};
 use crate::service::sessions::{FormProof, SignedIn};
 
+use super::again::{TakenForm, voucher_of};
 use super::fault::{Fault, WayOut};
 use super::page::{self, Crumb, Flash, Page};
 use super::{is_secure, navigation};
@@ -343,8 +344,14 @@ impl Visitor {
     }
 
     async fn take(&self, form: &Form) -> Result<(), Fault> {
-        match service(&self.request)?.take_form(&self.signed_in, form.text(PROOF)).await? {
-            FormProof::Good => Ok(()),
+        let proof = form.text(PROOF);
+        let voucher = voucher_of(&self.request, proof);
+        match service(&self.request)?.take_form(&self.signed_in, proof, voucher.as_deref()).await? {
+            FormProof::Good => {
+                let taken = TakenForm { signed_in: self.signed_in.clone(), proof: proof.to_owned() };
+                self.request.extensions_mut().insert(taken);
+                Ok(())
+            }
             FormProof::Repeated => Err(Fault::repeated_form(came_from(&self.request))),
             FormProof::Forged => Err(Fault::forged_form()),
         }

@@ -51,6 +51,8 @@
     for (const button of document.querySelectorAll("[aria-busy]")) button.removeAttribute("aria-busy");
   });
 
+  document.addEventListener("click", (event) => { if (event.target.closest?.("button[data-reload]")) location.reload(); });
+
   // One tick for all of a list.
   document.addEventListener("change", (event) => {
     const box = event.target;
@@ -120,6 +122,7 @@
   let told = document.querySelector("[data-announce]")?.dataset.announce;
   document.addEventListener("htmx:load", (event) => {
     ready(event.detail.elt);
+    if (event.detail.elt !== document.body) announce(event.detail.elt.dataset.say);
     const now = document.querySelector("[data-announce]")?.dataset.announce;
     if (now !== told) announce(now);
     told = now;

@@ -82,7 +82,6 @@
   const sha256 = async (bytes) => new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
   const DATA = "1.2.840.113549.1.7.1";
   const STRETCHED = 210_000;
-  const MAC_ROUNDS = 2048;
 
   const encrypted = async (password, plain) => {
     const [salt, iv] = [random(16), random(16)];
@@ -95,13 +94,52 @@
     return { algorithm: sequence(oid("1.2.840.113549.1.5.13"), sequence(stretching, cipher)), content };
   };
 
-  // RFC 7292, appendix B.2, for a key as long as the hash.
+  // SHA-256 of a SHA-256 (FIPS 180-4, 6.2), in place: one block, as eight words.
+  const fraction = (root) => Math.floor((root % 1) * 2 ** 32) | 0;
+  const primes = Array.from({ length: 312 }, (_, number) => number)
+    .filter((number) => number > 1 && !Array.from({ length: 16 }, (_, at) => at + 2).some((part) => part < number && number % part === 0));
+  const START = Int32Array.from(primes.slice(0, 8), (prime) => fraction(Math.sqrt(prime)));
+  const CONSTANTS = Int32Array.from(primes, (prime) => fraction(Math.cbrt(prime)));
+  const words = new Int32Array(64);
+  const hashAgain = (hash) => {
+    words.set(hash);
+    words[8] = 0x80000000 | 0;
+    words.fill(0, 9, 15);
+    words[15] = 256;
+    for (let at = 16; at < 64; at += 1) {
+      const near = words[at - 2];
+      const far = words[at - 15];
+      words[at] = (words[at - 16] + words[at - 7]
+        + (((far >>> 7) | (far << 25)) ^ ((far >>> 18) | (far << 14)) ^ (far >>> 3))
+        + (((near >>> 17) | (near << 15)) ^ ((near >>> 19) | (near << 13)) ^ (near >>> 10))) | 0;
+    }
+    let a = START[0], b = START[1], c = START[2], d = START[3], e = START[4], f = START[5], g = START[6], h = START[7];
+    for (let at = 0; at < 64; at += 1) {
+      const one = (h + (((e >>> 6) | (e << 26)) ^ ((e >>> 11) | (e << 21)) ^ ((e >>> 25) | (e << 7)))
+        + ((e & f) ^ (~e & g)) + CONSTANTS[at] + words[at]) | 0;
+      const two = ((((a >>> 2) | (a << 30)) ^ ((a >>> 13) | (a << 19)) ^ ((a >>> 22) | (a << 10)))
+        + ((a & b) ^ (a & c) ^ (b & c))) | 0;
+      h = g; g = f; f = e; e = (d + one) | 0; d = c; c = b; b = a; a = (one + two) | 0;
+    }
+    hash[0] = (START[0] + a) | 0; hash[1] = (START[1] + b) | 0; hash[2] = (START[2] + c) | 0; hash[3] = (START[3] + d) | 0;
+    hash[4] = (START[4] + e) | 0; hash[5] = (START[5] + f) | 0; hash[6] = (START[6] + g) | 0; hash[7] = (START[7] + h) | 0;
+  };
+
+  // RFC 7292, appendix B.2, for a key as long as the hash. The file is only as strong as the weaker of its two derivations, so
+  // there are as many rounds as for the encryption. WebCrypto has no such derivation, and takes longer to be asked for a hash
+  // than to make it: by hand it is a fraction of a second, in slices between which the page goes on. PBMAC1 (RFC 9579), which
+  // WebCrypto could derive, is not read by OpenSSL 3.0 nor by Java 17.
   const macKey = async (password, salt) => {
     const letters = password.split("").flatMap((unit) => [unit.charCodeAt(0) >> 8, unit.charCodeAt(0) & 255]);
     const filled = (bytes) => Uint8Array.from({ length: Math.ceil(bytes.length / 64) * 64 }, (_, at) => bytes[at % bytes.length]);
-    let hash = joined([new Uint8Array(64).fill(3), filled(salt), filled([...letters, 0, 0])]);
-    for (let round = 0; round < MAC_ROUNDS; round += 1) hash = await sha256(hash);
-    return hash;
+    const view = new DataView((await sha256(joined([new Uint8Array(64).fill(3), filled(salt), filled([...letters, 0, 0])]))).buffer);
+    const hash = Int32Array.from({ length: 8 }, (_, at) => view.getInt32(at * 4));
+    for (let round = 1; round < STRETCHED; round += 1) {
+      hashAgain(hash);
+      if (round % 10_000 === 0) await new Promise((done) => { setTimeout(done); });
+    }
+    hash.forEach((word, at) => view.setInt32(at * 4, word));
+    return new Uint8Array(view.buffer);
   };
 
   const pkcs12 = async (password, key, certificates, name) => {
@@ -121,7 +159,7 @@
     const macing = await crypto.subtle.importKey("raw", await macKey(password, salt), { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
     const mac = new Uint8Array(await crypto.subtle.sign("HMAC", macing, safe));
     const digest = sequence(sequence(oid("2.16.840.1.101.3.4.2.1"), none), octets(mac));
-    return sequence(number(3), sequence(oid(DATA), explicit(0, octets(safe))), sequence(digest, octets(salt), number(MAC_ROUNDS)));
+    return sequence(number(3), sequence(oid(DATA), explicit(0, octets(safe))), sequence(digest, octets(salt), number(STRETCHED)));
   };
 
   if (typeof document === "undefined") {
