@@ -34,7 +34,7 @@ impl Service {
         order: CertificateOrder,
         window: Window,
     ) -> Result<Page<Certificate>, ServiceError> {
-        Ok(self.store.certificates(permit.zone(), filter, order, window).await?)
+        Ok(self.store.certificates(permit.zone(), filter, order, window, self.clock.now()).await?)
     }
 
     /// How many there are of each status.

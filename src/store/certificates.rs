@@ -1,25 +1,22 @@
 //! Certificates: reading them, one and many. Writing them is in `issuance`, changing them in `transitions` and `crls`.
 
 use chrono::{DateTime, Utc};
-use diesel::Connection as _;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::certificate::{
-    Certificate, CertificateFilter, CertificateOrder, Receipt, Revocation, SubjectFields,
-};
+use crate::domain::certificate::{Certificate, Receipt, Revocation, SubjectFields};
 use crate::domain::id::{AuthorityId, CertificateId, ZoneId};
 use crate::domain::serial::SerialNumber;
 use crate::domain::subject_alternative_name::{SubjectAlternativeName, SubjectAlternativeNameType};
 
+use super::Store;
 use super::bulk_insert::{Row, Value};
-use super::connection::{Connection, MultiBackend};
+use super::connection::Connection;
 use super::convert::{
     authority_id, certificate_id, damaged, from_json, millis, reason, serial, status, time, to_json, zone_id,
 };
 use super::error::StoreError;
 use super::schema::{authorities, certificates};
-use super::{Store, counters};
 
 /// A certificate to be stored; it starts active.
 #[derive(Clone)]
@@ -115,19 +112,6 @@ impl Store {
         .await
     }
 
-    /// Certificates of a zone.
-    pub async fn certificates(
-        &self,
-        zone: ZoneId,
-        filter: CertificateFilter,
-        order: CertificateOrder,
-        window: Window,
-    ) -> Result<Page<Certificate>, StoreError> {
-        // One snapshot: a page counted from the end must not shift under a certificate issued meanwhile.
-        self.read(move |connection| connection.transaction(|connection| page(connection, zone, &filter, order, window)))
-            .await
-    }
-
     /// The end of the latest certificate that an authority signed: how long it must go on publishing.
     pub async fn latest_end(&self, authority: AuthorityId) -> Result<Option<DateTime<Utc>>, StoreError> {
         self.read(move |connection| {
@@ -183,29 +167,6 @@ pub(super) fn row(new: &NewCertificate) -> Result<Row<'_>, StoreError> {
     ])
 }
 
-fn page(
-    connection: &mut Connection,
-    zone: ZoneId,
-    filter: &CertificateFilter,
-    order: CertificateOrder,
-    window: Window,
-) -> Result<Page<Certificate>, StoreError> {
-    let total = if filter.is_by_status_only() {
-        counters::total(connection, zone, filter.status)?
-    } else {
-        filtered(zone, filter).count().get_result(connection)?
-    };
-    let ids = ids_of_page(connection, zone, filter, order, window, total)?;
-    let mut items = of_ids(connection, zone, ids)?;
-    if order.is_by_end() {
-        items.sort_by_key(|certificate| (certificate.not_after, certificate.id));
-    }
-    if matches!(order, CertificateOrder::NewestFirst | CertificateOrder::LastToEnd) {
-        items.reverse();
-    }
-    Ok(Page { items, total })
-}
-
 /// Those of the zone that have these ids, in the order of the ids.
 pub(super) fn of_ids(
     connection: &mut Connection,
@@ -220,85 +181,6 @@ pub(super) fn of_ids(
         .select((CertificateRow::as_select(), authorities::name))
         .load(connection)?;
     rows.into_iter().map(into_domain).collect()
-}
-
-/// Finds the page in the indexes alone, from whichever end of the list is nearer: the large rows before it are never
-/// touched.
-fn ids_of_page(
-    connection: &mut Connection,
-    zone: ZoneId,
-    filter: &CertificateFilter,
-    order: CertificateOrder,
-    window: Window,
-    total: i64,
-) -> Result<Vec<Vec<u8>>, StoreError> {
-    let left = total.saturating_sub(window.offset);
-    let length = window.length.min(left);
-    if length <= 0 {
-        return Ok(Vec::new());
-    }
-    let (order, offset) =
-        if window.offset > total / 2 { (order.reversed(), left - length) } else { (order, window.offset) };
-    // No index has a status in the order of the ends: either the rows are looked at in that order until enough have the
-    // status, or all that have it are sorted. What is an expression leads to no index, so each way leaves only its own.
-    let has_only_status = order.is_by_end() && filter.status.is_some() && filter.is_by_status_only();
-    let is_sorted = has_only_status && !is_walk_shorter(connection, zone, offset + length, total)?;
-    let query = match filter.status {
-        Some(status) if order.is_by_end() && !is_sorted => {
-            let rest = CertificateFilter { status: None, ..filter.clone() };
-            filtered(zone, &rest).filter((certificates::status + 0_i16).eq(status.code()))
-        }
-        _ => filtered(zone, filter),
-    };
-    let ids = query.select(certificates::id).limit(length).offset(offset);
-    let end = certificates::not_after + 0_i64;
-    let ids = match order {
-        CertificateOrder::OldestFirst => ids.order(certificates::id),
-        CertificateOrder::NewestFirst => ids.order(certificates::id.desc()),
-        CertificateOrder::FirstToEnd if is_sorted => ids.order((end, certificates::id)),
-        CertificateOrder::LastToEnd if is_sorted => ids.order((end.desc(), certificates::id.desc())),
-        CertificateOrder::FirstToEnd => ids.order((certificates::not_after, certificates::id)),
-        CertificateOrder::LastToEnd => ids.order((certificates::not_after.desc(), certificates::id.desc())),
-    };
-    Ok(ids.load(connection)?)
-}
-
-/// Whether to find the first `count` certificates of a status, of which there are `total`, fewer rows are looked at in the
-/// order of the ends than there are with that status.
-fn is_walk_shorter(connection: &mut Connection, zone: ZoneId, count: i64, total: i64) -> Result<bool, StoreError> {
-    let of_zone = counters::total(connection, zone, None)?;
-    Ok(i128::from(count) * i128::from(of_zone) < i128::from(total) * i128::from(total))
-}
-
-type Filtered<'a> = certificates::BoxedQuery<'a, MultiBackend>;
-
-fn filtered(zone: ZoneId, filter: &CertificateFilter) -> Filtered<'static> {
-    let mut query = certificates::table.into_boxed().filter(certificates::zone_id.eq(zone.as_bytes().to_vec()));
-    if let Some(status) = filter.status {
-        query = query.filter(certificates::status.eq(status.code()));
-    }
-    if let Some(prefix) = &filter.common_name {
-        // A range instead of LIKE: it uses the index, and `%` and `_` in names stand for themselves.
-        let end = format!("{prefix}{}", char::MAX);
-        query = query.filter(certificates::common_name.ge(prefix.clone())).filter(certificates::common_name.lt(end));
-    }
-    if let Some(serial) = &filter.serial {
-        query = query.filter(certificates::serial.eq(serial.as_bytes().to_vec())).filter(
-            certificates::authority_id.eq_any(
-                authorities::table.filter(authorities::zone_id.eq(zone.as_bytes().to_vec())).select(authorities::id),
-            ),
-        );
-    }
-    if let Some(fingerprint) = &filter.fingerprint_sha256 {
-        query = query.filter(certificates::fingerprint_sha256.eq(fingerprint.clone()));
-    }
-    if let Some(end) = filter.expires_before {
-        query = query.filter(certificates::not_after.lt(millis(end)));
-    }
-    if let Some(start) = filter.expires_after {
-        query = query.filter(certificates::not_after.gt(millis(start)));
-    }
-    query
 }
 
 fn into_domain((row, authority_name): (CertificateRow, String)) -> Result<Certificate, StoreError> {

@@ -19,6 +19,7 @@ mod bulk_insert;
 mod bulk_jobs;
 mod bulk_selection;
 mod bulk_work;
+mod certificate_lists;
 mod certificates;
 mod check_runs;
 mod checkpoints;
@@ -39,6 +40,7 @@ mod idempotency;
 mod identities;
 mod identity_uses;
 mod issuance;
+mod landmarks;
 mod managed_identities;
 mod master_keys;
 mod migrations;
@@ -109,6 +111,7 @@ pub use webhooks::{StoredWebhook, WebhookStored};
 
 use barrier::Barrier;
 use connection::{Admission, Connection, Readers};
+use landmarks::Landmarks;
 use writer::Writer;
 
 /// Readers on SQLite only wait for the disk; a few more than cores keep both busy. One is the barrier's.
@@ -132,6 +135,7 @@ pub struct Store {
     readers: Readers,
     writer: Writer,
     barrier: Barrier,
+    landmarks: Landmarks,
     longest_read: Duration,
 }
 
@@ -178,7 +182,7 @@ impl Store {
             Database::Postgres(_) => LONGEST_READ,
         };
         let writer = Writer::start(database.clone(), connection, admission)?;
-        Ok(Self { readers, writer, barrier, longest_read })
+        Ok(Self { readers, writer, barrier, landmarks: Landmarks::default(), longest_read })
     }
 
     /// Waits until no other process is starting on this database, and keeps others waiting until the guard is dropped: the

@@ -189,7 +189,7 @@ fn by_day(
 }
 
 /// Before every id that is made at this time or later (RFC 9562, 5.7).
-fn first_id(time: DateTime<Utc>) -> Vec<u8> {
+pub(super) fn first_id(time: DateTime<Utc>) -> Vec<u8> {
     let millis = u64::try_from(time.timestamp_millis()).unwrap_or_default();
     Uuid::from_u128(u128::from(millis) << 80).as_bytes().to_vec()
 }

@@ -455,8 +455,11 @@ async fn identities_are_brought_by_who_may_and_a_refused_form_keeps_no_key() {
     let using =
         format!("/client/v4/accounts/{account}/mtls_certificates{}", identity.trim_start_matches("/identities"));
     server.result("PUT", &format!("{using}/associations/billing"), None).await;
-    let proof = browser.proof(&format!("{identity}/remove")).await;
-    let refused = browser.post(&format!("{identity}/remove"), &[("form", &proof), ("name", "call")]).await;
+    let page = browser.page(&format!("{identity}/remove")).await;
+    let field =
+        |name: &str| page.split_once(&format!("name=\"{name}\" value=\"")).unwrap().1.split('"').next().unwrap();
+    let fields = [("form", field("form")), ("seen", field("seen")), ("name", "call")];
+    let refused = browser.post(&format!("{identity}/remove"), &fields).await;
     assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(server.database.connect().count("SELECT COUNT(*) FROM identities"), 1);
 

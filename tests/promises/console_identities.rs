@@ -94,7 +94,8 @@ async fn an_identity_is_issued_by_a_zone_and_a_refused_form_keeps_what_was_typed
     ];
     let made = browser.post(ISSUED, &good).await;
     assert_eq!(made.status(), StatusCode::SEE_OTHER, "{}", made.text().await.unwrap());
-    let [identity] = &identities(&server).await.as_array().unwrap()[..] else { panic!("one is kept") };
+    let kept = identities(&server).await;
+    let [identity] = &kept.as_array().unwrap()[..] else { panic!("one is kept") };
     assert_eq!(location(&made), format!("/identities/{}", identity["id"].as_str().unwrap()));
     assert_eq!((&identity["name"], &identity["primary"]), (&json!("caller"), &json!(true)));
     assert_eq!(identity["hosts"], json!(["a.example", "*.b.example"]));

@@ -24,6 +24,7 @@ mod console_overview;
 mod crls;
 mod events;
 mod faults;
+mod idempotency;
 mod isolation;
 mod lists;
 mod managed_identities;

@@ -240,8 +240,13 @@ fn read(form: &mut Form, sealed: &[String]) -> (Typed, CheckInput) {
             .collect(),
         headers: rules::read(&typed.expect_headers, &mut faults),
         json: rules::read(&typed.expect_json, &mut faults),
-        latency_ms: number(&typed.latency_ms, "/expect", "the milliseconds", &mut faults),
-        certificate_days_left: number(&typed.certificate_days_left, "/expect", "the days", &mut faults),
+        latency_ms: number(&typed.latency_ms, "/expect/latency_ms", "the milliseconds", &mut faults),
+        certificate_days_left: number(
+            &typed.certificate_days_left,
+            "/expect/certificate_days_left",
+            "the days",
+            &mut faults,
+        ),
     };
     let identity = match typed.identity.as_str() {
         "auto" => Some(Selector::Auto),

@@ -36,11 +36,11 @@ pub fn written<R: Rule>(rules: &[R]) -> String {
 pub fn read<R: Rule>(text: &str, faults: &mut Vec<Violation>) -> Vec<R> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     // One more than there can be, for the rule about all of them to refuse.
-    let read = lines.take(MAX_EXPECTATIONS + 1).filter_map(|line| match read_line(line) {
+    let read = lines.take(MAX_EXPECTATIONS + 1).enumerate().filter_map(|(index, line)| match read_line(line) {
         Ok(rule) => Some(rule),
         Err(why) => {
             let quoted: String = line.chars().take(MAX_QUOTED).collect();
-            faults.push(Violation::new(format!("/{}", R::FIELD), format!("{quoted:?}: {why}")));
+            faults.push(Violation::new(format!("/{}/{index}", R::FIELD), format!("{quoted:?}: {why}")));
             None
         }
     });
@@ -169,7 +169,7 @@ mod tests {
         ]);
         assert_eq!(serde_json::to_value(rules).unwrap(), expected);
         assert_eq!(faults.len(), 2);
-        assert!(faults[0].pointer == "/expect_json" && faults[0].message.starts_with("\"name=x\": "), "{faults:?}");
+        assert!(faults[0].pointer == "/expect_json/7" && faults[0].message.starts_with("\"name=x\": "), "{faults:?}");
     }
 
     #[test]

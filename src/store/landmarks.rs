@@ -1,0 +1,187 @@
+//! Where every so many rows of a long list stand, so that a page in its middle is found without walking there.
+//!
+//! Lists are asked for by a page's number, and a database can only count rows one after the other: 100 ms for a million on
+//! PostgreSQL. So whoever asks for a page far from both ends has the list walked once, beside, in many short reads, and the
+//! id of every 1024th row is remembered.
+//!
+//! Certificates are never deleted, and the ids of new ones come last: in the list of all of them each keeps its place. In the
+//! list of one status they do not, so what is known of it is worth nothing once a transition of the zone was asked for or
+//! finished. The newest rows have no landmark: a certificate with an id a little older may still be on its way.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::prelude::*;
+use tokio::sync::Semaphore;
+
+use crate::domain::certificate::CertificateFilter;
+use crate::domain::id::{CertificateId, ZoneId};
+use crate::domain::status::Status;
+
+use super::certificate_lists::filtered;
+use super::connection::Connection;
+use super::convert::certificate_id;
+use super::error::StoreError;
+use super::overview::first_id;
+use super::schema::{authorities, certificates, publications};
+use super::{Store, counters};
+
+/// How many rows there are from one landmark to the next.
+const STEP: i64 = 1024;
+/// Who has further to walk has the list walked.
+const FAR: i64 = 2 * STEP;
+/// A certificate is stored within this time after its id was made, on whatever replica.
+const SETTLED_AFTER: TimeDelta = TimeDelta::minutes(2);
+/// After a walk the same list is left alone for so many times as long as it took.
+const REST: u32 = 20;
+/// More lists than anybody reads at a time; of 16 kB for each million certificates.
+const MAX_LISTS: usize = 256;
+
+/// A list of certificates of a zone, the oldest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct List {
+    pub zone: ZoneId,
+    pub status: Option<Status>,
+}
+
+/// A row from which to count: so many further on is the one that is sought.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Start {
+    /// None for the beginning of the list.
+    pub after: Option<CertificateId>,
+    pub distance: i64,
+}
+
+#[derive(Clone)]
+pub(super) struct Landmarks {
+    lists: Arc<Mutex<HashMap<List, Known>>>,
+    /// One walk at a time.
+    walk: Arc<Semaphore>,
+}
+
+struct Known {
+    state: State,
+    /// The last row of each step.
+    ids: Vec<CertificateId>,
+    rests_until: Instant,
+}
+
+/// What changes with every transition of a zone: how many certificates have each status but active, and the sum of its CRL
+/// numbers. Of the list of all certificates it is nothing.
+type State = Vec<i64>;
+
+impl Default for Landmarks {
+    fn default() -> Self {
+        Self { lists: Arc::default(), walk: Arc::new(Semaphore::new(1)) }
+    }
+}
+
+impl Landmarks {
+    /// Whence to count to the row at this place, in a connection's transaction.
+    pub(super) fn nearest(&self, connection: &mut Connection, list: List, place: i64) -> Result<Start, StoreError> {
+        let beginning = Start { after: None, distance: place };
+        if place < STEP {
+            return Ok(beginning);
+        }
+        let state = state(connection, list)?;
+        let lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(known) = lists.get(&list).filter(|known| known.state == state) else { return Ok(beginning) };
+        let steps = usize::try_from(place / STEP).unwrap_or(usize::MAX).min(known.ids.len());
+        let Some(after) = steps.checked_sub(1).and_then(|last| known.ids.get(last)) else { return Ok(beginning) };
+        Ok(Start { after: Some(*after), distance: place - STEP * i64::try_from(steps).unwrap_or_default() })
+    }
+
+    /// Whether who must count so many rows should have the list walked.
+    pub(super) fn is_far(distance: i64) -> bool {
+        distance > FAR
+    }
+
+    fn is_resting(&self, list: List) -> bool {
+        let lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        lists.get(&list).is_some_and(|known| Instant::now() < known.rests_until)
+    }
+
+    /// The landmarks from which a walk goes on.
+    fn known(&self, list: List, state: &State) -> Vec<CertificateId> {
+        let lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        lists.get(&list).filter(|known| known.state == *state).map(|known| known.ids.clone()).unwrap_or_default()
+    }
+
+    fn learn(&self, list: List, state: State, ids: Vec<CertificateId>, took: Duration) {
+        let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        if lists.len() >= MAX_LISTS && !lists.contains_key(&list) {
+            lists.clear();
+        }
+        lists.insert(list, Known { state, ids, rests_until: Instant::now() + took * REST });
+    }
+}
+
+impl Store {
+    /// Has the list walked, beside, unless one is being walked or this one just was.
+    pub(super) fn begin_walk(&self, list: List, now: DateTime<Utc>) {
+        let Ok(turn) = Arc::clone(&self.landmarks.walk).try_acquire_owned() else { return };
+        if self.landmarks.is_resting(list) {
+            return;
+        }
+        let store = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = store.walk(list, now).await {
+                tracing::debug!(%error, zone = %list.zone, "a long list could not be walked");
+            }
+            drop(turn);
+        });
+    }
+
+    async fn walk(&self, list: List, now: DateTime<Utc>) -> Result<(), StoreError> {
+        let begun = Instant::now();
+        let before = self.read(move |connection| state(connection, list)).await?;
+        let mut ids = self.landmarks.known(list, &before);
+        loop {
+            let last = ids.last().copied();
+            let next = self.read(move |connection| next_step(connection, list, last, now - SETTLED_AFTER)).await?;
+            let Some(next) = next else { break };
+            ids.push(next);
+        }
+        let after = self.read(move |connection| state(connection, list)).await?;
+        // What changed meanwhile may have moved any of them.
+        let ids = if after == before { ids } else { Vec::new() };
+        self.landmarks.learn(list, after, ids, begun.elapsed());
+        Ok(())
+    }
+}
+
+/// The row that is a step further than the last landmark, if it is old enough.
+fn next_step(
+    connection: &mut Connection,
+    list: List,
+    last: Option<CertificateId>,
+    settled: DateTime<Utc>,
+) -> Result<Option<CertificateId>, StoreError> {
+    let filter = CertificateFilter { status: list.status, ..CertificateFilter::default() };
+    let mut rows = filtered(list.zone, &filter).filter(certificates::id.lt(first_id(settled)));
+    if let Some(last) = last {
+        rows = rows.filter(certificates::id.gt(last.as_bytes().to_vec()));
+    }
+    let next = rows.order(certificates::id).offset(STEP - 1).select(certificates::id);
+    let found: Option<Vec<u8>> = next.first(connection).optional()?;
+    found.map(|id| certificate_id(&id)).transpose()
+}
+
+fn state(connection: &mut Connection, list: List) -> Result<State, StoreError> {
+    if list.status.is_none() {
+        return Ok(State::new());
+    }
+    let mut state = Vec::new();
+    for status in [Status::PendingRevocation, Status::Revoked, Status::PendingReactivation] {
+        state.push(counters::total(connection, list.zone, Some(status))?);
+    }
+    let of_zone = authorities::table.filter(authorities::zone_id.eq(list.zone.as_bytes().as_slice()));
+    let numbers: Vec<i64> = publications::table
+        .filter(publications::authority_id.eq_any(of_zone.select(authorities::id)))
+        .select(publications::number)
+        .load(connection)?;
+    state.push(numbers.iter().sum());
+    Ok(state)
+}
