@@ -5,6 +5,7 @@
 //! [`access`] makes: what was not authorised does not compile. There is no SQL here and no HTTP.
 
 pub mod access;
+mod account_activity;
 pub mod accounts;
 pub mod activity;
 pub mod audit_log;

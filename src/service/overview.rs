@@ -8,7 +8,7 @@ use crate::domain::authority::Authority;
 use crate::domain::id::ZoneId;
 use crate::domain::permission::Permission;
 use crate::domain::zone::Zone;
-use crate::store::{Publication, Totals, WaitingChange};
+use crate::store::{Freshness, Publication, Totals, WaitingChange};
 
 use super::access::{Caller, ReadCertificates, ZonePermit};
 use super::{Service, ServiceError};
@@ -31,10 +31,29 @@ pub struct Publishing {
 impl Service {
     /// How many certificates of each status there are in every zone that the caller may read them in.
     pub async fn totals_of(&self, caller: &Caller, zones: &[Zone]) -> Result<BTreeMap<ZoneId, Totals>, ServiceError> {
-        let grants = &caller.token().grants;
-        let readable =
-            zones.iter().filter(|zone| grants.allow_in_zone(Permission::ReadCertificates, zone.account.id, zone.id));
-        Ok(self.store.totals(readable.map(|zone| zone.id).collect()).await?)
+        Ok(self.store.totals(readable(caller, zones)).await?)
+    }
+
+    /// How fresh what relying parties see is, of every zone that the caller may read the certificates of.
+    pub async fn freshness_of(
+        &self,
+        caller: &Caller,
+        zones: &[Zone],
+    ) -> Result<BTreeMap<ZoneId, Freshness>, ServiceError> {
+        Ok(self.store.freshness(caller.account(), readable(caller, zones), self.clock.now()).await?)
+    }
+
+    /// How many certificates of each zone end in a span, whatever their status. It reads through all of them, and takes
+    /// turns with others that do.
+    pub async fn ends_of(
+        &self,
+        permits: &[ZonePermit<ReadCertificates>],
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> Result<BTreeMap<ZoneId, i64>, ServiceError> {
+        let Some(first) = permits.first() else { return Ok(BTreeMap::new()) };
+        let _turn = self.surveys.take(first.account()).await?;
+        Ok(self.store.count_ends_of(permits.iter().map(ZonePermit::zone).collect(), from, until).await?)
     }
 
     pub async fn publishing(&self, permit: &ZonePermit<ReadCertificates>) -> Result<Publishing, ServiceError> {
@@ -47,4 +66,11 @@ impl Service {
             authority,
         })
     }
+}
+
+fn readable(caller: &Caller, zones: &[Zone]) -> Vec<ZoneId> {
+    let grants = &caller.token().grants;
+    let readable =
+        zones.iter().filter(|zone| grants.allow_in_zone(Permission::ReadCertificates, zone.account.id, zone.id));
+    readable.map(|zone| zone.id).collect()
 }

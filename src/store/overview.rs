@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::count_star;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
@@ -145,6 +146,27 @@ impl Store {
         const BY_DAY: &str = "SELECT not_after / 86400000 AS day, COUNT(*) AS number FROM certificates \
              WHERE zone_id = $1 AND not_after >= $2 AND not_after < $3 GROUP BY 1";
         self.read(move |connection| by_day(connection, BY_DAY, zone, from, until)).await
+    }
+
+    /// How many certificates of each of these zones end in a span, whatever their status; none for those without any.
+    pub async fn count_ends_of(
+        &self,
+        zones: Vec<ZoneId>,
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> Result<BTreeMap<ZoneId, i64>, StoreError> {
+        self.read(move |connection| {
+            let ids: Vec<Vec<u8>> = zones.iter().map(|zone| zone.as_bytes().to_vec()).collect();
+            let rows: Vec<(Vec<u8>, i64)> = certificates::table
+                .filter(certificates::zone_id.eq_any(ids))
+                .filter(certificates::not_after.ge(millis(from)))
+                .filter(certificates::not_after.lt(millis(until)))
+                .group_by(certificates::zone_id)
+                .select((certificates::zone_id, count_star()))
+                .load(connection)?;
+            rows.into_iter().map(|(zone, count)| Ok((zone_id(&zone)?, count))).collect()
+        })
+        .await
     }
 }
 

@@ -174,6 +174,15 @@ pub(super) fn insert(connection: &mut Connection, first: &Publication) -> Result
     Ok(())
 }
 
+/// Where publishing stands, for some authorities.
+pub(super) fn of(connection: &mut Connection, authorities: &[&[u8]]) -> Result<Vec<Publication>, StoreError> {
+    let rows: Vec<PublicationRow> = publications::table
+        .filter(publications::authority_id.eq_any(authorities))
+        .select(PublicationRow::as_select())
+        .load(connection)?;
+    rows.into_iter().map(into_domain).collect()
+}
+
 /// Moves the authority on, if the lease still holds and the number is the next one.
 pub(super) fn advance(connection: &mut Connection, lease: &Lease, next: &Publication) -> Result<bool, StoreError> {
     let still_ours = publications::table

@@ -460,6 +460,7 @@ joinable!(hostname_associations -> zones (zone_id));
 joinable!(managed_identities -> identities (identity_id));
 allow_tables_to_appear_in_same_query!(accounts, zones);
 allow_tables_to_appear_in_same_query!(authorities, ocsp_responders);
+allow_tables_to_appear_in_same_query!(authorities, transitions);
 allow_tables_to_appear_in_same_query!(authorities, publications);
 allow_tables_to_appear_in_same_query!(certificates, authorities);
 allow_tables_to_appear_in_same_query!(certificates, revocations);

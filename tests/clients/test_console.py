@@ -145,10 +145,14 @@ def pages(zone):
     hook = {"name": "partner", "url": "https://localhost:1/x", "kinds": ["certificate.revoked", "crl.published"]}
     webhook = zone.result("POST", f"/zones/{zone.zone}/webhooks", json=hook)
     zone.call("POST", f"/zones/{zone.zone}/webhooks/{webhook['id']}/test")
+    gateways = zone.in_zone(zone.create_zone("gateways.example")["id"])
+    gateways.issue(asked_by("gateway-1"), 20)
     [account] = zone.result("GET", "/accounts")
     token = zone.result("GET", f"/accounts/{account['id']}/tokens")[0]["id"]
     return {
         "overview": "/",
+        "ending": "/ending",
+        "ending-none": "/ending?from=2090-01-01",
         "zone": f"/zones/{zone.zone}",
         "certificates": f"/zones/{zone.zone}/certificates",
         "certificates-ending": f"/zones/{zone.zone}/certificates?order=ending",
@@ -191,6 +195,9 @@ def look(someone, name, scheme):
         wide = someone.page.evaluate("document.documentElement.scrollWidth")
         if wide > width:
             faults.append(f"{name} is {wide} pixels wide at {width}")
+        sideways = "[...document.querySelectorAll('.table-wrap')].some(wrap => wrap.scrollWidth > wrap.clientWidth)"
+        if someone.page.evaluate(sideways):
+            faults.append(f"a table of {name} is too wide for {width}")
     return faults
 
 
@@ -353,6 +360,107 @@ def test_the_first_page_is_small(somebody, own_zone):
     someone.page.goto("/", wait_until="networkidle")
     assert len(received) >= 4
     assert sum(received) < FIRST_PAGE, received
+
+
+def test_the_first_page_of_an_account_with_many_zones_is_small_too(somebody, own_zone):
+    for number in range(49):
+        own_zone.create_zone(f"zone-{number:02}.example")
+    own_zone.issue(asked_by(NAME), 30)
+    someone = somebody().sign_in()
+    shown(someone, "/")
+    network = someone.context.new_cdp_session(someone.page)
+    network.send("Network.enable")
+    received = []
+    network.on("Network.loadingFinished", lambda event: received.append(event["encodedDataLength"]))
+    network.send("Network.clearBrowserCache")
+    someone.page.goto("/", wait_until="networkidle")
+    assert someone.page.locator("#standing tbody tr").count() == 50
+    assert len(received) >= 4 and sum(received) < FIRST_PAGE, received
+    assert not someone.violations()
+
+
+def shown(someone, address):
+    """The page, once it has counted."""
+    someone.page.goto(address)
+    someone.page.wait_for_function("!document.body.innerText.includes('being counted')")
+
+
+def test_a_bar_of_the_account_leads_to_what_ends_in_a_zone(somebody, own_zone):
+    gateways = own_zone.in_zone(own_zone.create_zone("gateways.example")["id"])
+    for zone, name, days in [(own_zone, NAME, 30), (gateways, "gateway-1", 30), (gateways, "gateway-2", 300)]:
+        zone.issue(asked_by(name), days)
+    someone = somebody().sign_in()
+    shown(someone, "/")
+    plots = someone.page.locator("#activity")
+    assert "issued 3" in plots.inner_text() and "revoked 0" in plots.inner_text()
+    # What the tile counts is what it leads to.
+    someone.page.get_by_role("link", name="2 end within 90 days").click()
+    someone.arrives_at("Certificates that end")
+    assert "2 certificates in 2 zones" in someone.page.locator("main").inner_text()
+    shown(someone, "/")
+    bars = plots.get_by_role("link", name="2 certificates from")
+    assert bars.count() == 1
+    bars.first.focus()
+    someone.page.keyboard.press("Enter")
+    someone.arrives_at("Certificates that end")
+    assert "2 certificates in 2 zones" in someone.page.locator("main").inner_text()
+    someone.page.get_by_role("link", name="1 of gateways.example").click()
+    someone.arrives_at("Certificates")
+    assert "gateway-1" in someone.page.locator("tbody").inner_text()
+    assert "gateway-2" not in someone.page.locator("tbody").inner_text()
+    # And the table behind the plot leads there as well.
+    shown(someone, "/")
+    someone.page.get_by_text("As a table").first.click()
+    rows = someone.page.locator("#activity table").first.locator("tbody tr")
+    assert rows.count() == 13 and sum(int(row.split()[-1]) for row in rows.all_inner_texts()) == 2
+    assert not someone.complaints
+
+
+def test_the_account_shows_how_each_zone_stands(somebody, own_zone):
+    issued = own_zone.issue(asked_by(NAME), 30)
+    someone = somebody().sign_in()
+    shown(someone, "/")
+    row = someone.page.locator("#standing tbody tr")
+    cells = lambda: row.locator("td").all_inner_texts()  # noqa: E731
+    assert cells()[:3] == ["1", "0", "0"] and cells()[3].startswith("fresh number 1,")
+    own_zone.revoke(issued["id"])
+    shown(someone, "/")
+    assert cells()[:3] == ["0", "0", "1"] and cells()[3].startswith("fresh number 2,")
+    assert not someone.complaints
+
+
+def test_tables_break_no_short_word_and_take_any_long_one(somebody, own_zone):
+    for name in (NAME, "m" * 64, "pump-18"):
+        own_zone.issue(asked_by(name), 30)
+    own_zone.create_token(["client_certificates:read"], name="W" * 100)
+    own_zone.create_zone("x" * 200 + ".example")
+    someone = somebody().sign_in()
+    for width in person.WIDTHS:
+        someone.page.set_viewport_size({"width": width, "height": 900})
+        for address in ("/", "/audit", f"/zones/{own_zone.zone}/audit", f"/zones/{own_zone.zone}/certificates", "/tokens", "/zones", "/sessions"):
+            shown(someone, address)
+            assert someone.page.evaluate("document.documentElement.scrollWidth") <= width, (address, width)
+            assert not broken(someone), (address, width, broken(someone))
+
+
+def broken(someone):
+    """What stands on several lines though it is one short word."""
+    return someone.page.evaluate("""() => [...document.querySelectorAll("main table :is(bdi:not(.long), code, time, .badge)")]
+        .filter(one => one.checkVisibility() && !/[\\s-]/.test(one.textContent.trim()) && one.getClientRects().length > 1)
+        .map(one => one.textContent)""")
+
+
+def test_on_a_phone_each_cell_names_its_column_and_is_still_a_cell(somebody, own_zone):
+    own_zone.issue(asked_by(NAME), 30)
+    someone = somebody().sign_in()
+    someone.page.set_viewport_size({"width": 390, "height": 900})
+    someone.page.goto(f"/zones/{own_zone.zone}/certificates")
+    assert someone.page.get_by_role("columnheader", name="Status").count() == 1
+    assert someone.page.get_by_role("rowheader", name=NAME).count() == 1
+    cell = someone.page.get_by_role("cell", name="Active", exact=True)
+    assert cell.count() == 1 and cell.evaluate("cell => getComputedStyle(cell, '::before').content").startswith('"Status"')
+    wrap = someone.page.locator(".table-wrap")
+    assert wrap.evaluate("wrap => wrap.scrollWidth <= wrap.clientWidth"), "nothing to scroll sideways"
 
 
 @pytest.mark.only_on("sqlite", reason="the browser sees no difference, and the trigger is written for one")

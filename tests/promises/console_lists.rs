@@ -12,7 +12,7 @@ use crate::server::{ADMIN, Server};
 
 /// The ids of the certificates on a page, in their order.
 fn listed(page: &str) -> Vec<String> {
-    let rows = page.split("<th scope=\"row\"><a href=\"").skip(1);
+    let rows = page.split("<th scope=\"row\" role=\"rowheader\"><a href=\"").skip(1);
     rows.map(|row| row.split('"').next().unwrap().rsplit('/').next().unwrap().to_owned()).collect()
 }
 

@@ -20,6 +20,7 @@ mod console;
 mod console_account;
 mod console_identities;
 mod console_lists;
+mod console_overview;
 mod crls;
 mod events;
 mod faults;

@@ -1,13 +1,17 @@
 //! What people look at first: the history of a certificate, and what happened in a zone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use countersign::domain::id::{AccountId, ZoneId};
 use countersign::domain::permission::Permission;
-use countersign::service::access::{CreateToken, ReadCertificates};
+use countersign::service::access::{CreateAuthority, CreateToken, ReadCertificates};
 use countersign::service::activity::Activity;
+use countersign::service::authorities::AuthorityOptions;
 use countersign::service::tokens::NewToken;
+use countersign::store::Freshness;
+use uuid::Uuid;
 
 use crate::harness::{DAY, Installation};
 
@@ -47,6 +51,43 @@ async fn what_happened_is_counted_by_days() {
         // Long enough for it to be counted anew.
         installation.clock.advance(DAY / 24);
     }
+}
+
+#[tokio::test]
+async fn how_fresh_each_zone_is_is_told_for_all_of_them_at_once() {
+    let installation = Installation::new().await;
+    let (other, its_authority) = installation.sharded_zone(4).await;
+    let (here, there) = (installation.issue("one").await, installation.issue_in(other, "two", 30).await);
+    let caller = installation.caller().await;
+    let zones = installation.service.zones(&caller).await.unwrap();
+    let told = async || installation.service.freshness_of(&caller, &zones).await.unwrap();
+    let numbers = |told: &BTreeMap<ZoneId, Freshness>| {
+        [installation.zone, other].map(|zone| told[&zone].publication.map(|publication| publication.number))
+    };
+    let waiting = |told: &BTreeMap<ZoneId, Freshness>| [installation.zone, other].map(|zone| told[&zone].waiting_since);
+    let before = told().await;
+    assert_eq!((before.len(), numbers(&before), waiting(&before)), (2, [Some(1); 2], [None; 2]));
+    assert!(before.values().all(|fresh| fresh.responder_until.is_none()));
+
+    let first = installation.now();
+    installation.revoke(here.id, None).await;
+    installation.clock.advance(Duration::from_secs(60));
+    let second = installation.now();
+    installation.revoke_in(other, there.id, None).await;
+    assert_eq!(waiting(&told().await), [Some(first), Some(second)]);
+
+    // What a retired authority signed is still its own to publish.
+    let permit = installation.permit::<CreateAuthority>().await;
+    let options = AuthorityOptions { key_type: None, crl_shards: None };
+    installation.service.create_authority(&permit, options).await.unwrap();
+    installation.publish(its_authority).await.unwrap();
+    let retired = told().await;
+    assert_eq!((waiting(&retired), numbers(&retired)), ([Some(first), None], [Some(1), Some(2)]));
+    installation.publish(here.authority).await.unwrap();
+    assert_eq!(waiting(&told().await), [None; 2]);
+
+    let elsewhere = installation.store().freshness(AccountId::new(Uuid::from_u128(1)), vec![other], second).await;
+    assert_eq!(elsewhere.unwrap(), BTreeMap::new(), "of another account");
 }
 
 #[tokio::test]

@@ -53,14 +53,26 @@ pub async fn serve(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let known = [style, script, htmx, icon, issue_script, upload_script];
     let asset = known.into_iter().find(|asset| asset.url == request.path());
     let asset = asset.ok_or_else(|| ApiError::no_route(request.path()))?;
-    let accepted = request.headers().get(ACCEPT_ENCODING).and_then(|header| header.to_str().ok()).unwrap_or_default();
     let mut response = HttpResponse::Ok();
     response.content_type(asset.content_type).insert_header((CACHE_CONTROL, FOR_GOOD));
     response.insert_header((VARY, "accept-encoding"));
-    if accepted.contains("gzip") {
+    if takes_packed(&request) {
         return Ok(response.insert_header((CONTENT_ENCODING, "gzip")).body(asset.compressed.clone()));
     }
     Ok(response.body(asset.plain))
+}
+
+/// Whether the browser takes what [`packed`] makes.
+pub fn takes_packed(request: &HttpRequest) -> bool {
+    let accepted = request.headers().get(ACCEPT_ENCODING).and_then(|header| header.to_str().ok());
+    accepted.is_some_and(|accepted| accepted.contains("gzip"))
+}
+
+/// In memory nothing can fail.
+pub fn packed(plain: &[u8], level: Compression) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), level);
+    let written = encoder.write_all(plain).and_then(|()| encoder.finish());
+    written.unwrap_or_default()
 }
 
 impl Asset {
@@ -68,13 +80,11 @@ impl Asset {
         let [first, second, third, fourth, ..] = sha256(plain);
         let hash = hex::encode([first, second, third, fourth]);
         let (stem, extension) = name.split_once('.').unwrap_or((name, ""));
-        Self { url: format!("/assets/{stem}-{hash}.{extension}"), content_type, plain, compressed: compressed(plain) }
+        Self {
+            url: format!("/assets/{stem}-{hash}.{extension}"),
+            content_type,
+            plain,
+            compressed: packed(plain, Compression::best()),
+        }
     }
-}
-
-/// In memory nothing can fail.
-fn compressed(plain: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    let written = encoder.write_all(plain).and_then(|()| encoder.finish());
-    written.unwrap_or_default()
 }

@@ -33,6 +33,7 @@ mod check;
 mod check_form;
 mod checks;
 mod confirm;
+mod ending;
 mod fault;
 mod field_faults;
 mod identities;
@@ -79,6 +80,7 @@ pub fn is_secure(request: &HttpRequest) -> bool {
 pub fn configure(config: &mut web::ServiceConfig) {
     config
         .service(overview::of_account)
+        .service(ending::list)
         .service(zones::list)
         .service(zones::ask)
         .service(zones::create)

@@ -2,9 +2,12 @@
 
 use actix_web::cookie::{Cookie, SameSite, time::Duration};
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, VARY};
-use actix_web::{HttpResponse, HttpResponseBuilder};
+use actix_web::http::header::{
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, VARY,
+};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use askama::Template;
+use flate2::Compression;
 
 use super::assets::{self, Assets};
 use super::fault::Fault;
@@ -130,12 +133,28 @@ pub fn show(template: &impl Template) -> Result<HttpResponse, Fault> {
 
 /// A page that says what is wrong with a form.
 pub fn show_with(status: StatusCode, template: &impl Template) -> Result<HttpResponse, Fault> {
+    Ok(shown(status).body(template.render()?))
+}
+
+/// A page of long tables that is looked at over and over, packed where the browser takes that. For pages that hold nothing
+/// of what the address asks for: of others, the length would tell whether a guess stands in them too.
+pub fn show_packed(request: &HttpRequest, template: &impl Template) -> Result<HttpResponse, Fault> {
     let text = template.render()?;
+    let mut response = shown(StatusCode::OK);
+    response.append_header((VARY, ACCEPT_ENCODING.as_str()));
+    if assets::takes_packed(request) {
+        let packed = assets::packed(text.as_bytes(), Compression::fast());
+        return Ok(response.insert_header((CONTENT_ENCODING, "gzip")).body(packed));
+    }
+    Ok(response.body(text))
+}
+
+fn shown(status: StatusCode) -> HttpResponseBuilder {
     let mut response = HttpResponse::build(status);
     // It has been told with this.
     let told = Cookie::build(FLASH, "").path("/").http_only(true).same_site(SameSite::Strict).max_age(Duration::ZERO);
-    guarded(&mut response).cookie(told.finish());
-    Ok(response.content_type("text/html; charset=utf-8").body(text))
+    guarded(&mut response).cookie(told.finish()).content_type("text/html; charset=utf-8");
+    response
 }
 
 /// A part of a page that a script asked for by itself: what is to be told on the next page waits for that.

@@ -4,7 +4,6 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::check::CheckState;
-use crate::domain::id::ZoneId;
 use crate::domain::run::Run;
 use crate::domain::text::timestamp;
 use crate::service::activity::{Activity, Day};
@@ -18,6 +17,19 @@ const GAP: i64 = 2;
 /// What is there at all can be seen.
 const LEAST: i64 = 2;
 const DAYS_OF_WEEK: usize = 7;
+const DAYS_OF_QUARTER: usize = 90;
+
+/// What `activity.html` shows of a zone, or of the zones of an account.
+pub struct Plots {
+    pub days: Option<Plot>,
+    pub weeks: Option<Plot>,
+    pub counted_on: DateTime<Utc>,
+    pub issued: i64,
+    pub revoked: i64,
+    pub ending: i64,
+    /// Where these stand.
+    pub ending_at: String,
+}
 
 /// A row of bars.
 pub struct Plot {
@@ -44,8 +56,32 @@ pub struct Bar {
     pub start: DateTime<Utc>,
 }
 
+impl Plots {
+    /// The bars of what ends lead to this address, with the span that they stand for.
+    pub fn of(activity: &Activity, ends_at: &str) -> Self {
+        let until = activity.ends.get(DAYS_OF_QUARTER).map_or(activity.counted_on, |(start, _)| *start);
+        Self {
+            ending_at: format!("{ends_at}?{}", span_query(activity.counted_on, until)),
+            issued: activity.days.iter().map(|day| day.issued).sum(),
+            revoked: activity.days.iter().map(|day| day.revoked).sum(),
+            ending: activity.ends.iter().take(DAYS_OF_QUARTER).map(|(_, count)| count).sum(),
+            days: days(activity),
+            weeks: weeks(activity, ends_at),
+            counted_on: activity.counted_on,
+        }
+    }
+}
+
+/// A span of time as an address asks for it.
+pub fn span_query(from: DateTime<Utc>, until: DateTime<Utc>) -> String {
+    url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("from", &timestamp(from))
+        .append_pair("until", &timestamp(until))
+        .finish()
+}
+
 /// What was issued and revoked on each day.
-pub fn days(activity: &Activity) -> Option<Plot> {
+fn days(activity: &Activity) -> Option<Plot> {
     let most = activity.days.iter().map(|day| day.issued + day.revoked).max().unwrap_or_default();
     let bars = activity.days.iter().enumerate().map(|(index, day)| {
         let Day { start, issued, revoked } = *day;
@@ -56,7 +92,7 @@ pub fn days(activity: &Activity) -> Option<Plot> {
 }
 
 /// How many certificates end in each of the next weeks; each bar leads to them.
-pub fn weeks(activity: &Activity, zone: ZoneId) -> Option<Plot> {
+fn weeks(activity: &Activity, ends_at: &str) -> Option<Plot> {
     let weeks: Vec<(DateTime<Utc>, i64)> = activity
         .ends
         .chunks(DAYS_OF_WEEK)
@@ -67,11 +103,7 @@ pub fn weeks(activity: &Activity, zone: ZoneId) -> Option<Plot> {
         let from = if index == 0 { activity.counted_on } else { *start };
         let until = *start + TimeDelta::days(7);
         let label = format!("{} from {}", show::count(*count, "certificate"), from.format("%-d %b"));
-        let query = url::form_urlencoded::Serializer::new(String::new())
-            .append_pair("from", &timestamp(from))
-            .append_pair("until", &timestamp(until))
-            .finish();
-        bar(index, from, *count, 0, most, label, format!("/zones/{zone}/certificates?{query}"))
+        bar(index, from, *count, 0, most, label, format!("{ends_at}?{}", span_query(from, until)))
     });
     Plot::of(bars.collect(), most)
 }

@@ -11,6 +11,8 @@ use crate::domain::status::Status;
 
 /// In characters. What is longer nobody reads on a page; downloads have all of it.
 const MAX_TEXT: usize = 160;
+/// In characters. Names of actions, addresses, hosts and the parts of ids are no longer, and a table does not break them.
+const MAX_WORD: usize = 24;
 
 pub type Html = Safe<String>;
 
@@ -49,13 +51,18 @@ pub fn shortened(text: impl AsRef<str>, most: usize) -> Html {
         Some((end, _)) => (text.split_at(end).0, true),
         None => (text, false),
     };
-    let mut html = String::from("<bdi>");
+    let mut html = String::from(if has_long_word(shown) { "<bdi class=\"long\">" } else { "<bdi>" });
     escape(&mut html, shown);
     html.push_str(if is_cut { "…</bdi>" } else { "</bdi>" });
     if is_cut {
         let _ = write!(html, " <span class=\"faint\">({} characters)</span>", number(as_i64(text.chars().count())));
     }
     Safe(html)
+}
+
+/// Whether some of it is longer than what a column of a table can be asked to keep in one piece.
+fn has_long_word(text: &str) -> bool {
+    text.split([' ', '-']).any(|word| word.chars().nth(MAX_WORD).is_some())
 }
 
 /// A time: in UTC, which a script turns into the reader's zone; the title stays.
@@ -207,6 +214,18 @@ mod tests {
         assert_eq!(text("\u{202e}a\u{7}b").0, "<bdi>\u{202e}a\u{fffd}b</bdi>");
         let long = text("é".repeat(65_536)).0;
         assert!(long.len() < 600 && long.contains("(65\u{202f}536 characters)"), "{long}");
+    }
+
+    #[test]
+    fn only_what_is_too_long_for_a_column_may_be_broken_anywhere() {
+        for short in
+            ["certificate.revoked, crl.published", "01a22368-f885-76bd-a015-bd66c2c3207a", "*.partner.example.com"]
+        {
+            assert!(text(short).0.starts_with("<bdi>"), "{short}");
+        }
+        for long in ["x".repeat(25), format!("a word and {}", "é".repeat(25))] {
+            assert!(text(&long).0.starts_with("<bdi class=\"long\">"), "{long}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::service::overview::Publishing;
 
 use super::fault::Fault;
 use super::page::{Page, show};
-use super::plot::{self, Plot};
+use super::plot::Plots;
 use super::show;
 use super::visitor::{ZonePage, zone_title};
 
@@ -25,6 +25,8 @@ struct ZoneOverview {
     tiles: Vec<Tile>,
     is_empty: bool,
     may_issue: bool,
+    /// Where this page looks again.
+    address: String,
     /// None while it is counted.
     plots: Option<Plots>,
     publishing: Publishing,
@@ -38,15 +40,6 @@ struct Tile {
     query: &'static str,
 }
 
-struct Plots {
-    days: Option<Plot>,
-    weeks: Option<Plot>,
-    counted_on: DateTime<Utc>,
-    issued: i64,
-    revoked: i64,
-    ending: i64,
-}
-
 #[get("/zones/{zone_id}")]
 pub async fn overview(here: ZonePage<ReadCertificates>, service: web::Data<Service>) -> Result<HttpResponse, Fault> {
     let zone = here.permit.issuer().zone.clone();
@@ -54,14 +47,7 @@ pub async fn overview(here: ZonePage<ReadCertificates>, service: web::Data<Servi
     let total = |status| totals.get(&status).copied().unwrap_or_default();
     let pending = total(Status::PendingRevocation) + total(Status::PendingReactivation);
     let activity = service.clone().into_inner().activity(&here.permit).await?;
-    let plots = activity.map(|activity| Plots {
-        issued: activity.days.iter().map(|day| day.issued).sum(),
-        revoked: activity.days.iter().map(|day| day.revoked).sum(),
-        ending: activity.ends.iter().take(90).map(|(_, count)| count).sum(),
-        days: plot::days(&activity),
-        weeks: plot::weeks(&activity, zone.id),
-        counted_on: activity.counted_on,
-    });
+    let plots = activity.map(|activity| Plots::of(&activity, &format!("/zones/{}/certificates", zone.id)));
     show(&ZoneOverview {
         page: here.visitor.zone_page(&zone, &zone_title(&zone), Vec::new()).await?,
         zone: zone.id,
@@ -72,6 +58,7 @@ pub async fn overview(here: ZonePage<ReadCertificates>, service: web::Data<Servi
         ],
         is_empty: totals.values().sum::<i64>() == 0,
         may_issue: here.visitor.may(Permission::IssueCertificates, &zone),
+        address: format!("/zones/{}", zone.id),
         plots,
         publishing: service.publishing(&here.permit).await?,
         pending,
