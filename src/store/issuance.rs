@@ -13,7 +13,7 @@ use super::bulk_insert::{self, Row};
 use super::certificates::NewCertificate;
 use super::connection::Connection;
 use super::error::StoreError;
-use super::idempotency::{Claimed, IdempotencyClaim};
+use super::idempotency::{Claimed, Claims, IdempotencyClaim};
 use super::{Store, audit, blocked_keys, certificates, counters, events, idempotency, schema};
 
 /// A signed certificate with everything that is stored with it.
@@ -69,12 +69,14 @@ impl Store {
 pub(super) fn record_all(connection: &mut Connection, issuances: &[&Issuance]) -> Result<Vec<Verdict>, StoreError> {
     let keys = issuances.iter().map(|issuance| (issuance.account, issuance.new.certificate.spki_sha256.as_slice()));
     let blocked: HashSet<(AccountId, Vec<u8>)> = blocked_keys::among(connection, keys)?;
+    let asked = issuances.iter().filter_map(|issuance| issuance.claim.as_ref()).map(|(claim, _)| claim);
+    let mut claims = Claims::among(connection, asked)?;
     let mut verdicts = Vec::with_capacity(issuances.len());
     let mut recorded: Vec<&Issuance> = Vec::with_capacity(issuances.len());
     for issuance in issuances {
         let is_blocked =
             !blocked.is_empty() && blocked.contains(&(issuance.account, issuance.new.certificate.spki_sha256.clone()));
-        let verdict = if is_blocked { Verdict::KeyBlocked } else { claim(connection, issuance)? };
+        let verdict = if is_blocked { Verdict::KeyBlocked } else { claim(&mut claims, issuance) };
         if let Verdict::Record = verdict {
             recorded.push(issuance);
         }
@@ -83,18 +85,24 @@ pub(super) fn record_all(connection: &mut Connection, issuances: &[&Issuance]) -
     if recorded.is_empty() {
         return Ok(verdicts);
     }
-    write(connection, &recorded)?;
+    write(connection, &recorded, &claims)?;
     Ok(verdicts)
 }
 
-fn write(connection: &mut Connection, recorded: &[&Issuance]) -> Result<(), StoreError> {
+fn write(connection: &mut Connection, recorded: &[&Issuance], claims: &Claims) -> Result<(), StoreError> {
     let new: Vec<&NewCertificate> = recorded.iter().map(|issuance| &issuance.new).collect();
     let certificates: Result<Vec<Row<'_>>, StoreError> = new.iter().map(|one| certificates::row(one)).collect();
-    let (certificates, totals) = (certificates?, totals(&new));
+    let (certificates, claims, totals) = (certificates?, claims.rows()?, totals(&new));
     let events: Vec<&AuditEvent> = recorded.iter().map(|issuance| &issuance.event).collect();
     match connection {
         Connection::Sqlite(_) => {
             bulk_insert::insert::<schema::certificates::table>(connection, "certificates", &certificates)?;
+            bulk_insert::upsert::<schema::idempotency_keys::table>(
+                connection,
+                "idempotency_keys",
+                &claims,
+                idempotency::TAKE_OVER,
+            )?;
             for (zone, count) in totals {
                 counters::add_many(connection, zone, Status::Active, count)?;
             }
@@ -109,6 +117,7 @@ fn write(connection: &mut Connection, recorded: &[&Issuance]) -> Result<(), Stor
                 connection,
                 &[
                     ("certificates", &certificates, ""),
+                    ("idempotency_keys", &claims, idempotency::TAKE_OVER),
                     ("audit_events", &audit, ""),
                     ("events", &news, ""),
                     ("certificate_counters", &totals, counters::ADD),
@@ -118,15 +127,21 @@ fn write(connection: &mut Connection, recorded: &[&Issuance]) -> Result<(), Stor
     }
 }
 
-/// Takes the idempotency key, unless somebody was first: also one before it in the same batch.
-fn claim(connection: &mut Connection, issuance: &Issuance) -> Result<Verdict, StoreError> {
-    let Some((claim, messages)) = &issuance.claim else { return Ok(Verdict::Record) };
-    if let Some(first) = idempotency::find(connection, claim, issuance.oldest_claim)? {
-        return Ok(Verdict::Claimed(first));
-    }
+/// Takes the issuance's idempotency key, unless somebody was first: also one before it in the same batch.
+fn claim(claims: &mut Claims, issuance: &Issuance) -> Verdict {
+    let Some((claim, messages)) = &issuance.claim else { return Verdict::Record };
     let certificate = &issuance.new.certificate;
-    idempotency::insert(connection, claim, certificate.zone, certificate.id, messages)?;
-    Ok(Verdict::Record)
+    let result = Claimed {
+        request_sha256: claim.request_sha256.to_vec(),
+        zone: certificate.zone,
+        certificate: certificate.id,
+        messages: messages.clone(),
+        created_on: claim.created_on,
+    };
+    match claims.take(claim.key(), result, issuance.oldest_claim) {
+        Some(first) => Verdict::Claimed(first),
+        None => Verdict::Record,
+    }
 }
 
 fn totals(new: &[&NewCertificate]) -> BTreeMap<ZoneId, i64> {

@@ -21,6 +21,7 @@ mod console_account;
 mod crls;
 mod events;
 mod faults;
+mod idempotency;
 mod isolation;
 mod lists;
 mod managed_identities;
