@@ -24,6 +24,7 @@ pub(super) type Row<'a> = Vec<(&'static str, Value<'a>)>;
 pub(super) enum Value<'a> {
     Binary(Option<&'a [u8]>),
     Text(Cow<'a, str>),
+    MaybeText(Option<&'a str>),
     BigInt(i64),
     MaybeBigInt(Option<i64>),
     Integer(i32),
@@ -110,6 +111,7 @@ impl<T> QueryFragment<Sqlite> for OneRow<'_, T> {
             match value {
                 Value::Binary(octets) => out.push_bind_param::<Nullable<Binary>, _>(octets)?,
                 Value::Text(text) => out.push_bind_param::<Text, str>(text)?,
+                Value::MaybeText(text) => out.push_bind_param::<Nullable<Text>, _>(text)?,
                 Value::BigInt(number) => out.push_bind_param::<BigInt, _>(number)?,
                 Value::MaybeBigInt(number) => out.push_bind_param::<Nullable<BigInt>, _>(number)?,
                 Value::Integer(number) => out.push_bind_param::<Integer, _>(number)?,
@@ -150,9 +152,8 @@ impl QueryFragment<Pg> for Together<'_> {
             out.push_identifier(&format!("into_{}", part.table))?;
             out.push_sql(" AS (");
             part.walk_ast(out.reborrow())?;
-            out.push_sql(")");
+            out.push_sql(") ");
         }
-        out.push_sql(" ");
         last.walk_ast(out)
     }
 }
@@ -160,6 +161,7 @@ impl QueryFragment<Pg> for Together<'_> {
 enum Column<'a> {
     Binary(Vec<Option<&'a [u8]>>),
     Text(Vec<&'a str>),
+    MaybeText(Vec<Option<&'a str>>),
     BigInt(Vec<i64>),
     MaybeBigInt(Vec<Option<i64>>),
     Integer(Vec<i32>),
@@ -183,6 +185,7 @@ fn columns<'a>(rows: &'a [Row<'a>]) -> Vec<(&'static str, Column<'a>)> {
         match like {
             Value::Binary(_) => gather!(Binary, Value::Binary(octets) => *octets),
             Value::Text(_) => gather!(Text, Value::Text(text) => text.as_ref()),
+            Value::MaybeText(_) => gather!(MaybeText, Value::MaybeText(text) => *text),
             Value::BigInt(_) => gather!(BigInt, Value::BigInt(number) => *number),
             Value::MaybeBigInt(_) => gather!(MaybeBigInt, Value::MaybeBigInt(number) => *number),
             Value::Integer(_) => gather!(Integer, Value::Integer(number) => *number),
@@ -207,6 +210,10 @@ impl QueryFragment<Pg> for Columns<'_> {
                 }
                 Column::Text(values) => {
                     out.push_bind_param::<Array<Text>, _>(values)?;
+                    "::text[]"
+                }
+                Column::MaybeText(values) => {
+                    out.push_bind_param::<Array<Nullable<Text>>, _>(values)?;
                     "::text[]"
                 }
                 Column::BigInt(values) => {

@@ -14,12 +14,13 @@ use crate::domain::serial::SerialNumber;
 use crate::domain::status::{Status, settled};
 use crate::domain::transition::Transition;
 
-use super::connection::{Connection, on_either};
+use super::bulk_insert::{self, Row, Value};
+use super::connection::Connection;
 use super::convert::{authority_id, certificate_id, damaged, millis, time};
 use super::error::StoreError;
 use super::publications::{Lease, Publication};
-use super::schema::{certificates, crls, publications, transitions};
-use super::{Store, audit, counters, publications as publications_store, revocations};
+use super::schema::{certificates, crls, publications, revocations, transitions};
+use super::{Store, audit, counters, publications as publications_store, revocations as revocations_store};
 
 /// Everything that one publication changes.
 #[derive(Clone, Debug)]
@@ -139,16 +140,18 @@ impl Store {
             if !publications_store::advance(connection, &lease, next)? {
                 return Ok(PublishOutcome::LeaseLost);
             }
-            for crl in &publishing.crls {
-                put(connection, crl)?;
-            }
-            revocations::record_changes(connection, &authority, next.number, &publishing.changes, next.base.number)?;
-            for (shard, serial, is_listed) in &publishing.placed {
-                revocations::place(connection, authority, *shard, serial, *is_listed)?;
-            }
+            put_all(connection, &authority, &publishing.crls)?;
+            revocations_store::record_changes(
+                connection,
+                &authority,
+                next.number,
+                &publishing.changes,
+                next.base.number,
+            )?;
+            revocations_store::place(connection, authority, &publishing.placed)?;
             let lines = publishing.carried_out.iter();
             let lines = lines.map(|done| (&done.transition, done.shard, done.entry.as_ref()));
-            revocations::relist(connection, authority, lines)?;
+            revocations_store::relist(connection, authority, lines)?;
             let finished = settle(connection, &publishing.carried_out, next)?;
             let carried_out =
                 publishing.carried_out.iter().filter(|done| finished.contains(&done.transition.certificate));
@@ -163,61 +166,74 @@ impl Store {
 /// An authority's very first CRLs, made with the authority itself.
 pub(super) fn insert_first(connection: &mut Connection, first: &Publication, crls: &[Crl]) -> Result<(), StoreError> {
     publications_store::insert(connection, first)?;
-    crls.iter().try_for_each(|crl| put(connection, crl))
+    put_all(connection, &first.authority, crls)
 }
 
-/// Puts a CRL in the place of the one before it.
-fn put(connection: &mut Connection, crl: &Crl) -> Result<(), StoreError> {
-    let key = (crl.authority.as_bytes().as_slice(), crl.scope.code());
-    let before: Option<(i64, Option<String>)> =
-        crls::table.find(key).select((crls::number, crls::distribution_point)).first(connection).optional()?;
-    if let Some((number, distribution_point)) = before
-        && (number >= crl.number || distribution_point != crl.distribution_point)
-    {
-        return Err(StoreError::Damaged(format!(
-            "authority {} has published CRL {number} at {distribution_point:?}: number {} at {:?} must not follow it",
-            crl.authority, crl.number, crl.distribution_point
-        )));
+/// Puts an authority's CRLs in the place of those before them.
+fn put_all(connection: &mut Connection, authority: &AuthorityId, crls: &[Crl]) -> Result<(), StoreError> {
+    let before: Vec<(i32, i64, Option<String>)> = crls::table
+        .filter(crls::authority_id.eq(authority.as_bytes().as_slice()))
+        .filter(crls::scope.eq_any(crls.iter().map(|crl| crl.scope.code())))
+        .select((crls::scope, crls::number, crls::distribution_point))
+        .load(connection)?;
+    let before: HashMap<i32, (i64, Option<String>)> =
+        before.into_iter().map(|(scope, number, distribution_point)| (scope, (number, distribution_point))).collect();
+    for crl in crls {
+        if let Some((number, distribution_point)) = before.get(&crl.scope.code())
+            && (*number >= crl.number || *distribution_point != crl.distribution_point)
+        {
+            return Err(StoreError::Damaged(format!(
+                "authority {authority} has published CRL {number} at {distribution_point:?}: number {} at {:?} must not \
+                 follow it",
+                crl.number, crl.distribution_point
+            )));
+        }
     }
+    let rows: Vec<Row<'_>> = crls.iter().map(|crl| row(authority, crl)).collect();
+    bulk_insert::upsert::<crls::table>(connection, "crls", &rows, IN_PLACE)
+}
+
+/// Of the upsert of a CRL: the one before it in its scope is gone.
+const IN_PLACE: &str = "ON CONFLICT (authority_id, scope) DO UPDATE SET number = excluded.number, \
+     this_update = excluded.this_update, next_update = excluded.next_update, \
+     distribution_point = excluded.distribution_point, is_whole = excluded.is_whole, head = excluded.head, \
+     tail = excluded.tail, entries_length = excluded.entries_length";
+
+fn row<'a>(authority: &'a AuthorityId, crl: &'a Crl) -> Row<'a> {
     let (is_whole, head, tail, entries_length) = match &crl.body {
         CrlBody::Whole(der) => (true, der.as_slice(), [].as_slice(), 0),
         CrlBody::Around { head, tail, entries_length } => (false, head.as_slice(), tail.as_slice(), *entries_length),
     };
-    let content = (
-        crls::number.eq(crl.number),
-        crls::this_update.eq(millis(crl.this_update)),
-        crls::next_update.eq(millis(crl.next_update)),
-        crls::distribution_point.eq(&crl.distribution_point),
-        crls::is_whole.eq(is_whole),
-        crls::head.eq(head),
-        crls::tail.eq(tail),
-        crls::entries_length.eq(entries_length),
-    );
-    let upsert = diesel::insert_into(crls::table)
-        .values((crls::authority_id.eq(key.0), crls::scope.eq(key.1), content))
-        .on_conflict((crls::authority_id, crls::scope))
-        .do_update()
-        .set(content);
-    on_either!(connection, |connection| upsert.execute(connection))?;
-    Ok(())
+    vec![
+        ("authority_id", Value::binary(authority.as_bytes())),
+        ("scope", Value::Integer(crl.scope.code())),
+        ("number", Value::BigInt(crl.number)),
+        ("this_update", Value::BigInt(millis(crl.this_update))),
+        ("next_update", Value::BigInt(millis(crl.next_update))),
+        ("distribution_point", Value::MaybeText(crl.distribution_point.as_deref())),
+        ("is_whole", Value::Bool(is_whole)),
+        ("head", Value::binary(head)),
+        ("tail", Value::binary(tail)),
+        ("entries_length", Value::BigInt(entries_length)),
+    ]
 }
 
-/// What the certificates of several transitions become alike, so that one statement does it: those of a bulk job do, and
-/// on PostgreSQL each statement is a journey during which everybody's writes wait.
+/// What the certificates of several transitions become alike, so that one statement does it: on PostgreSQL each is a journey
+/// during which everybody's writes wait. Their dates differ, and are in the rows of their revocations by then.
 #[derive(PartialEq, Eq, Hash)]
 struct Alike {
     zone: ZoneId,
     requested: Status,
     version: i32,
-    /// When they were revoked, and since when their keys are believed to be known; none for those that come back.
-    revoked: Option<(i64, Option<i64>)>,
+    /// Where their revocations are listed; none for those that come back.
+    listed: Option<(AuthorityId, i32)>,
 }
 
 impl Alike {
     fn of(done: &CarriedOut) -> Self {
-        let Transition { zone, status, version, .. } = done.transition;
-        let revoked = done.entry.as_ref().map(|entry| (millis(entry.revoked_on), entry.invalidity_date.map(millis)));
-        Self { zone, requested: status, version, revoked }
+        let Transition { zone, status, version, authority, .. } = done.transition;
+        let listed = done.entry.as_ref().map(|_| (authority, done.shard));
+        Self { zone, requested: status, version, listed }
     }
 }
 
@@ -233,10 +249,15 @@ fn settle(
         groups.entry(Alike::of(done)).or_default().push(done.transition.certificate.as_bytes().as_slice());
     }
     let mut finished = HashSet::new();
+    let mut counts: HashMap<(ZoneId, Status), i64> = HashMap::new();
     for (alike, ids) in groups {
         for octets in settle_alike(connection, &alike, ids, published)? {
             finished.insert(certificate_id(&octets)?);
+            *counts.entry((alike.zone, alike.requested)).or_default() += 1;
         }
+    }
+    for ((zone, requested), count) in counts {
+        counters::shift_many(connection, zone, requested, settled(requested), count)?;
     }
     Ok(finished)
 }
@@ -260,13 +281,17 @@ fn settle_alike(
         certificates::receipt_crl_number.eq(Some(published.number)),
         certificates::receipt_published_at.eq(Some(millis(published.this_update))),
     );
-    let finished: Vec<Vec<u8>> = if let Some((revoked_at, invalidity_at)) = alike.revoked {
+    let finished: Vec<Vec<u8>> = if let Some((authority, shard)) = alike.listed {
+        let listed = revocations::table
+            .filter(revocations::authority_id.eq(authority.as_bytes().as_slice()))
+            .filter(revocations::shard.eq(shard))
+            .filter(revocations::serial.eq(certificates::serial));
         diesel::update(as_requested)
             .set((
                 receipt,
-                certificates::revoked_at.eq(Some(revoked_at)),
+                certificates::revoked_at.eq(listed.select(revocations::revoked_at).single_value()),
                 certificates::revocation_crl_number.eq(Some(published.number)),
-                certificates::invalidity_at.eq(invalidity_at),
+                certificates::invalidity_at.eq(listed.select(revocations::invalidity_at).single_value()),
             ))
             .returning(certificates::id)
             .get_results(connection)?
@@ -283,9 +308,7 @@ fn settle_alike(
             .returning(certificates::id)
             .get_results(connection)?
     };
-    let count = i64::try_from(finished.len()).unwrap_or(i64::MAX);
-    if count > 0 {
-        counters::shift_many(connection, alike.zone, alike.requested, status, count)?;
+    if !finished.is_empty() {
         let done = transitions::table
             .filter(transitions::certificate_id.eq_any(&finished))
             .filter(transitions::version.eq(alike.version));

@@ -193,16 +193,24 @@ pub(super) fn relist<'a>(
     Ok(())
 }
 
-/// Says of a revocation whether it is listed; it stays known either way.
+/// Says of revocations whether they are listed: shard, serial number, and whether. They stay known either way.
 pub(super) fn place(
     connection: &mut Connection,
     authority: AuthorityId,
-    shard: i32,
-    serial: &SerialNumber,
-    is_listed: bool,
+    placed: &[(i32, SerialNumber, bool)],
 ) -> Result<(), StoreError> {
-    let key = (authority.as_bytes().as_slice(), shard, serial.as_bytes());
-    diesel::update(revocations::table.find(key)).set(revocations::is_listed.eq(is_listed)).execute(connection)?;
+    let mut groups: BTreeMap<(i32, bool), Vec<&[u8]>> = BTreeMap::new();
+    for (shard, serial, is_listed) in placed {
+        groups.entry((*shard, *is_listed)).or_default().push(serial.as_bytes());
+    }
+    for ((shard, is_listed), serials) in groups {
+        let of_shard = revocations::table
+            .filter(revocations::authority_id.eq(authority.as_bytes().as_slice()))
+            .filter(revocations::shard.eq(shard));
+        diesel::update(of_shard.filter(revocations::serial.eq_any(serials)))
+            .set(revocations::is_listed.eq(is_listed))
+            .execute(connection)?;
+    }
     Ok(())
 }
 

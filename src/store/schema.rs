@@ -461,6 +461,7 @@ joinable!(managed_identities -> identities (identity_id));
 allow_tables_to_appear_in_same_query!(accounts, zones);
 allow_tables_to_appear_in_same_query!(authorities, ocsp_responders);
 allow_tables_to_appear_in_same_query!(certificates, authorities);
+allow_tables_to_appear_in_same_query!(certificates, revocations);
 allow_tables_to_appear_in_same_query!(identities, managed_identities);
 allow_tables_to_appear_in_same_query!(hostname_associations, zones);
 allow_tables_to_appear_in_same_query!(events, webhooks);

@@ -8,6 +8,7 @@ use countersign::domain::id::CertificateId;
 use countersign::domain::reason::RevocationReason::{CertificateHold, KeyCompromise};
 use countersign::domain::status::Status;
 use countersign::service::ServiceError;
+use countersign::service::certificates::RevocationRequest;
 use countersign::service::publication::Published;
 use countersign::worker;
 use tokio::sync::watch;
@@ -320,4 +321,51 @@ async fn api_and_crl_name_the_same_date_also_past_the_end() {
     let crl = installation.crl(certificate.authority).await;
     let entry = crl.entries.iter().find(|entry| entry.serial == certificate.serial).unwrap();
     assert_eq!(Some(entry.revoked_on), revoked_on);
+}
+
+#[tokio::test]
+async fn what_one_crl_carries_out_keeps_the_dates_of_each() {
+    let installation = Installation::new().await;
+    let (zone, authority) = installation.sharded_zone(4).await;
+    let mut ids = Vec::new();
+    for number in 0..12 {
+        ids.push(installation.issue_in(zone, &format!("device-{number}"), 365).await.id);
+    }
+    let mut asked = Vec::new();
+    for (index, id) in ids.iter().enumerate() {
+        installation.clock.advance(Duration::from_secs(7));
+        let is_compromise = index % 3 == 0;
+        let request = RevocationRequest {
+            reason: is_compromise.then_some(KeyCompromise),
+            invalidity_date: is_compromise.then(|| installation.now() - TimeDelta::hours(1)),
+        };
+        let permit = installation.permit_for(zone).await;
+        installation.service.revoke(&permit, Some(*id), request).await.unwrap();
+        asked.push((installation.now(), request.invalidity_date));
+    }
+    installation.clock.advance(Duration::from_secs(7));
+    let published = installation.publish(authority).await.unwrap();
+    assert_eq!(published, Published::Crl { number: 2, finished: 12 });
+    for (id, (revoked_on, invalidity_date)) in ids.iter().zip(&asked) {
+        let shown = installation.show_in(zone, *id).await;
+        let revocation = shown.revocation.unwrap();
+        assert_eq!((shown.status, revocation.crl_number), (Status::Revoked, Some(2)));
+        assert_eq!((revocation.revoked_on, revocation.invalidity_date), (Some(*revoked_on), *invalidity_date));
+    }
+
+    // Some come back while others become final, which keeps their date.
+    installation.clock.advance(DAY);
+    for id in [ids[1], ids[2]] {
+        installation.reactivate_in(zone, id).await.unwrap();
+    }
+    installation.revoke_in(zone, ids[4], Some(KeyCompromise)).await;
+    let published = installation.publish(authority).await.unwrap();
+    assert_eq!(published, Published::Crl { number: 3, finished: 3 });
+    for id in [ids[1], ids[2]] {
+        let shown = installation.show_in(zone, id).await;
+        assert_eq!((shown.status, shown.revocation), (Status::Active, None));
+    }
+    let revocation = installation.show_in(zone, ids[4]).await.revocation.unwrap();
+    assert_eq!((revocation.reason, revocation.revoked_on), (KeyCompromise, Some(asked[4].0)));
+    assert!(installation.totals_are_true());
 }
