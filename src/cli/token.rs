@@ -20,6 +20,7 @@ use crate::domain::permission::Permission;
 pub enum Command {
     List(List),
     Create(Create),
+    Roll(Roll),
     Revoke(Revoke),
     Verify(Verify),
 }
@@ -66,6 +67,25 @@ pub struct Create {
     /// Until when it is valid (RFC 3339, or a date) [default: for ever]
     #[arg(long, value_name = "TIME", value_parser = time)]
     expires_on: Option<String>,
+
+    #[command(flatten)]
+    account: AccountChoice,
+
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Give a token another value and print it, this once; the old one stops working at once
+///
+/// Its name, its permissions and its end stay. Example:
+///
+///   countersign token roll ed17574386854bf78a67040be0a770b0
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub struct Roll {
+    /// Its id, which `countersign token list` shows
+    #[arg(value_name = "ID", value_parser = token_id)]
+    id: TokenId,
 
     #[command(flatten)]
     account: AccountChoice,
@@ -122,6 +142,7 @@ pub async fn run(command: Command, context: &Context) -> Result<(), CliError> {
     match command {
         Command::List(arguments) => list(arguments, context).await,
         Command::Create(arguments) => create(arguments, context).await,
+        Command::Roll(arguments) => roll(arguments, context).await,
         Command::Revoke(arguments) => revoke(arguments, context).await,
         Command::Verify(arguments) => verify(arguments, context).await,
     }
@@ -166,6 +187,21 @@ async fn create(arguments: Create, context: &Context) -> Result<(), CliError> {
         output::line(escape(&token.value.unwrap_or_default()))?;
     }
     output::note("warning: keep the value now; it is shown this once and stored nowhere");
+    Ok(())
+}
+
+async fn roll(arguments: Roll, context: &Context) -> Result<(), CliError> {
+    let client = arguments.connection.open(context)?;
+    let account = arguments.account.resolve(&client).await?;
+    let answer = client.call(Call::put(format!("{}/{}/value", path(account), arguments.id), json!({}))).await?;
+    let value: String = answer.read()?;
+    if arguments.connection.json {
+        output::json(&json!({ "id": arguments.id.to_string(), "value": value }))?;
+    } else {
+        output::note(format_args!("token {}", arguments.id));
+        output::line(escape(&value))?;
+    }
+    output::note("warning: keep the value now; it is shown this once and stored nowhere, and the one before works no more");
     Ok(())
 }
 

@@ -18,6 +18,7 @@ pub enum Command {
     List(List),
     Create(Create),
     Show(Show),
+    Rename(Rename),
 }
 
 /// List the zones that the token reaches
@@ -70,6 +71,26 @@ pub struct Show {
     connection: Connection,
 }
 
+/// Give a zone another name
+///
+/// Certificates and authorities keep the names that they were made with. Example:
+///
+///   countersign zone rename devices machines
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub struct Rename {
+    /// The zone, by name or id
+    #[arg(value_name = "NAME|ID")]
+    zone: String,
+
+    /// What it is to be called
+    #[arg(value_name = "NEW")]
+    name: String,
+
+    #[command(flatten)]
+    connection: Connection,
+}
+
 #[derive(Serialize)]
 struct ZoneRequest {
     name: String,
@@ -90,6 +111,7 @@ pub async fn run(command: Command, context: &Context) -> Result<(), CliError> {
         Command::List(arguments) => list(arguments, context).await,
         Command::Create(arguments) => create(arguments, context).await,
         Command::Show(arguments) => show(arguments, context).await,
+        Command::Rename(arguments) => rename(arguments, context).await,
     }
 }
 
@@ -123,6 +145,13 @@ async fn show(arguments: Show, context: &Context) -> Result<(), CliError> {
     let client = arguments.connection.open(context)?;
     let id = resolve::zone(&client, &arguments.zone).await?;
     let answer = client.call(Call::get(format!("{ZONES}/{id}"))).await?;
+    print(&answer.result, arguments.connection.json)
+}
+
+async fn rename(arguments: Rename, context: &Context) -> Result<(), CliError> {
+    let client = arguments.connection.open(context)?;
+    let id = resolve::zone(&client, &arguments.zone).await?;
+    let answer = client.call(Call::patch(format!("{ZONES}/{id}"), json!({ "name": arguments.name }))).await?;
     print(&answer.result, arguments.connection.json)
 }
 

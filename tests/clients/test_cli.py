@@ -158,6 +158,27 @@ def test_zones_are_created_listed_and_shown(cli):
     assert cli.json("list", "--zone", name) == []
 
 
+def test_a_zone_is_renamed_and_keeps_its_certificates(cli):
+    name = f"{cli.zone.zone}-renamed"
+    made = cli.json("zone", "create", name)
+    assert cli.json("zone", "rename", name, f"{name}-2") == made | {"name": f"{name}-2"}
+    assert "already" in cli.fails("zone", "rename", f"{name}-2", "default")
+    assert cli.json("list", "--zone", f"{name}-2") == []
+    cli.fails("list", "--zone", name)
+
+
+def test_a_token_is_rolled_and_its_former_value_refused(cli):
+    made = cli.json("token", "create", "reader", "--permission", "client_certificates:read")
+    rolled = cli.json("token", "roll", made["id"])
+    assert rolled["id"] == made["id"] and rolled["value"] != made["value"]
+    assert cli.json("list", "--token", rolled["value"]) == []
+    value = cli.run("token", "roll", made["id"]).strip()
+    time.sleep(1.5)  # another replica hears of it within a second
+    assert cli.json("token", "verify", "--token", value)["id"] == made["id"]
+    for former in (made["value"], rolled["value"]):
+        cli.fails("list", "--token", former)
+
+
 def test_tokens_are_created_verified_listed_and_revoked(cli):
     made = cli.json("token", "create", "reader", "--permission", "client_certificates:read")
     assert cli.json("list", "--token", made["value"]) == []

@@ -119,6 +119,14 @@ def test_token_verification_accepts_a_good_and_raises_for_a_bad_token(client, zo
     assert [error.code for error in caught.value.errors] == [1000]
 
 
+def test_a_token_is_given_another_value(client, zone):
+    token = zone.create_token(["client_certificates:read"])
+    account = zone.default_zone()["account"]["id"]
+    value = client.accounts.tokens.value.update(token["id"], account_id=account)
+    assert value != token["value"]
+    assert sdk(zone, api_token=value).user.tokens.verify().id == token["id"]
+
+
 def test_email_and_key_are_credentials_too(zone, request_pem):
     client = sdk(zone, api_email="user@example.com", api_key=zone.server.token)
     made = client.client_certificates.create(zone_id=zone.zone, csr=request_pem, validity_days=1)

@@ -48,6 +48,10 @@ async fn every_refused_act_leaves_its_audit_event() {
             "token.create",
         ),
         ("DELETE", format!("/client/v4/accounts/{account}/tokens/{}", "0".repeat(32)), String::new(), "token.delete"),
+        ("PUT", format!("/client/v4/accounts/{account}/tokens/{}/value", "0".repeat(32)), "{}".into(), "token.roll"),
+        ("PATCH", format!("/client/v4/zones/{zone}"), "{}".into(), "zone.rename"),
+        ("PATCH", format!("/client/v4/zones/{zone}"), r#"{"name": "x", "paused": true}"#.into(), "zone.rename"),
+        ("PATCH", format!("/client/v4/zones/{zone}"), r#"{"name": "-"}"#.into(), "zone.rename"),
         (
             "PUT",
             format!("/client/v4/zones/{zone}/certificate_authorities/hostname_associations"),

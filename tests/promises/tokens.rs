@@ -1,4 +1,4 @@
-//! Tokens: what they may hand on, and that nobody is locked out.
+//! Tokens: what they may hand on, and that nobody is locked out. Zones: what another name changes.
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -71,6 +71,72 @@ async fn nobody_deletes_what_may_do_more_and_nobody_is_locked_out() {
     assert_eq!(delete(ADMIN.into(), admin.clone()).await, StatusCode::BAD_REQUEST, "the last of its kind");
     account.made(json!({"name": "heir", "permissions": all})).await;
     assert_eq!(delete(ADMIN.into(), admin).await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_token_gets_another_value_from_one_that_may_and_lasts_as_much() {
+    let account = Account::new().await;
+    let all: Vec<_> =
+        account.server.result("GET", &account.tokens, None).await[0]["permissions"].as_array().unwrap().clone();
+    let (id, value) = account.made(json!({"name": "reader", "permissions": ["zones:read"]})).await;
+    let (_, lesser) = account.made(json!({"name": "lesser", "permissions": ["tokens:write"]})).await;
+    let ends = json!({"name": "shorter", "permissions": all, "expires_on": "2099-01-01T00:00:00Z"});
+    let (_, shorter) = account.made(ends).await;
+    let roll = async |token: &str, id: &str| {
+        account.server.call(token, "PUT", &format!("{}/{id}/value", account.tokens), Some(&json!({}))).await
+    };
+    let zones = async |token: &str| account.server.call(token, "GET", "/client/v4/zones", None).await.0;
+    for (token, why) in [(&lesser, "at least as much"), (&shorter, "at least as long")] {
+        let (status, answer) = roll(token, &id).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{answer}");
+        assert!(answer["errors"][0]["message"].as_str().unwrap().contains(why), "{answer}");
+    }
+    assert_eq!(roll(&value, &id).await.0, StatusCode::FORBIDDEN, "it may not even roll itself");
+    assert_eq!(roll(ADMIN, &"0".repeat(32)).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(zones(&value).await, StatusCode::OK, "nothing has happened yet");
+
+    let (status, answer) = roll(ADMIN, &id).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let next = answer["result"].as_str().unwrap();
+    assert_eq!((zones(&value).await, zones(next).await), (StatusCode::FORBIDDEN, StatusCode::OK));
+    let shown = account.server.result("GET", &format!("{}/{id}", account.tokens), None).await;
+    assert_eq!((&shown["name"], &shown["permissions"]), (&json!("reader"), &json!(["zones:read"])));
+    let sql = |result: i64| format!("SELECT COUNT(*) FROM audit_events WHERE action = 'token.roll' AND result = {result}");
+    let mut door = account.server.database.connect();
+    assert_eq!((door.count(&sql(0)), door.count(&sql(1))), (1, 4), "what was done, and each that was refused");
+    assert!(!account.server.database.holds(next.as_bytes()));
+}
+
+#[tokio::test]
+async fn a_zone_gets_another_name_and_keeps_everything_else() {
+    let server = Server::start().await;
+    let make = async |name: &str| server.result("POST", "/client/v4/zones", Some(&json!({"name": name}))).await;
+    let (first, _) = (make("devices").await, make("taken").await);
+    let path = format!("/client/v4/zones/{}", first["id"].as_str().unwrap());
+    let rename = async |body: Value| server.call(ADMIN, "PATCH", &path, Some(&body)).await;
+    for (body, pointer) in [
+        (json!({}), "/name"),
+        (json!({"name": 7}), "/name"),
+        (json!({"name": "-"}), "/name"),
+        (json!({"name": "TAKEN"}), "/name"),
+    ] {
+        let (status, answer) = rename(body.clone()).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{body}: {answer}");
+        assert_eq!(answer["errors"][0]["source"]["pointer"], pointer, "{body}: {answer}");
+    }
+    let (status, answer) = rename(json!({"name": "machines", "paused": true})).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{answer}");
+
+    let (status, answer) = rename(json!({"name": "Machines"})).await;
+    assert_eq!((status, &answer["result"]["name"]), (StatusCode::OK, &json!("machines")));
+    let mut expected = first.clone();
+    expected["name"] = json!("machines");
+    assert_eq!(answer["result"], expected);
+    assert_eq!(server.result("GET", &path, None).await, expected);
+    assert_eq!(server.result("GET", "/client/v4/zones?name=devices", None).await, json!([]));
+    let detail = "SELECT detail FROM audit_events WHERE action = 'zone.rename' AND result = 0";
+    assert_eq!(server.database.connect().text(detail), "\"devices\" is now \"machines\"");
+    make("devices").await;
 }
 
 #[tokio::test]

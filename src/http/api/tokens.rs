@@ -1,7 +1,7 @@
 //! API tokens, and their verification (wire contract, 2.3).
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, delete, get, post, web};
+use actix_web::{HttpRequest, HttpResponse, delete, get, post, put, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -10,7 +10,7 @@ use crate::domain::permission::{Permission, Reach};
 use crate::domain::text::timestamp;
 use crate::domain::token::{Token, TokenStatus};
 use crate::service::Service;
-use crate::service::access::{CreateToken, DeleteToken, ReadTokens};
+use crate::service::access::{CreateToken, DeleteToken, ReadTokens, RollToken};
 use crate::service::tokens::NewToken;
 
 use crate::http::authentication::{InAccount, bearer, credential};
@@ -163,6 +163,29 @@ pub async fn show(
 ) -> Result<HttpResponse, ApiError> {
     let token = service.token(&permit.0, token_id(&request)).await?;
     Ok(envelope::success(wire(&service, token, None)))
+}
+
+/// Give a token another value; the old one stops working at once. Nothing else of it changes. The value is shown in this
+/// answer and never again.
+#[utoipa::path(
+    tag = "Tokens",
+    operation_id = "account-api-tokens-roll-token",
+    params(("account_id" = String, Path, max_length = 32), ("token_id" = String, Path)),
+    responses(
+        (status = 200, description = "the new value", body = Success<String>),
+        Refusals,
+    ),
+    security(("api_token" = []), ("api_email" = [], "api_key" = [])),
+    extensions(("x-permission" = json!("tokens:write")))
+)]
+#[put("/client/v4/accounts/{account_id}/tokens/{token_id}/value")]
+pub async fn roll(
+    permit: InAccount<RollToken>,
+    request: HttpRequest,
+    service: web::Data<Service>,
+) -> Result<HttpResponse, ApiError> {
+    let (_, value) = service.roll_token(&permit.0, token_id(&request)).await?;
+    Ok(envelope::success(value.as_str()))
 }
 
 /// Delete a token; it stops working at once.

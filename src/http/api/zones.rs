@@ -1,6 +1,6 @@
-//! Zones: listing and making them. Scripts that know a zone by name find its id here (wire contract, 2.4).
+//! Zones: listing, making and renaming them. Scripts that know a zone by name find its id here (wire contract, 2.4).
 
-use actix_web::{HttpRequest, HttpResponse, get, post, web};
+use actix_web::{HttpRequest, HttpResponse, get, patch, post, web};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -9,7 +9,7 @@ use crate::domain::id::AccountId;
 use crate::domain::text::timestamp;
 use crate::domain::zone::Zone;
 use crate::service::Service;
-use crate::service::access::{CreateZone, ReadZones};
+use crate::service::access::{CreateZone, ReadZones, RenameZone};
 use crate::service::authorities::AuthorityOptions;
 use crate::service::zones::NewZone;
 
@@ -54,6 +54,15 @@ pub struct CreateZoneBody {
     account: Option<AccountReference>,
     #[schema(nullable = false, required = false)]
     authority: Option<CreateAuthorityBody>,
+}
+
+/// What is to be another with a zone.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description of what is read field by field")]
+pub struct EditZoneBody {
+    /// 1 to 253 letters, digits, dots, hyphens and underscores; lower-cased.
+    #[schema(example = "machines.example.com")]
+    name: String,
 }
 
 #[derive(ToSchema)]
@@ -155,6 +164,38 @@ pub async fn create(
 #[get("/client/v4/zones/{zone_id}")]
 pub async fn show(permit: InZone<ReadZones>, service: web::Data<Service>) -> Result<HttpResponse, ApiError> {
     Ok(envelope::success(WireZone::from(service.zone(&permit.0).await?)))
+}
+
+/// Give a zone another name. Its certificates and authorities keep the names that they were made with.
+#[utoipa::path(
+    tag = "Zones",
+    operation_id = "zones-edit",
+    params(("zone_id" = String, Path, max_length = 32)),
+    request_body = EditZoneBody,
+    responses(
+        (status = 200, description = "the zone", body = Success<WireZone>),
+        Refusals,
+    ),
+    security(("api_token" = []), ("api_email" = [], "api_key" = [])),
+    extensions(("x-permission" = json!("zones:write")))
+)]
+#[patch("/client/v4/zones/{zone_id}")]
+pub async fn edit(
+    permit: InZone<RenameZone>,
+    payload: web::Payload,
+    service: web::Data<Service>,
+) -> Result<HttpResponse, ApiError> {
+    let name = recorded(&service, &permit.0, new_name(payload).await).await?;
+    Ok(envelope::success(WireZone::from(service.rename_zone(&permit.0, &name).await?)))
+}
+
+async fn new_name(payload: web::Payload) -> Result<String, ApiError> {
+    let mut fields = body::fields(payload).await?;
+    let name = fields.required("name", "a string", string);
+    // The rest of a zone is what it is: whoever sends more means something that would not happen.
+    fields.refuse_others("name");
+    fields.finish()?;
+    Ok(name.unwrap_or_default())
 }
 
 /// The account that the body names, if it does, and the zone to make.
