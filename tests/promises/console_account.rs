@@ -1,11 +1,16 @@
 //! The console's pages of tokens, zones, webhooks, the authority and the audit log over HTTP: values shown once, acts asked
 //! about first, and files that nobody's words turn into something else.
 
-use reqwest::StatusCode;
-use reqwest::header::{CACHE_CONTROL, CONTENT_TYPE};
+use countersign::keys::client_key::{ClientKey, ClientKeyKind};
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
+use reqwest::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::console::{Browser, location, zone};
+use crate::database::Door;
 use crate::server::{ADMIN, Server};
 
 async fn account(server: &Server) -> String {
@@ -242,6 +247,73 @@ async fn the_log_is_exported_whole_and_no_cell_is_a_formula() {
     assert!(!events.is_empty() && events.iter().all(|event| event["zone_id"] == json!(zone)), "{own}");
     let foreign = format!("/zones/{}/audit/export/jsonl", "c".repeat(32));
     assert_eq!(stranger.get(&foreign).await.status(), StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn exports_wait_for_their_turn_and_one_that_gets_none_is_told_so() {
+    let server = Server::start().await;
+    let browser = Browser::signed_in(&server, ADMIN).await;
+    let export = || browser.get("/audit/export/jsonl");
+    let whole = async |file: Response| {
+        assert_eq!(file.status(), StatusCode::OK);
+        let lines = file.text().await.unwrap();
+        assert!(lines.ends_with('\n') && lines.contains("session.start"), "{lines}");
+    };
+    // One at a time, and each gets all of the log.
+    for file in join_all((0..12).map(|_| export())).await {
+        whole(file).await;
+    }
+    let mut door = server.database.connect();
+    let Door::Postgres(_) = &door else { return }; // No reading of SQLite can be held up.
+    door.execute("BEGIN; LOCK TABLE audit_events IN ACCESS EXCLUSIVE MODE");
+    let mut both = FuturesUnordered::from_iter([export(), export()]);
+    let refused = both.next().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(refused.headers().contains_key(RETRY_AFTER));
+    door.execute("ROLLBACK");
+    whole(both.next().await.unwrap()).await;
+    whole(export().await).await;
+}
+
+#[tokio::test]
+async fn a_private_key_among_a_webhooks_cas_is_refused_and_told_to_nobody() {
+    let server = Server::start().await;
+    let zone = zone(&server).await;
+    let webhooks = format!("/zones/{zone}/webhooks");
+    let api = format!("/client/v4{webhooks}");
+    let key = ClientKey::generate(ClientKeyKind::P256).unwrap().to_pkcs8_pem().unwrap();
+    let secret = key.lines().nth(1).unwrap();
+    let authority = server.result("GET", &format!("/client/v4/zones/{zone}/certificate_authorities"), None).await;
+    // With a CA before it, as it comes when the wrong file is taken.
+    let pem = format!("{}{}", authority[0]["certificate"].as_str().unwrap(), key.as_str());
+    let receiver = "https://hooks.example.com/";
+
+    let body = json!({"name": "theirs", "url": receiver, "trusted_ca": pem});
+    let (status, answer) = server.call(ADMIN, "POST", &api, Some(&body)).await;
+    assert_eq!((status, &answer["errors"][0]["source"]["pointer"]), (StatusCode::BAD_REQUEST, &json!("/trusted_ca")));
+    let said = answer["errors"][0]["message"].as_str().unwrap();
+    assert!(said.contains("private key") && !answer.to_string().contains(secret), "{answer}");
+    let made = server.result("POST", &api, Some(&json!({"name": "ours", "url": receiver}))).await;
+    let own = format!("{api}/{}", made["id"].as_str().unwrap());
+    let (status, answer) = server.call(ADMIN, "PATCH", &own, Some(&json!({"trusted_ca": pem}))).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert!(!answer.to_string().contains(secret), "{answer}");
+
+    let browser = Browser::signed_in(&server, ADMIN).await;
+    let page = format!("{webhooks}/{}", made["id"].as_str().unwrap());
+    for (form, to) in [(format!("{webhooks}/new"), webhooks.clone()), (format!("{page}/edit"), format!("{page}/edit"))]
+    {
+        let proof = browser.proof(&form).await;
+        let typed = [("form", proof.as_str()), ("name", "typed"), ("url", receiver), ("trusted_ca", pem.as_str())];
+        let refused = browser.post(&to, &typed).await;
+        assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY, "{to}");
+        let refused = refused.text().await.unwrap();
+        assert!(refused.contains("private key") && refused.contains("value=\"typed\""), "{refused}");
+        assert!(!refused.contains(secret) && !refused.contains("BEGIN CERTIFICATE"), "{refused}");
+    }
+    let listed = server.result("GET", &api, None).await;
+    assert_eq!((listed.as_array().unwrap().len(), &listed[0]["trusted_ca"]), (1, &Value::Null));
+    assert!(!server.database.holds(secret.as_bytes()));
 }
 
 #[tokio::test]

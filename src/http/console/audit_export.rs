@@ -5,7 +5,7 @@ use actix_web::http::header::{ContentDisposition, DispositionParam, DispositionT
 use actix_web::{HttpRequest, HttpResponse, get, web};
 use bytes::Bytes;
 use chrono::SecondsFormat;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use serde_json::json;
 
 use crate::domain::audit::AuditFilter;
@@ -28,12 +28,12 @@ const COLUMNS: [&str; 9] = ["at", "zone_id", "actor", "token_id", "source", "act
 
 #[get("/audit/export/{form}")]
 pub async fn of_account(here: AccountPage<ReadAuditLog>, service: web::Data<Service>) -> Result<HttpResponse, Fault> {
-    answer(&here.visitor.request, AuditReader::from(&here.permit), service)
+    answer(&here.visitor.request, AuditReader::from(&here.permit), service).await
 }
 
 #[get("/zones/{zone_id}/audit/export/{form}")]
 pub async fn of_zone(here: ZonePage<ReadAuditLog>, service: web::Data<Service>) -> Result<HttpResponse, Fault> {
-    answer(&here.visitor.request, AuditReader::from(&here.permit), service)
+    answer(&here.visitor.request, AuditReader::from(&here.permit), service).await
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,15 +54,21 @@ struct Export {
     is_over: bool,
 }
 
-fn answer(request: &HttpRequest, reader: AuditReader, service: web::Data<Service>) -> Result<HttpResponse, Fault> {
+async fn answer(
+    request: &HttpRequest,
+    reader: AuditReader,
+    service: web::Data<Service>,
+) -> Result<HttpResponse, Fault> {
     let (form, content_type, file) = match request.match_info().query("form") {
         "csv" => (Form::Csv, "text/csv; charset=utf-8", "audit.csv"),
         "jsonl" => (Form::JsonLines, "application/jsonl; charset=utf-8", "audit.jsonl"),
         _ => return Err(Fault::no_page()),
     };
     let filter = Asked::of(request).filter();
-    let export = Export { service, reader, filter, form, before: None, written: 0, readings: 0, is_over: false };
-    let pieces = stream::unfold(export, Export::next);
+    let mut export = Export { service, reader, filter, form, before: None, written: 0, readings: 0, is_over: false };
+    // Read before anything is promised: whoever gets no turn is told so, and not given a file that breaks off.
+    let first = Bytes::from(export.piece().await?);
+    let pieces = stream::iter([Ok(first)]).chain(stream::unfold(export, Export::next));
     let parameters = vec![DispositionParam::Filename(file.into())];
     let mut response = HttpResponse::Ok();
     guarded(&mut response).content_type(content_type);
