@@ -5,14 +5,15 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::client::Call;
-use super::connection::{AccountChoice, Connection};
+use super::connection::Connection;
 use super::envelope;
 use super::error::CliError;
 use super::escape::escape;
+use super::in_account::{InAccount, Opened};
 use super::list::time;
 use super::objects::Token;
 use super::{Context, output, resolve};
-use crate::domain::id::{AccountId, TokenId};
+use crate::domain::id::TokenId;
 use crate::domain::permission::Permission;
 
 /// API tokens
@@ -34,10 +35,7 @@ pub enum Command {
 #[command(verbatim_doc_comment)]
 pub struct List {
     #[command(flatten)]
-    account: AccountChoice,
-
-    #[command(flatten)]
-    connection: Connection,
+    place: InAccount,
 }
 
 /// Make a token and print its value, this once
@@ -69,10 +67,7 @@ pub struct Create {
     expires_on: Option<String>,
 
     #[command(flatten)]
-    account: AccountChoice,
-
-    #[command(flatten)]
-    connection: Connection,
+    place: InAccount,
 }
 
 /// Give a token another value and print it, this once; the old one stops working at once
@@ -88,10 +83,7 @@ pub struct Roll {
     id: TokenId,
 
     #[command(flatten)]
-    account: AccountChoice,
-
-    #[command(flatten)]
-    connection: Connection,
+    place: InAccount,
 }
 
 /// Revoke a token, at once and for good
@@ -107,10 +99,7 @@ pub struct Revoke {
     id: TokenId,
 
     #[command(flatten)]
-    account: AccountChoice,
-
-    #[command(flatten)]
-    connection: Connection,
+    place: InAccount,
 }
 
 /// Ask the server whether the token in use is valid
@@ -138,6 +127,8 @@ struct TokenRequest {
     expires_on: Option<String>,
 }
 
+const TOKENS: &str = "tokens";
+
 pub async fn run(command: Command, context: &Context) -> Result<(), CliError> {
     match command {
         Command::List(arguments) => list(arguments, context).await,
@@ -149,10 +140,9 @@ pub async fn run(command: Command, context: &Context) -> Result<(), CliError> {
 }
 
 async fn list(arguments: List, context: &Context) -> Result<(), CliError> {
-    let client = arguments.connection.open(context)?;
-    let account = arguments.account.resolve(&client).await?;
-    let tokens = Value::Array(client.items(&path(account)).await?);
-    if arguments.connection.json {
+    let opened = arguments.place.open(context).await?;
+    let tokens = Value::Array(opened.client.items(&opened.path(TOKENS)).await?);
+    if opened.json {
         return output::json(&tokens);
     }
     let tokens: Vec<Token> = envelope::read(&tokens)?;
@@ -165,11 +155,10 @@ async fn list(arguments: List, context: &Context) -> Result<(), CliError> {
 }
 
 async fn create(arguments: Create, context: &Context) -> Result<(), CliError> {
-    let client = arguments.connection.open(context)?;
-    let account = arguments.account.resolve(&client).await?;
+    let opened = arguments.place.open(context).await?;
     let mut zones = Vec::new();
     for zone in &arguments.zones {
-        zones.push(resolve::zone(&client, zone).await?.to_string());
+        zones.push(resolve::zone(&opened.client, zone).await?.to_string());
     }
     let body = json!(TokenRequest {
         name: arguments.name,
@@ -178,8 +167,8 @@ async fn create(arguments: Create, context: &Context) -> Result<(), CliError> {
         not_before: arguments.not_before,
         expires_on: arguments.expires_on,
     });
-    let answer = client.call(Call::post(path(account), body)).await?;
-    if arguments.connection.json {
+    let answer = opened.client.call(Call::post(opened.path(TOKENS), body)).await?;
+    if opened.json {
         output::json(&answer.result)?;
     } else {
         let token: Token = answer.read()?;
@@ -191,25 +180,23 @@ async fn create(arguments: Create, context: &Context) -> Result<(), CliError> {
 }
 
 async fn roll(arguments: Roll, context: &Context) -> Result<(), CliError> {
-    let client = arguments.connection.open(context)?;
-    let account = arguments.account.resolve(&client).await?;
-    let answer = client.call(Call::put(format!("{}/{}/value", path(account), arguments.id), json!({}))).await?;
+    let opened = arguments.place.open(context).await?;
+    let answer = opened.client.call(Call::put(format!("{}/value", path(&opened, arguments.id)), json!({}))).await?;
     let value: String = answer.read()?;
-    if arguments.connection.json {
+    if opened.json {
         output::json(&json!({ "id": arguments.id.to_string(), "value": value }))?;
     } else {
         output::note(format_args!("token {}", arguments.id));
         output::line(escape(&value))?;
     }
-    output::note("warning: keep the value now; it is shown this once and stored nowhere, and the one before works no more");
+    output::note("warning: keep the value now; it is shown this once, and the one before works no more");
     Ok(())
 }
 
 async fn revoke(arguments: Revoke, context: &Context) -> Result<(), CliError> {
-    let client = arguments.connection.open(context)?;
-    let account = arguments.account.resolve(&client).await?;
-    let answer = client.call(Call::delete(format!("{}/{}", path(account), arguments.id))).await?;
-    if arguments.connection.json {
+    let opened = arguments.place.open(context).await?;
+    let answer = opened.client.call(Call::delete(path(&opened, arguments.id))).await?;
+    if opened.json {
         return output::json(&answer.result);
     }
     output::line(format_args!("revoked {}", arguments.id))
@@ -228,8 +215,8 @@ async fn verify(arguments: Verify, context: &Context) -> Result<(), CliError> {
     if token.status == "active" { Ok(()) } else { Err(CliError::failure("the token is not valid now")) }
 }
 
-fn path(account: AccountId) -> String {
-    format!("/client/v4/accounts/{account}/tokens")
+fn path(opened: &Opened, id: TokenId) -> String {
+    format!("{}/{id}", opened.path(TOKENS))
 }
 
 fn permission(text: &str) -> Result<Permission, String> {

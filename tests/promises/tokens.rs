@@ -101,7 +101,8 @@ async fn a_token_gets_another_value_from_one_that_may_and_lasts_as_much() {
     assert_eq!((zones(&value).await, zones(next).await), (StatusCode::FORBIDDEN, StatusCode::OK));
     let shown = account.server.result("GET", &format!("{}/{id}", account.tokens), None).await;
     assert_eq!((&shown["name"], &shown["permissions"]), (&json!("reader"), &json!(["zones:read"])));
-    let sql = |result: i64| format!("SELECT COUNT(*) FROM audit_events WHERE action = 'token.roll' AND result = {result}");
+    let sql =
+        |result: i64| format!("SELECT COUNT(*) FROM audit_events WHERE action = 'token.roll' AND result = {result}");
     let mut door = account.server.database.connect();
     assert_eq!((door.count(&sql(0)), door.count(&sql(1))), (1, 4), "what was done, and each that was refused");
     assert!(!account.server.database.holds(next.as_bytes()));

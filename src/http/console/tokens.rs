@@ -214,15 +214,13 @@ async fn roll_question(
     token: &Token,
     faults: Option<Vec<Violation>>,
 ) -> Result<HttpResponse, Fault> {
-    let own = token.id == visitor.caller().token().id;
     let question = Question {
         text: "The token gets a new value, which the next page shows once. It stays what it is: its name, its permissions, \
                its end."
             .into(),
         consequence: format!(
-            "The value that is in use now stops working within a second, and everybody who is signed in with it is signed \
-             out{}.",
-            if own { ", you too: this is the token that you are signed in with" } else { "" }
+            "The value that is in use now stops working within a second, and {}",
+            signs_out(visitor, token)
         ),
         button: format!("Roll the token {}", token.name),
         keep: "Keep the value",
@@ -236,18 +234,26 @@ async fn revoke_question(
     token: &Token,
     faults: Option<Vec<Violation>>,
 ) -> Result<HttpResponse, Fault> {
-    let own = token.id == visitor.caller().token().id;
     let question = Question {
         text: "The token is removed for good. What was done with it stays as it is, and stays in the audit log.".into(),
         consequence: format!(
-            "Every program that uses it is refused within a second, and everybody who is signed in with it is signed out{}.",
-            if own { ", you too: this is the token that you are signed in with" } else { "" }
+            "Every program that uses it is refused within a second, and {}",
+            signs_out(visitor, token)
         ),
         button: format!("Revoke the token {}", token.name),
         keep: "Keep it",
         back: format!("/tokens/{}", token.id),
     };
     Confirmation::answer(visitor.page("Revoke", token_crumbs(token)).await?, question, faults)
+}
+
+/// How a sentence about a value that stops working ends.
+fn signs_out(visitor: &Visitor, token: &Token) -> &'static str {
+    if token.id == visitor.caller().token().id {
+        "everybody who is signed in with it is signed out, you too: this is the token that you are signed in with."
+    } else {
+        "everybody who is signed in with it is signed out."
+    }
 }
 
 async fn show_value(

@@ -42,50 +42,44 @@ pub struct Visitor {
 }
 
 /// A visitor who may do `A` in the zone that the path names.
-pub struct ZonePage<A: Act> {
-    pub visitor: Visitor,
-    pub permit: ZonePermit<A>,
-}
+pub type ZonePage<A> = Seen<ZonePermit<A>>;
 
 /// A visitor who may do `A` in the account of their token.
-pub struct AccountPage<A: Act> {
-    pub visitor: Visitor,
-    pub permit: AccountPermit<A>,
-}
+pub type AccountPage<A> = Seen<AccountPermit<A>>;
 
 /// A form of a page of the same session, sent once.
-pub struct VisitorForm {
-    pub visitor: Visitor,
-    #[allow(dead_code, reason = "those that there are have nothing but their proof")]
-    pub form: Form,
-}
+pub type VisitorForm = Sent<()>;
 
 /// The same, from a visitor who may do `A` in the zone that the path names.
-pub struct ZoneForm<A: Act> {
-    pub visitor: Visitor,
-    pub form: Form,
-    pub permit: ZonePermit<A>,
-}
+pub type ZoneForm<A> = Sent<ZonePermit<A>>;
 
 /// The same, from a visitor who may do `A` in the account of their token.
-pub struct AccountForm<A: Act> {
-    pub visitor: Visitor,
-    pub form: Form,
-    pub permit: AccountPermit<A>,
-}
+pub type AccountForm<A> = Sent<AccountPermit<A>>;
 
 /// A form that changes nothing and may therefore be sent as often as one likes: a question.
-pub struct ZoneQuestion<A: Act> {
-    pub visitor: Visitor,
-    pub form: Form,
-    pub permit: ZonePermit<A>,
-}
+pub type ZoneQuestion<A> = Asked<ZonePermit<A>>;
 
 /// The same, for what belongs to the account.
-pub struct AccountQuestion<A: Act> {
+pub type AccountQuestion<A> = Asked<AccountPermit<A>>;
+
+/// A page that is asked for, and what its visitor may do.
+pub struct Seen<P> {
+    pub visitor: Visitor,
+    pub permit: P,
+}
+
+/// A form that is taken once, and what who sent it may do.
+pub struct Sent<P> {
     pub visitor: Visitor,
     pub form: Form,
-    pub permit: AccountPermit<A>,
+    pub permit: P,
+}
+
+/// A form that is not taken, and what who sent it may do.
+pub struct Asked<P> {
+    pub visitor: Visitor,
+    pub form: Form,
+    pub permit: P,
 }
 
 /// The fields of a form, decoded. A name that comes twice counts once, the first, unless all are asked for.
@@ -103,7 +97,7 @@ impl FromRequest for Visitor {
     }
 }
 
-impl<A: Act + 'static> FromRequest for ZonePage<A> {
+impl<P: Given + 'static> FromRequest for Seen<P> {
     type Error = Fault;
     type Future = Extraction<Self>;
 
@@ -111,95 +105,59 @@ impl<A: Act + 'static> FromRequest for ZonePage<A> {
         let request = request.clone();
         Box::pin(async move {
             let visitor = visitor(request).await?;
-            let permit = visitor.permit_in_zone().await?;
+            let permit = P::given_to(&visitor).await?;
             Ok(Self { visitor, permit })
         })
     }
 }
 
-impl<A: Act + 'static> FromRequest for AccountPage<A> {
-    type Error = Fault;
-    type Future = Extraction<Self>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let request = request.clone();
-        Box::pin(async move {
-            let visitor = visitor(request).await?;
-            let permit = visitor.permit_in_account().await?;
-            Ok(Self { visitor, permit })
-        })
-    }
-}
-
-impl FromRequest for VisitorForm {
+impl<P: Given + 'static> FromRequest for Sent<P> {
     type Error = Fault;
     type Future = Extraction<Self>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, payload) = (request.clone(), web::Payload::from_request(request, payload).into_inner());
         Box::pin(async move {
-            let (visitor, form) = sent(request, payload).await?;
-            visitor.take(&form).await?;
-            Ok(Self { visitor, form })
-        })
-    }
-}
-
-impl<A: Act + 'static> FromRequest for ZoneForm<A> {
-    type Error = Fault;
-    type Future = Extraction<Self>;
-
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let (request, payload) = (request.clone(), web::Payload::from_request(request, payload).into_inner());
-        Box::pin(async move {
-            let (visitor, form) = sent(request, payload).await?;
-            let permit = visitor.permit_in_zone().await?;
+            let Asked { visitor, form, permit } = asked(request, payload).await?;
             visitor.take(&form).await?;
             Ok(Self { visitor, form, permit })
         })
     }
 }
 
-impl<A: Act + 'static> FromRequest for AccountForm<A> {
+impl<P: Given + 'static> FromRequest for Asked<P> {
     type Error = Fault;
     type Future = Extraction<Self>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, payload) = (request.clone(), web::Payload::from_request(request, payload).into_inner());
-        Box::pin(async move {
-            let (visitor, form) = sent(request, payload).await?;
-            let permit = visitor.permit_in_account().await?;
-            visitor.take(&form).await?;
-            Ok(Self { visitor, form, permit })
-        })
+        Box::pin(asked(request, payload))
     }
 }
 
-impl<A: Act + 'static> FromRequest for ZoneQuestion<A> {
-    type Error = Fault;
-    type Future = Extraction<Self>;
+/// What a visitor is given before the handler runs, or refused.
+pub trait Given: Sized {
+    fn given_to(visitor: &Visitor) -> impl Future<Output = Result<Self, Fault>>;
+}
 
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let (request, payload) = (request.clone(), web::Payload::from_request(request, payload).into_inner());
-        Box::pin(async move {
-            let (visitor, form) = sent(request, payload).await?;
-            let permit = visitor.permit_in_zone().await?;
-            Ok(Self { visitor, form, permit })
-        })
+/// Whoever is signed in.
+impl Given for () {
+    async fn given_to(_: &Visitor) -> Result<Self, Fault> {
+        Ok(())
     }
 }
 
-impl<A: Act + 'static> FromRequest for AccountQuestion<A> {
-    type Error = Fault;
-    type Future = Extraction<Self>;
+impl<A: Act> Given for ZonePermit<A> {
+    async fn given_to(visitor: &Visitor) -> Result<Self, Fault> {
+        let zone = ZoneId::parse(visitor.request.match_info().query("zone_id")).ok_or_else(Fault::no_page)?;
+        Ok(service(&visitor.request)?.permit_in_zone(visitor.caller().clone(), zone).await?)
+    }
+}
 
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let (request, payload) = (request.clone(), web::Payload::from_request(request, payload).into_inner());
-        Box::pin(async move {
-            let (visitor, form) = sent(request, payload).await?;
-            let permit = visitor.permit_in_account().await?;
-            Ok(Self { visitor, form, permit })
-        })
+impl<A: Act> Given for AccountPermit<A> {
+    async fn given_to(visitor: &Visitor) -> Result<Self, Fault> {
+        let account = visitor.caller().account();
+        Ok(service(&visitor.request)?.permit_in_account(visitor.caller().clone(), account).await?)
     }
 }
 
@@ -332,16 +290,6 @@ impl Visitor {
         Ok(zones)
     }
 
-    async fn permit_in_zone<A: Act>(&self) -> Result<ZonePermit<A>, Fault> {
-        let zone = ZoneId::parse(self.request.match_info().query("zone_id")).ok_or_else(Fault::no_page)?;
-        Ok(service(&self.request)?.permit_in_zone(self.caller().clone(), zone).await?)
-    }
-
-    async fn permit_in_account<A: Act>(&self) -> Result<AccountPermit<A>, Fault> {
-        let account = self.caller().account();
-        Ok(service(&self.request)?.permit_in_account(self.caller().clone(), account).await?)
-    }
-
     async fn take(&self, form: &Form) -> Result<(), Fault> {
         match service(&self.request)?.take_form(&self.signed_in, form.text(PROOF)).await? {
             FormProof::Good => Ok(()),
@@ -410,13 +358,19 @@ async fn visitor(request: HttpRequest) -> Result<Visitor, Fault> {
 }
 
 /// A form of a page of this session; whether it is the first time is not asked yet.
-async fn sent(request: HttpRequest, payload: Result<web::Payload, actix_web::Error>) -> Result<(Visitor, Form), Fault> {
+async fn asked<P: Given>(
+    request: HttpRequest,
+    payload: Result<web::Payload, actix_web::Error>,
+) -> Result<Asked<P>, Fault> {
     let payload = payload.map_err(|_| Fault::forged_form())?;
     require_own_site(&request)?;
     let visitor = visitor(request).await?;
     let form = Form::read(payload, crate::http::MAX_BODY).await?;
-    let is_own = service(&visitor.request)?.is_own_form(&visitor.signed_in, form.text(PROOF));
-    if is_own { Ok((visitor, form)) } else { Err(Fault::forged_form()) }
+    if !service(&visitor.request)?.is_own_form(&visitor.signed_in, form.text(PROOF)) {
+        return Err(Fault::forged_form());
+    }
+    let permit = P::given_to(&visitor).await?;
+    Ok(Asked { visitor, form, permit })
 }
 
 /// Browsers say which site a form comes from. One that says nothing of the kind sends none.
