@@ -153,6 +153,14 @@ def server(make_server):
     return make_server().start()
 
 
+@pytest.fixture(scope="module")
+def callers(make_folder):
+    """A server for the tests of one file, which may call 127.0.0.1."""
+    server = Server(make_folder(), COUNTERSIGN_EGRESS_ALLOW="127.0.0.1").start()
+    yield server
+    server.clean_up()
+
+
 @pytest.fixture
 def zone(shared_server):
     """An empty zone on the shared server."""

@@ -10,18 +10,10 @@ import csr
 import identity_pki as pki
 from api import codes, listed_serials, moment
 from identity_api import UNKNOWN_ID, Identities, faults, kept
-from server import Server
 from test_expiry import LIBFAKETIME
 from tls_server import JSON_OK, Silent, TlsServer, respond
 
 SOMEWHERE = "https://127.0.0.1:1/"
-
-
-@pytest.fixture(scope="module")
-def checkers(make_folder):
-    server = Server(make_folder(), COUNTERSIGN_EGRESS_ALLOW="127.0.0.1").start()
-    yield server
-    server.clean_up()
 
 
 def with_primary(server):
@@ -31,9 +23,9 @@ def with_primary(server):
 
 
 @pytest.fixture
-def vault(checkers):
+def vault(callers):
     """An account with a primary identity that knows the CA of the servers here."""
-    return with_primary(checkers)
+    return with_primary(callers)
 
 
 @pytest.fixture

@@ -6,18 +6,10 @@ import identity_pki as pki
 import person
 from identity_api import Identities
 from person import Person
-from server import Server
 from test_console import look
 from tls_server import TlsServer, respond
 
 SECRET = "a-secret-that-nobody-reads"
-
-
-@pytest.fixture(scope="module")
-def callers(make_folder):
-    server = Server(make_folder(), COUNTERSIGN_EGRESS_ALLOW="127.0.0.1").start()
-    yield server
-    server.clean_up()
 
 
 @pytest.fixture

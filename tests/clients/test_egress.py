@@ -22,18 +22,10 @@ def closed(make_folder):
     server.clean_up()
 
 
-@pytest.fixture(scope="module")
-def opened(make_folder):
-    """A server that may call 127.0.0.1."""
-    server = Server(make_folder(), COUNTERSIGN_EGRESS_ALLOW="127.0.0.1").start()
-    yield server
-    server.clean_up()
-
-
 @pytest.fixture
-def vault(opened):
+def vault(callers):
     """An account on it, whose primary identity is presented everywhere and whose servers are ours."""
-    vault = Identities.of_new_account(opened)
+    vault = Identities.of_new_account(callers)
     vault.keep_held(pki.client(), primary=True)
     return vault
 

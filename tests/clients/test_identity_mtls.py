@@ -10,18 +10,10 @@ from cryptography import x509
 import identity_pki as pki
 from api import listed_reason, listed_serials
 from identity_api import Identities, kept, messages
-from server import Server
 from test_expiry import LIBFAKETIME
 from tls_server import Nginx, TlsServer
 
 VERSIONS = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}
-
-
-@pytest.fixture(scope="module")
-def callers(make_folder):
-    server = Server(make_folder(), COUNTERSIGN_EGRESS_ALLOW="127.0.0.1").start()
-    yield server
-    server.clean_up()
 
 
 @pytest.fixture

@@ -8,18 +8,10 @@ import pytest
 import identity_pki as pki
 from api import codes
 from identity_api import Identities
-from server import Server
 from tls_server import Silent, TlsServer
 
 BY_HAND, ON_SCHEDULE = 8, 24
 MINUTE = 60_000
-
-
-@pytest.fixture(scope="module")
-def callers(make_folder):
-    server = Server(make_folder(), COUNTERSIGN_EGRESS_ALLOW="127.0.0.1").start()
-    yield server
-    server.clean_up()
 
 
 @pytest.fixture

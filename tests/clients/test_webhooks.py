@@ -23,18 +23,10 @@ PATIENCE = 40
 README = pathlib.Path(__file__).parents[2] / "README.md"
 
 
-@pytest.fixture(scope="module")
-def calling(make_folder):
-    """A server that may call 127.0.0.1."""
-    server = server_module.Server(make_folder(), COUNTERSIGN_EGRESS_ALLOW="127.0.0.1").start()
-    yield server
-    server.clean_up()
-
-
 @pytest.fixture
-def hooked(calling):
+def hooked(callers):
     """An empty zone on it."""
-    return new_zone(calling)
+    return new_zone(callers)
 
 
 def new_zone(server):
