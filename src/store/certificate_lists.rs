@@ -90,7 +90,7 @@ impl Place {
     }
 
     /// How many rows come before it when the oldest is the first.
-    fn from_oldest(&self, total: i64) -> i64 {
+    fn after_oldest(&self, total: i64) -> i64 {
         match self.order {
             CertificateOrder::NewestFirst | CertificateOrder::LastToEnd => total - self.offset - self.length,
             CertificateOrder::OldestFirst | CertificateOrder::FirstToEnd => self.offset,
@@ -110,7 +110,7 @@ fn by_id(
     let ids = filtered(zone, filter).select(certificates::id).limit(place.length);
     if filter.is_by_status_only() && place.offset > 0 {
         let list = List { zone, status: filter.status };
-        let Start { after, distance } = landmarks.nearest(connection, list, place.from_oldest(total))?;
+        let Start { after, distance } = landmarks.nearest(connection, list, place.after_oldest(total))?;
         if let Some(after) = after.filter(|_| distance < place.offset) {
             let ids = ids.filter(certificates::id.gt(after.as_bytes().to_vec())).order(certificates::id);
             return Ok((ids.offset(distance).load(connection)?, distance));
