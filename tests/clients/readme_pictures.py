@@ -20,6 +20,7 @@ import seed
 from api import Api
 from person import Person
 from server import Server
+from playwright.sync_api import expect
 
 DAYS = 30
 DAY_MS = 86_400_000
@@ -101,7 +102,7 @@ def of_day(server, original, days_ago, count, chance, is_revoked=False):
 def photograph(someone, address, height, path):
     someone.page.set_viewport_size({"width": WIDTH, "height": height})
     someone.page.goto(address)
-    someone.page.wait_for_function("!document.body.innerText.includes('being counted')")
+    expect(someone.page.locator("body")).not_to_contain_text("being counted")
     path.write_bytes(palette.pack(someone.page.screenshot()))
     size = os.stat(path).st_size
     print(f"{path}: {size} bytes")

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 import csr
 import person
 from person import Person
+from playwright.sync_api import expect
 
 MOST_CLICKS = 14
 FIRST_PAGE = 50_000
@@ -382,7 +383,7 @@ def test_the_first_page_of_an_account_with_many_zones_is_small_too(somebody, own
 def shown(someone, address):
     """The page, once it has counted."""
     someone.page.goto(address)
-    someone.page.wait_for_function("!document.body.innerText.includes('being counted')")
+    expect(someone.page.locator("body")).not_to_contain_text("being counted")
 
 
 def test_a_bar_of_the_account_leads_to_what_ends_in_a_zone(somebody, own_zone):
