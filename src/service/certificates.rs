@@ -37,6 +37,11 @@ impl Service {
         Ok(self.store.certificates(permit.zone(), filter, order, window, self.clock.now()).await?)
     }
 
+    /// Learns its way about the long lists, before somebody asks for a page in the middle of one.
+    pub async fn prepare_long_lists(&self) -> Result<(), ServiceError> {
+        Ok(self.store.walk_long_lists(self.clock.now()).await?)
+    }
+
     /// How many there are of each status.
     pub async fn totals(&self, permit: &ZonePermit<ReadCertificates>) -> Result<Totals, ServiceError> {
         Ok(self.store.totals(vec![permit.zone()]).await?.remove(&permit.zone()).unwrap_or_default())

@@ -103,9 +103,14 @@ fn write(connection: &mut Connection, recorded: &[&Issuance], claims: &Claims) -
                 &claims,
                 idempotency::TAKE_OVER,
             )?;
-            for (zone, count) in totals {
-                counters::add_many(connection, zone, Status::Active, count)?;
-            }
+            let totals: Vec<Row<'_>> =
+                totals.iter().map(|(zone, count)| counters::row(zone, Status::Active, *count)).collect();
+            bulk_insert::upsert::<schema::certificate_counters::table>(
+                connection,
+                "certificate_counters",
+                &totals,
+                counters::ADD,
+            )?;
             audit::insert_all(connection, &events)
         }
         Connection::Postgres(connection) => {

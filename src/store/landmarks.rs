@@ -1,13 +1,14 @@
 //! Where every so many rows of a long list stand, so that a page in its middle is found without walking there.
 //!
 //! Lists are asked for by a page's number, and a database can only count rows one after the other: 100 ms for a million on
-//! PostgreSQL. So whoever asks for a page far from both ends has the list walked once, beside, in many short reads, and the
-//! id of every 1024th row is remembered.
+//! PostgreSQL. So a long list is walked once, beside, in many short reads: when the process starts, and when somebody asks for
+//! a page far from what is known. The id of every 1024th row is remembered.
 //!
 //! Certificates are never deleted, and the ids of new ones come last: in the list of all of them each keeps its place. In the
 //! list of one status they do not, so what is known of it is worth nothing once a transition of the zone was asked for or
 //! finished. The newest rows have no landmark: a certificate with an id a little older may still be on its way.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,10 +23,10 @@ use crate::domain::status::Status;
 
 use super::certificate_lists::filtered;
 use super::connection::Connection;
-use super::convert::certificate_id;
+use super::convert::{certificate_id, status, zone_id};
 use super::error::StoreError;
 use super::overview::first_id;
-use super::schema::{authorities, certificates, publications};
+use super::schema::{authorities, certificate_counters, certificates, publications};
 use super::{Store, counters};
 
 /// How many rows there are from one landmark to the next.
@@ -134,6 +135,16 @@ impl Store {
         });
     }
 
+    /// Walks the lists that are long, so that nobody's first request for a page in the middle of one is slow.
+    pub async fn walk_long_lists(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
+        for list in self.read(long_lists).await? {
+            let turn = self.landmarks.walk.acquire().await;
+            self.walk(list, now).await?;
+            drop(turn);
+        }
+        Ok(())
+    }
+
     async fn walk(&self, list: List, now: DateTime<Utc>) -> Result<(), StoreError> {
         let begun = Instant::now();
         let before = self.read(move |connection| state(connection, list)).await?;
@@ -167,6 +178,23 @@ fn next_step(
     let next = rows.order(certificates::id).offset(STEP - 1).select(certificates::id);
     let found: Option<Vec<u8>> = next.first(connection).optional()?;
     found.map(|id| certificate_id(&id)).transpose()
+}
+
+/// Those with a page that is far from both ends, the longest first.
+fn long_lists(connection: &mut Connection) -> Result<Vec<List>, StoreError> {
+    let counters: Vec<(Vec<u8>, i16, i64)> = certificate_counters::table
+        .select((certificate_counters::zone_id, certificate_counters::status, certificate_counters::total))
+        .load(connection)?;
+    let mut lengths: HashMap<List, i64> = HashMap::new();
+    for (zone, code, total) in counters {
+        let zone = zone_id(&zone)?;
+        for status in [None, Some(status(code)?)] {
+            *lengths.entry(List { zone, status }).or_default() += total;
+        }
+    }
+    let mut long: Vec<(List, i64)> = lengths.into_iter().filter(|(_, length)| Landmarks::is_far(length / 2)).collect();
+    long.sort_by_key(|(_, length)| Reverse(*length));
+    Ok(long.into_iter().map(|(list, _)| list).take(MAX_LISTS / 2).collect())
 }
 
 fn state(connection: &mut Connection, list: List) -> Result<State, StoreError> {

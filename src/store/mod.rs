@@ -34,6 +34,7 @@ mod events;
 mod examination;
 mod expiry_notices;
 mod freshness;
+mod gathering;
 mod history;
 mod hostname_associations;
 mod idempotency;

@@ -2,8 +2,8 @@
 //!
 //! Work arrives in a bounded queue. The thread takes all that is there, runs it in one `BEGIN IMMEDIATE … COMMIT`, and
 //! answers every waiter only after the commit has returned, which under `synchronous=FULL` is after the sync of the
-//! write-ahead log. There is no artificial delay: while one batch syncs, the next one gathers. PostgreSQL's writers take
-//! turns, over all processes, as SQLite's do by themselves: see `postgres::begin`.
+//! write-ahead log. While one batch syncs, the next one gathers, and under load for a moment longer (`gathering`). PostgreSQL's
+//! writers take turns, over all processes, as SQLite's do by themselves: see `postgres::begin`.
 //!
 //! When a piece of work fails, its batch is rolled back and replayed piece by piece, so that no piece fails because of
 //! its neighbours. Work may therefore run twice, and must depend on nothing but the database.
@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::checkpoints::Checkpoints;
 use super::connection::{Admission, Connection, Database};
 use super::error::StoreError;
+use super::gathering::Gathering;
 use super::issuance::{Issuance, IssueOutcome, Verdict};
 use super::{connection, issuance, postgres};
 
@@ -27,6 +28,10 @@ use super::{connection, issuance, postgres};
 const QUEUE_LENGTH: usize = 4096;
 /// The most pieces that share one transaction.
 const BATCH_LENGTH: usize = 512;
+/// With 64 callers on two cores, commits of twelve instead of three take a fifth less of the processor for each certificate,
+/// and the slowest answers come twice as soon.
+const GATHERED_FOR_EACH: Duration = Duration::from_micros(100);
+const LONGEST_GATHERING: Duration = Duration::from_micros(1500);
 
 /// How long a caller waits for a write that is queued or under way before it is told that the outcome is not known. A commit
 /// that waits for a standby which is gone has no end of its own.
@@ -203,7 +208,8 @@ fn run(
     is_healthy: &AtomicBool,
 ) {
     let mut batch = Vec::with_capacity(BATCH_LENGTH);
-    while waiting.blocking_recv_many(&mut batch, BATCH_LENGTH) > 0 {
+    let mut gathering = Gathering::new(BATCH_LENGTH, GATHERED_FOR_EACH, LONGEST_GATHERING);
+    while gathering.receive(&mut waiting, &mut batch) {
         let depth = metrics::gauge!("countersign_write_queue_depth");
         depth.set(waiting.len() as f64);
         let writes = batch.len();

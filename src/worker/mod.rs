@@ -75,7 +75,11 @@ pub fn start(service: Arc<Service>, stop: watch::Receiver<bool>) -> JoinHandle<(
 
 /// Done once and beside everything else: without it, only the first to need a long list would wait.
 async fn prepare(service: Arc<Service>) {
-    if let Err(error) = service.prepare_revocation_lists().await {
+    let (lists, revocations) = tokio::join!(service.prepare_long_lists(), service.prepare_revocation_lists());
+    if let Err(error) = lists {
+        tracing::warn!(%error, "the long lists of certificates could not be walked; the first pages in their middle take longer");
+    }
+    if let Err(error) = revocations {
         tracing::warn!(%error, "the long revocation lists could not be read beforehand; they will be when they are needed");
     }
 }
