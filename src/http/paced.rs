@@ -30,7 +30,7 @@ const SLOWEST: u64 = 16 * 1024;
 /// What an answer costs beside its body as long as it waits over HTTP/2: a stream, its head, and a task that hands it over.
 const STREAM: usize = 4 * 1024;
 /// So many answers of one connection may wait though there is no room: they hardly cost more than the connection itself.
-const FEW: u32 = 16;
+const FEW: usize = 16;
 
 /// An answer without a length that brings one piece after the other: its reader is waited for as those of others are. Put
 /// among the extensions of a response.
@@ -73,7 +73,9 @@ pub fn paced(
         }
         held = HeldAnswer::one_more(STREAM, true);
     }
-    if is_multiplexed && !HeldAnswer::is_there_room() && work.others() >= FEW {
+    // What has changed something is told in any case, of what is about nothing there can be any number.
+    let is_news = must_be_told && head.status().as_u16() < 400;
+    if is_multiplexed && !is_news && !HeldAnswer::is_there_room() && work.answers_that_wait() >= FEW {
         work.end_connection();
     }
     let body = Paced::new(body, work, held);

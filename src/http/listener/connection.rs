@@ -226,6 +226,11 @@ impl Work {
         self.0.is_multiplexed()
     }
 
+    /// How many answers of the same connection its client has not taken.
+    pub fn answers_that_wait(&self) -> usize {
+        self.0.taken.borrow().len()
+    }
+
     /// Ends the whole connection: its client leaves more where it is than there is room for.
     pub fn end_connection(&self) {
         self.0.end();
