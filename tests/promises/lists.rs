@@ -78,7 +78,7 @@ async fn a_page_in_the_middle_is_right_also_beside_a_process_whose_clock_is_behi
     for _ in 0..20 {
         // Somebody asks for the middle, and the list is walked beside.
         ids(&installation, &filter, order, 3_000, 4).await;
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        installation.clock.sleep(Duration::from_millis(50)).await;
     }
 
     installation.clock.set(began + TimeDelta::minutes(30));
