@@ -29,9 +29,10 @@ use crate::store::{self, Database, Store};
 /// was opened, every CRL verified and every counter recounted.
 ///
 /// What happened after the backup is lost: certificates that were issued since are unknown, and
-/// revocations must be repeated. Relying parties must not see a CRL number twice, so the numbers
-/// of CRLs and events leap forward, by 1000 for each second since the newest record of the backup
-/// and a million more, and every CRL is signed anew when the server starts.
+/// revocations must be repeated. So must be what was done to tokens: one that was revoked or
+/// rolled since is good again, by the value that it had. Relying parties must not see a CRL number
+/// twice, so the numbers of CRLs and events leap forward, by 1000 for each second since the newest
+/// record of the backup and a million more, and every CRL is signed anew when the server starts.
 ///
 /// After a restoration by other means (a snapshot, pg_restore, point-in-time recovery) run it with
 /// --restored-already: it verifies, and moves the numbers, all the same. Examples:
@@ -194,6 +195,7 @@ fn print(database: &Database, recovery: &Recovery, json: bool) -> Result<(), Cli
          - certificates issued since are valid to relying parties but unknown here: OCSP answers `unknown`, and they cannot be\n  \
            revoked one by one. Where it matters, make a new authority and let their holders renew.\n\
          - certificates revoked since are valid again: revoke them again.\n\
+         - tokens revoked or rolled since are good again, by the value of then: revoke or roll them again.\n\
          Start the server: it signs every CRL anew."
     ));
     Ok(())

@@ -17,7 +17,7 @@ const MAX_REQUESTS: usize = 4096;
 const MAX_REQUESTS_OF_CONNECTION: u32 = 128;
 /// Bytes of bodies that were received, from their arrival to their answer.
 const MAX_BODIES: usize = 64 * 1024 * 1024;
-/// Bytes of long answers, each made for one caller, that wait to be taken.
+/// Bytes of answers, each made for one caller, that wait to be taken: of long ones, and of all over HTTP/2.
 const MAX_ANSWERS: usize = 64 * 1024 * 1024;
 
 /// Rows of pages that are read and written into answers at the same time. One takes some ten kilobytes meanwhile, and a
@@ -105,7 +105,7 @@ impl PageTurn {
     }
 }
 
-/// A long answer in memory, from when it is made until the client has it.
+/// An answer in memory, from when it is made until the client has it: a long one, or one of many on a connection.
 pub struct HeldAnswer(usize);
 
 impl HeldAnswer {
@@ -119,6 +119,11 @@ impl HeldAnswer {
             return None;
         }
         Some(held)
+    }
+
+    /// Whether what is held now is within the bound.
+    pub fn is_there_room() -> bool {
+        ANSWERS.load(Ordering::Relaxed) <= MAX_ANSWERS
     }
 }
 

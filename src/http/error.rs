@@ -59,6 +59,11 @@ impl ApiError {
         Self::new(StatusCode::REQUEST_TIMEOUT, 1400, "the request body did not arrive in time")
     }
 
+    pub fn head_too_large() -> Self {
+        let message = "the request has more headers than any client of this API needs, or longer ones";
+        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, 1400, message)
+    }
+
     /// Too much is in flight; said without any work.
     pub fn overloaded() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, 1100, "too much is in flight; try again shortly")

@@ -12,7 +12,8 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse, ResponseError};
@@ -35,6 +36,9 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Everything comes from here; the viewer of `/docs` styles itself inline. The console says something stricter by itself.
 const CONTENT_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                               frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+/// How many headers a request can have, and how many octets of them.
+const MAX_HEADERS: usize = 96;
+const MAX_HEAD: usize = 128 * 1024;
 /// A year of TLS only, for browsers that saw a page of the console over it; this host alone.
 const TLS_ONLY: &str = "max-age=31536000";
 
@@ -52,7 +56,10 @@ pub async fn around(
     let work = request.conn_data::<Rc<Connection>>().map(Connection::begin);
 
     let admitted = Admitted::one_more(work.as_ref().map_or(0, Work::others));
-    let mut response = if admitted.is_none() && !is_about_ourselves(request.path()) {
+    let mut response = if work.as_ref().is_some_and(Work::is_multiplexed) && is_too_large(request.headers()) {
+        let refusal = refusal(request.path(), ApiError::head_too_large());
+        request.into_response(refusal)
+    } else if admitted.is_none() && !is_about_ourselves(request.path()) {
         let refusal = overloaded(request.path());
         request.into_response(refusal)
     } else {
@@ -73,16 +80,10 @@ pub async fn around(
     };
     response = console::let_send_again(response);
     if let Some(work) = work {
-        let request = response.request().clone();
+        let request = response.request();
         // What has changed something is told: the caller would do it again.
         let must_be_told = !request.method().is_safe() || is_about_ourselves(request.path());
-        response = match paced(response, work, must_be_told) {
-            Some(paced) => paced,
-            None => {
-                let refusal = overloaded(request.path());
-                ServiceResponse::new(request, refusal)
-            }
-        };
+        response = paced(response, work, must_be_told, |request| overloaded(request.path()));
     }
     // Now, not when the request came: it may have taken long.
     if lifecycle.is_some_and(|lifecycle| lifecycle.is_ending()) {
@@ -120,8 +121,18 @@ fn is_about_ourselves(path: &str) -> bool {
     matches!(path, "/healthz" | "/readyz" | "/metrics")
 }
 
+/// What actix refuses by itself where a connection has one request at a time. HTTP/2 packs ten thousands of headers into as
+/// many octets, which would all be kept while the request is worked on.
+fn is_too_large(headers: &HeaderMap) -> bool {
+    headers.len() > MAX_HEADERS
+        || headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>() > MAX_HEAD
+}
+
 fn overloaded(path: &str) -> HttpResponse {
-    let error = ApiError::overloaded();
+    refusal(path, ApiError::overloaded())
+}
+
+fn refusal(path: &str, error: ApiError) -> HttpResponse {
     if path.starts_with("/v1/") { BareError::from(error).error_response() } else { error.error_response() }
 }
 

@@ -213,8 +213,9 @@ impl Service {
         if let Some(token) = self.tokens.find(&value_sha256, now) {
             return Ok(Some(token));
         }
+        let before = self.tokens.before();
         let found = self.store.token_by_value(value_sha256).await?;
-        Ok(found.map(|token| self.tokens.keep(value_sha256, token, now)))
+        Ok(found.map(|token| self.tokens.keep_since(value_sha256, token, now, before)))
     }
 
     /// Permits an act in a zone. An unknown zone and a foreign one are refused alike.

@@ -109,9 +109,10 @@ impl Service {
         if let Some(known) = self.candidates.find(&account, now) {
             return Ok(known);
         }
+        let before = self.candidates.before();
         let list = self.store.candidates(account).await?;
         let cost = list.iter().flat_map(|candidacy| &candidacy.hosts).map(HostPattern::cost).sum();
-        Ok(self.candidates.keep(account, Candidates { list, cost }, now))
+        Ok(self.candidates.keep_since(account, Candidates { list, cost }, now, before))
     }
 }
 

@@ -27,6 +27,10 @@ use super::{Service, ServiceError};
 /// How long a repeated request is answered with the first result.
 const IDEMPOTENCY_WINDOW: TimeDelta = TimeDelta::hours(24);
 
+/// How many keys are cleared away in one transaction. There may be millions of a day, and everything else that is written
+/// waits for it.
+const FORGOTTEN_AT_ONCE: usize = 5_000;
+
 /// What a caller sent: whatever of it could be read, and the faults of the rest. Faults are told together with those
 /// that the policy finds, so that a caller mends everything at once.
 #[derive(Clone, Debug, Default)]
@@ -71,11 +75,12 @@ impl Service {
         self.recorded(permit, "", outcome).await
     }
 
-    /// Clears away idempotency keys that no repeated request can meet any more.
-    pub async fn forget_idempotency_keys(&self) -> Result<(), ServiceError> {
-        let forgotten = self.store.forget_idempotency_keys(self.clock.now() - IDEMPOTENCY_WINDOW).await?;
+    /// Clears away some idempotency keys that no repeated request can meet any more; `true` when there may be more of them.
+    pub async fn forget_idempotency_keys(&self) -> Result<bool, ServiceError> {
+        let limit = i64::try_from(FORGOTTEN_AT_ONCE).unwrap_or(i64::MAX);
+        let forgotten = self.store.forget_idempotency_keys(self.clock.now() - IDEMPOTENCY_WINDOW, limit).await?;
         tracing::debug!(forgotten, "cleared away idempotency keys");
-        Ok(())
+        Ok(forgotten >= FORGOTTEN_AT_ONCE)
     }
 
     async fn issue_or_refuse(

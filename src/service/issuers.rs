@@ -26,13 +26,14 @@ impl Service {
         if let Some(known) = self.issuers.find(&id, now) {
             return Ok(Some(known));
         }
+        let before = self.issuers.before();
         let Some(zone) = self.store.zone(id).await? else { return Ok(None) };
         let authorities = self.store.zone_authorities(id).await?;
         let active = authorities.into_iter().rev().find(|authority| authority.state == AuthorityState::Active);
         let authority =
             active.ok_or_else(|| ServiceError::Internal(format!("zone {id} has no active issuing authority")))?;
         let issuer = self.issuer(&authority)?;
-        Ok(Some(self.issuers.keep(id, ZoneIssuer { zone, authority, issuer }, now)))
+        Ok(Some(self.issuers.keep_since(id, ZoneIssuer { zone, authority, issuer }, now, before)))
     }
 
     /// An authority as the certificates it signs name it.

@@ -52,8 +52,9 @@ impl Service {
         until: DateTime<Utc>,
     ) -> Result<BTreeMap<ZoneId, i64>, ServiceError> {
         let Some(first) = permits.first() else { return Ok(BTreeMap::new()) };
-        let _turn = self.surveys.take(first.account()).await?;
-        Ok(self.store.count_ends_of(permits.iter().map(ZonePermit::zone).collect(), from, until).await?)
+        let turn = self.surveys.take(first.account()).await?;
+        let zones = permits.iter().map(ZonePermit::zone).collect();
+        Ok(self.store.count_ends_of(zones, from, until, turn).await?)
     }
 
     pub async fn publishing(&self, permit: &ZonePermit<ReadCertificates>) -> Result<Publishing, ServiceError> {

@@ -49,13 +49,8 @@ impl Service {
     async fn rename_or_refuse(&self, permit: &ZonePermit<RenameZone>, name: &str) -> Result<Zone, ServiceError> {
         let name = normalise_name(name).map_err(|why| ServiceError::invalid("/name", why))?;
         let zone = permit.issuer().zone.clone();
-        if name == zone.name {
-            return Ok(zone);
-        }
         let subject = zone.id.to_string();
-        let mut event =
-            self.event(permit.caller().actor(), zone.account.id, Some(zone.id), Action::RenameZone, subject);
-        event.detail = format!("{:?} is now {name:?}", zone.name);
+        let event = self.event(permit.caller().actor(), zone.account.id, Some(zone.id), Action::RenameZone, subject);
         let renamed = self.store.rename_zone(zone.account.id, zone.id, name.clone(), event).await?;
         self.issuers.clear();
         if renamed { Ok(Zone { name, ..zone }) } else { Err(name_is_taken(&name)) }

@@ -11,7 +11,7 @@ use super::certificates::of_ids;
 use super::connection::{Connection, MultiBackend};
 use super::convert::millis;
 use super::error::StoreError;
-use super::landmarks::{Landmarks, List, Start};
+use super::landmarks::{Landmarks, List, STEP};
 use super::schema::{authorities, certificates};
 use super::{Page, Store, Window, counters};
 
@@ -31,15 +31,15 @@ impl Store {
         let found = self.read(move |connection| {
             connection.transaction(|connection| page(connection, zone, &filter, order, window, &landmarks))
         });
-        let (page, walked) = found.await?;
-        if Landmarks::is_far(walked) {
+        let (page, must_walk) = found.await?;
+        if must_walk {
             self.begin_walk(list, now);
         }
         Ok(page)
     }
 }
 
-/// The page, and how many rows of a list by ids were counted to find it.
+/// The page, and whether its list should be walked for those who come later.
 fn page(
     connection: &mut Connection,
     zone: ZoneId,
@@ -47,17 +47,17 @@ fn page(
     order: CertificateOrder,
     window: Window,
     landmarks: &Landmarks,
-) -> Result<(Page<Certificate>, i64), StoreError> {
+) -> Result<(Page<Certificate>, bool), StoreError> {
     let total = if filter.is_by_status_only() {
         counters::total(connection, zone, filter.status)?
     } else {
         filtered(zone, filter).count().get_result(connection)?
     };
     let place = Place::of(order, window, total);
-    let (ids, walked) = if place.length <= 0 {
-        (Vec::new(), 0)
+    let (ids, must_walk) = if place.length <= 0 {
+        (Vec::new(), false)
     } else if order.is_by_end() {
-        (by_end(connection, zone, filter, &place, total)?, 0)
+        (by_end(connection, zone, filter, &place, total)?, false)
     } else {
         by_id(connection, zone, filter, &place, total, landmarks)?
     };
@@ -68,7 +68,7 @@ fn page(
     if matches!(order, CertificateOrder::NewestFirst | CertificateOrder::LastToEnd) {
         items.reverse();
     }
-    Ok((Page { items, total }, walked))
+    Ok((Page { items, total }, must_walk))
 }
 
 /// Where a page is, from whichever end of the list is nearer.
@@ -98,7 +98,7 @@ impl Place {
     }
 }
 
-/// In the order of the ids, and how many rows were counted.
+/// In the order of the ids, and whether the list should be walked.
 fn by_id(
     connection: &mut Connection,
     zone: ZoneId,
@@ -106,21 +106,23 @@ fn by_id(
     place: &Place,
     total: i64,
     landmarks: &Landmarks,
-) -> Result<(Vec<Vec<u8>>, i64), StoreError> {
+) -> Result<(Vec<Vec<u8>>, bool), StoreError> {
     let ids = filtered(zone, filter).select(certificates::id).limit(place.length);
-    if filter.is_by_status_only() && place.offset > 0 {
+    let mut must_walk = false;
+    if filter.is_by_status_only() && place.offset >= STEP {
         let list = List { zone, status: filter.status };
-        let Start { after, distance } = landmarks.nearest(connection, list, place.after_oldest(total))?;
-        if let Some(after) = after.filter(|_| distance < place.offset) {
+        let start = landmarks.nearest(connection, list, place.after_oldest(total), total)?;
+        if let Some(after) = start.after.filter(|_| start.distance < place.offset) {
             let ids = ids.filter(certificates::id.gt(after.as_bytes().to_vec())).order(certificates::id);
-            return Ok((ids.offset(distance).load(connection)?, distance));
+            return Ok((ids.offset(start.distance).load(connection)?, start.must_walk));
         }
+        must_walk = Landmarks::is_far(place.offset);
     }
     let ids = match place.order {
         CertificateOrder::NewestFirst => ids.order(certificates::id.desc()),
         _ => ids.order(certificates::id),
     };
-    Ok((ids.offset(place.offset).load(connection)?, place.offset))
+    Ok((ids.offset(place.offset).load(connection)?, must_walk))
 }
 
 /// In the order of the ends.

@@ -82,11 +82,20 @@ impl Store {
         .await
     }
 
-    /// Forgets keys that are older than `oldest`.
-    pub async fn forget_idempotency_keys(&self, oldest: DateTime<Utc>) -> Result<usize, StoreError> {
+    /// Forgets keys that are older than `oldest`, hardly more than `limit` of them; how many there were. Everybody who writes
+    /// waits meanwhile.
+    pub async fn forget_idempotency_keys(&self, oldest: DateTime<Utc>, limit: i64) -> Result<usize, StoreError> {
         self.write(move |connection| {
             let old = idempotency_keys::table.filter(idempotency_keys::created_at.lt(millis(oldest)));
-            Ok(diesel::delete(old).execute(connection)?)
+            let last: Option<i64> = old
+                .order(idempotency_keys::created_at)
+                .offset(limit)
+                .select(idempotency_keys::created_at)
+                .first(connection)
+                .optional()?;
+            // All of one millisecond go together.
+            let first = old.filter(idempotency_keys::created_at.le(last.unwrap_or(i64::MAX)));
+            Ok(diesel::delete(first).execute(connection)?)
         })
         .await
     }

@@ -7,6 +7,10 @@
 //! Certificates are never deleted, and the ids of new ones come last: in the list of all of them each keeps its place. In the
 //! list of one status they do not, so what is known of it is worth nothing once a transition of the zone was asked for or
 //! finished. The newest rows have no landmark: a certificate with an id a little older may still be on its way.
+//!
+//! A process whose clock is behind makes ids that stand among old ones. So it is looked whether as many rows come after the last
+//! landmark as those before it leave of the total: where they are few, by every page that is found from landmarks, and at
+//! the end of every walk. What does not add up is forgotten.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -14,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use diesel::Connection as _;
 use diesel::prelude::*;
 use tokio::sync::Semaphore;
 
@@ -30,11 +35,13 @@ use super::schema::{authorities, certificate_counters, certificates, publication
 use super::{Store, counters};
 
 /// How many rows there are from one landmark to the next.
-const STEP: i64 = 1024;
+pub(super) const STEP: i64 = 1024;
 /// Who has further to walk has the list walked.
 const FAR: i64 = 2 * STEP;
 /// A certificate is stored within this time after its id was made, on whatever replica.
 const SETTLED_AFTER: TimeDelta = TimeDelta::minutes(2);
+/// So many rows after the last landmark are counted by every page; where there are more, the list is to be walked on.
+const FEW: i64 = 4 * STEP;
 /// After a walk the same list is left alone for so many times as long as it took.
 const REST: u32 = 20;
 /// More lists than anybody reads at a time; of 16 kB for each million certificates.
@@ -53,6 +60,22 @@ pub(super) struct Start {
     /// None for the beginning of the list.
     pub after: Option<CertificateId>,
     pub distance: i64,
+    /// Whether the list should be walked, beside, for those who come later.
+    pub must_walk: bool,
+}
+
+impl Start {
+    fn beginning(place: i64) -> Self {
+        Self { after: None, distance: place, must_walk: Landmarks::is_far(place) }
+    }
+}
+
+/// The landmark from which to count, and what is left behind the last one.
+struct Nearest {
+    after: CertificateId,
+    distance: i64,
+    last: CertificateId,
+    left: i64,
 }
 
 #[derive(Clone)]
@@ -80,23 +103,52 @@ impl Default for Landmarks {
 }
 
 impl Landmarks {
-    /// Whence to count to the row at this place, in a connection's transaction.
-    pub(super) fn nearest(&self, connection: &mut Connection, list: List, place: i64) -> Result<Start, StoreError> {
-        let beginning = Start { after: None, distance: place };
+    /// Whence to count to the row at this place of a list of so many, in a connection's transaction.
+    pub(super) fn nearest(
+        &self,
+        connection: &mut Connection,
+        list: List,
+        place: i64,
+        total: i64,
+    ) -> Result<Start, StoreError> {
         if place < STEP {
-            return Ok(beginning);
+            return Ok(Start::beginning(place));
         }
         let state = state(connection, list)?;
-        let lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(known) = lists.get(&list).filter(|known| known.state == state) else { return Ok(beginning) };
-        let steps = usize::try_from(place / STEP).unwrap_or(usize::MAX).min(known.ids.len());
-        let Some(after) = steps.checked_sub(1).and_then(|last| known.ids.get(last)) else { return Ok(beginning) };
-        Ok(Start { after: Some(*after), distance: place - STEP * i64::try_from(steps).unwrap_or_default() })
+        let Some(nearest) = self.find(list, &state, place, total) else { return Ok(Start::beginning(place)) };
+        let are_many = nearest.left > FEW;
+        if !are_many && !adds_up(connection, list, nearest.last, nearest.left)? {
+            self.forget(list);
+            return Ok(Start::beginning(place));
+        }
+        let must_walk = are_many || Self::is_far(nearest.distance);
+        Ok(Start { after: Some(nearest.after), distance: nearest.distance, must_walk })
     }
 
     /// Whether who must count so many rows should have the list walked.
     pub(super) fn is_far(distance: i64) -> bool {
         distance > FAR
+    }
+
+    fn find(&self, list: List, state: &State, place: i64, total: i64) -> Option<Nearest> {
+        let lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = lists.get(&list).filter(|known| known.state == *state)?;
+        let steps = usize::try_from(place / STEP).unwrap_or(usize::MAX).min(known.ids.len());
+        let after = *known.ids.get(steps.checked_sub(1)?)?;
+        Some(Nearest {
+            after,
+            distance: place - rows_of(steps),
+            last: *known.ids.last()?,
+            left: total - rows_of(known.ids.len()),
+        })
+    }
+
+    /// It is walked anew, but not sooner than it would have been.
+    fn forget(&self, list: List) {
+        let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lists.get_mut(&list) {
+            known.ids.clear();
+        }
     }
 
     fn is_resting(&self, list: List) -> bool {
@@ -155,9 +207,12 @@ impl Store {
             let Some(next) = next else { break };
             ids.push(next);
         }
-        let after = self.read(move |connection| state(connection, list)).await?;
+        let (last, steps) = (ids.last().copied(), ids.len());
+        let read =
+            self.read(move |connection| connection.transaction(|connection| judge(connection, list, last, steps)));
+        let (after, is_right) = read.await?;
         // What changed meanwhile may have moved any of them.
-        let ids = if after == before { ids } else { Vec::new() };
+        let ids = if after == before && is_right { ids } else { Vec::new() };
         self.landmarks.learn(list, after, ids, begun.elapsed());
         Ok(())
     }
@@ -195,6 +250,31 @@ fn long_lists(connection: &mut Connection) -> Result<Vec<List>, StoreError> {
     let mut long: Vec<(List, i64)> = lengths.into_iter().filter(|(_, length)| Landmarks::is_far(length / 2)).collect();
     long.sort_by_key(|(_, length)| Reverse(*length));
     Ok(long.into_iter().map(|(list, _)| list).take(MAX_LISTS / 2).collect())
+}
+
+/// The state of a list, and whether the landmarks of so many steps are right in it.
+fn judge(
+    connection: &mut Connection,
+    list: List,
+    last: Option<CertificateId>,
+    steps: usize,
+) -> Result<(State, bool), StoreError> {
+    let state = state(connection, list)?;
+    let Some(last) = last else { return Ok((state, true)) };
+    let total = counters::total(connection, list.zone, list.status)?;
+    Ok((state, adds_up(connection, list, last, total - rows_of(steps))?))
+}
+
+/// Whether so many rows are left behind the last landmark.
+fn adds_up(connection: &mut Connection, list: List, last: CertificateId, left: i64) -> Result<bool, StoreError> {
+    let filter = CertificateFilter { status: list.status, ..CertificateFilter::default() };
+    let behind = filtered(list.zone, &filter).filter(certificates::id.gt(last.as_bytes().to_vec()));
+    let count: i64 = behind.count().get_result(connection)?;
+    Ok(count == left)
+}
+
+fn rows_of(steps: usize) -> i64 {
+    i64::try_from(steps).unwrap_or(i64::MAX).saturating_mul(STEP)
 }
 
 fn state(connection: &mut Connection, list: List) -> Result<State, StoreError> {

@@ -3,6 +3,7 @@
 //! A small table of names and texts, there only while there is something to say, and therefore no part of the schema. Whoever
 //! fills a database keeps in it how far that has come.
 
+use diesel::Connection as _;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::{sql_query, sql_types, table};
@@ -88,11 +89,13 @@ pub(super) fn reason(connection: &mut Connection) -> Result<Option<Reason>, Stor
     known.map(Some).ok_or_else(unknown)
 }
 
-/// Puts a notice up, or changes the one that is there.
+/// Puts a notice up, or changes the one that is there: at once, since one that says nothing is understood by nobody.
 pub(super) fn put_up(connection: &mut Connection, reason: Reason) -> Result<(), StoreError> {
     let create = format!("CREATE TABLE IF NOT EXISTS {TABLE} (item TEXT NOT NULL PRIMARY KEY, content TEXT NOT NULL)");
-    connection.batch_execute(&create)?;
-    set(connection, REASON, reason.as_str())
+    connection.transaction(|connection| {
+        connection.batch_execute(&create)?;
+        set(connection, REASON, reason.as_str())
+    })
 }
 
 pub(super) fn take_down(connection: &mut Connection) -> Result<(), StoreError> {

@@ -149,13 +149,16 @@ impl Store {
     }
 
     /// How many certificates of each of these zones end in a span, whatever their status; none for those without any.
-    pub async fn count_ends_of(
+    /// `turn` is held until they are counted, though nobody may wait for it any more.
+    pub async fn count_ends_of<T: Send + 'static>(
         &self,
         zones: Vec<ZoneId>,
         from: DateTime<Utc>,
         until: DateTime<Utc>,
+        turn: T,
     ) -> Result<BTreeMap<ZoneId, i64>, StoreError> {
         self.read(move |connection| {
+            let _turn = turn;
             let ids: Vec<Vec<u8>> = zones.iter().map(|zone| zone.as_bytes().to_vec()).collect();
             let rows: Vec<(Vec<u8>, i64)> = certificates::table
                 .filter(certificates::zone_id.eq_any(ids))

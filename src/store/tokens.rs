@@ -88,14 +88,14 @@ impl Store {
         J: Fn(&Token) -> Result<(), &'static str> + Send + 'static,
     {
         self.write(move |connection| {
-            let all = of_account(connection, account)?;
-            let Some(token) = all.into_iter().find(|token| token.id == id) else { return Ok(None) };
-            if let Err(why) = judge(&token) {
-                return Ok(Some(Err(why)));
-            }
             let row = tokens::table
                 .find(id.as_bytes().as_slice())
                 .filter(tokens::account_id.eq(account.as_bytes().as_slice()));
+            let found = row.select(TokenRow::as_select()).first(connection).optional()?;
+            let Some(token) = found.map(into_domain).transpose()? else { return Ok(None) };
+            if let Err(why) = judge(&token) {
+                return Ok(Some(Err(why)));
+            }
             diesel::update(row).set(tokens::value_sha256.eq(value_sha256.as_slice())).execute(connection)?;
             audit::insert(connection, &event)?;
             Ok(Some(Ok(token)))

@@ -68,7 +68,8 @@ impl Store {
         .await
     }
 
-    /// Gives a zone of the account another name; `false` when another one has it.
+    /// Gives a zone of the account another name; `false` when another one has it. Nothing happens where it has that name by
+    /// now, whatever it was called when its caller last looked.
     pub async fn rename_zone(
         &self,
         account: AccountId,
@@ -77,6 +78,13 @@ impl Store {
         event: AuditEvent,
     ) -> Result<bool, StoreError> {
         self.write(move |connection| {
+            let of_zone = zones::table
+                .filter(zones::id.eq(zone.as_bytes().as_slice()))
+                .filter(zones::account_id.eq(account.as_bytes().as_slice()));
+            let before: String = of_zone.select(zones::name).first(connection)?;
+            if before == name {
+                return Ok(true);
+            }
             let others = zones::table
                 .filter(zones::account_id.eq(account.as_bytes().as_slice()))
                 .filter(zones::name.eq(&name))
@@ -84,11 +92,8 @@ impl Store {
             if others.count().get_result::<i64>(connection)? > 0 {
                 return Ok(false);
             }
-            let renamed = zones::table
-                .filter(zones::id.eq(zone.as_bytes().as_slice()))
-                .filter(zones::account_id.eq(account.as_bytes().as_slice()));
-            diesel::update(renamed).set(zones::name.eq(&name)).execute(connection)?;
-            audit::insert(connection, &event)?;
+            diesel::update(of_zone).set(zones::name.eq(&name)).execute(connection)?;
+            audit::insert(connection, &AuditEvent { detail: format!("{before:?} is now {name:?}"), ..event.clone() })?;
             Ok(true)
         })
         .await

@@ -101,7 +101,10 @@ fn describe() {
         ("countersign_transitions_oldest_seconds", "how long the oldest of them has waited"),
         ("countersign_connections_open", "connections of clients"),
         ("countersign_request_bodies_bytes", "bytes of request bodies in memory"),
-        ("countersign_answers_held_bytes", "bytes of long answers in memory that wait to be taken"),
+        (
+            "countersign_answers_held_bytes",
+            "bytes of answers in memory that wait to be taken: of long ones, and of all over HTTP/2",
+        ),
         (
             "countersign_profiles_faulty",
             "1 while the folder of profiles holds a fault and the former ones stay in force",

@@ -183,7 +183,10 @@ impl Worker {
         if self.housekeeping_at.is_some_and(|last| (now - last).abs() < HOUSEKEEPING) {
             return Ok(());
         }
-        self.service.forget_idempotency_keys().await?;
+        if self.service.forget_idempotency_keys().await? {
+            // The rest in the next round: revocations come before.
+            return Ok(());
+        }
         self.service.forget_sessions().await?;
         self.housekeeping_at = Some(now);
         Ok(())

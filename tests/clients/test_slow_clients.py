@@ -177,6 +177,85 @@ def test_http2_clients_that_leave_an_answer_where_it_is_are_ended(make_server, t
     assert 1 in kinds and 0 not in kinds, "an answer, and nothing of its body"
 
 
+def test_http2_clients_that_leave_any_number_of_short_answers_where_they_are_are_ended(make_server, tmp_path):
+    """Each is a page of a few kilobytes, asked for without a token; none is taken, and the socket is free."""
+    server, context = served_by_tls(make_server, tmp_path)
+    asked = 0
+    with h2_connection(server, context) as connection, contextlib.suppress(OSError):
+        connection.sendall(NO_ROOM)
+        request = b"\x82\x87" + literal(4, b"/sign-in") + literal(1, b"localhost")
+        while asked < 10_000:
+            connection.sendall(b"".join(frame(1, 0x05, 1 + 2 * (asked + number), request) for number in range(100)))
+            asked += 100
+            connection.settimeout(TRICKLE)
+            with contextlib.suppress(TimeoutError):
+                if not connection.recv(1 << 20):
+                    break
+            connection.settimeout(SOON)
+    assert 1000 <= asked < 10_000
+
+
+def test_http2_requests_with_ten_thousand_headers_are_refused(make_server, tmp_path):
+    """One octet each, by an index (RFC 7541, 6.1); the request is not finished, and would be waited for."""
+    server, context = served_by_tls(make_server, tmp_path)
+    request = (b"\x83\x87" + literal(4, b"/sign-in") + literal(1, b"localhost")
+               + b"\x40" + literal(1, b"x")[1:] + literal(1, b"y")[1:] + b"\xbe" * 10_000)
+    with h2_connection(server, context) as connection:
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b"") + frame(1, 0x04, 1, request))
+        while received := read_frame(connection):
+            if received[0] == 0:
+                assert b"more headers than any client" in received[3], received[3][:200]
+                return
+    raise AssertionError("there was no answer")
+
+
+def test_http2_exports_that_are_left_where_they_are_are_ended(make_server, tmp_path):
+    """They have no length, and are no streams of events: their readers are waited for like those of other answers."""
+    server, context = served_by_tls(make_server, tmp_path, COUNTERSIGN_CLIENT_TIMEOUT="1s")
+    with httpx.Client(base_url=f"https://localhost:{server.port}", verify=context_without_h2(tmp_path)) as browser:
+        eventually("the server listens", lambda: is_up(browser))
+        signed_in = browser.post("/sign-in", data={"token": server.token}, headers={"Sec-Fetch-Site": "same-origin"})
+        name, value = next(iter(signed_in.cookies.items()))
+    cookie = f"{name}={value}".encode()
+    request = (b"\x82\x87" + literal(4, b"/audit/export/csv") + literal(1, b"localhost")
+               + b"\x0f\x11" + literal(0, cookie)[1:])
+    with h2_connection(server, context) as connection:
+        connection.sendall(NO_ROOM + frame(1, 0x05, 1, request))
+        deadline = time.monotonic() + SOON
+        statuses = []
+        with contextlib.suppress(ConnectionResetError, ssl.SSLError):
+            while received := read_frame(connection):
+                assert time.monotonic() < deadline, "the reader is waited for"
+                kind, flags, _, payload = received
+                if kind == 1:
+                    statuses.append(payload[:1])
+                elif kind == 6 and not flags & 1:
+                    connection.sendall(frame(6, 1, 0, payload))
+    assert statuses == [b"\x88"], "the export began: 200 (RFC 7541, appendix A)"
+
+
+# The preface of HTTP/2, and settings that give no stream any room (RFC 9113, 3.4 and 6.5.2).
+NO_ROOM = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x06\x04\x00\x00\x00\x00\x00" + b"\x00\x04\x00\x00\x00\x00"
+
+
+def served_by_tls(make_server, folder, **settings):
+    certificate, key = tls_files(folder)
+    server = make_server(COUNTERSIGN_TLS_CERT=str(certificate), COUNTERSIGN_TLS_KEY=str(key), **settings)
+    server.launch()
+    context = ssl.create_default_context(cafile=str(certificate))
+    context.set_alpn_protocols(["h2"])
+    return server, context
+
+
+def context_without_h2(folder):
+    return ssl.create_default_context(cafile=str(folder / "tls.pem"))
+
+
+def is_up(browser):
+    with contextlib.suppress(httpx.TransportError):
+        return browser.get("/readyz").status_code == 200
+
+
 @pytest.fixture
 def long_page(make_server, tmp_path):
     """A server with TLS, and a connection to it in HTTP/2 that gives no stream any room before it is asked to; with how a

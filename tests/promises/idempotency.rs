@@ -69,6 +69,27 @@ async fn a_key_is_kept_for_a_day_and_then_taken_over() {
     assert_eq!(installation.count("SELECT COUNT(*) FROM idempotency_keys"), 1);
 }
 
+#[tokio::test]
+async fn very_many_old_keys_are_cleared_away_little_by_little() {
+    let installation = Installation::new().await;
+    installation.issue_under("old", "one").await.unwrap();
+    installation.tamper(
+        "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 12000)
+         INSERT INTO idempotency_keys
+             SELECT token_id, randomblob(32), request_sha256, zone_id, certificate_id, messages, created_at - n / 2
+             FROM idempotency_keys, numbers",
+    );
+    installation.clock.advance(DAY + Duration::from_millis(1));
+    installation.issue_under("new", "one").await.unwrap();
+    let left = || installation.count("SELECT COUNT(*) FROM idempotency_keys");
+    let mut seen = vec![left()];
+    while installation.service.forget_idempotency_keys().await.unwrap() {
+        seen.push(left());
+    }
+    assert_eq!(left(), 1, "the new one stays");
+    assert!(seen.len() > 2 && seen.windows(2).all(|two| two[0] - two[1] < 6_000), "{seen:?}");
+}
+
 impl Installation {
     /// Issues for a key of its own: what was asked for is judged by the body alone.
     async fn issue_under(&self, key: &str, body: &str) -> Result<Certificate, ServiceError> {

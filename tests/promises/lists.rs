@@ -1,11 +1,15 @@
 //! Lists: every page of every list is the part of the whole that it says it is.
 
+use std::time::Duration;
+
+use chrono::TimeDelta;
 use countersign::domain::certificate::{CertificateFilter, CertificateOrder};
 use countersign::domain::id::CertificateId;
 use countersign::domain::status::Status;
+use countersign::service::issuance::IssueInput;
 use countersign::store::Window;
 
-use crate::harness::Installation;
+use crate::harness::{Installation, csr};
 
 const COUNT: i64 = 17;
 
@@ -56,6 +60,39 @@ async fn every_page_is_the_part_of_the_list_that_it_says() {
             });
             every_part_of(&installation, &filter, order, &whole, total).await;
         }
+    }
+}
+
+/// More than there are from one remembered place to the next.
+const MANY: usize = 6_000;
+
+#[tokio::test]
+async fn a_page_in_the_middle_is_right_also_beside_a_process_whose_clock_is_behind() {
+    let installation = Installation::new().await;
+    let began = installation.now();
+    installation.clock.advance(Duration::from_secs(3600));
+    let first = installation.issue("device").await;
+    installation.copy(&first, MANY);
+    installation.clock.advance(Duration::from_secs(3600));
+    let (filter, order) = (CertificateFilter::default(), CertificateOrder::OldestFirst);
+    for _ in 0..20 {
+        // Somebody asks for the middle, and the list is walked beside.
+        ids(&installation, &filter, order, 3_000, 4).await;
+        installation.clock.sleep(Duration::from_millis(50)).await;
+    }
+
+    installation.clock.set(began + TimeDelta::minutes(30));
+    let other = installation.second_service().await;
+    let permit = other.permit_in_zone(installation.caller().await, installation.zone).await.unwrap();
+    let input = IssueInput { csr: Some(csr("of an hour ago")), validity_days: Some(30), ..IssueInput::default() };
+    let late = other.issue(&permit, input).await.unwrap().certificate;
+    installation.clock.set(began + TimeDelta::hours(3));
+    let (whole, total) = ids(&installation, &filter, order, 0, 2 * i64::try_from(MANY).unwrap()).await;
+    assert_eq!((whole.first(), whole.len()), (Some(&late.id), MANY + 2));
+    for offset in [1_500, 3_000, 4_500] {
+        let start = usize::try_from(offset).unwrap();
+        let expected = (whole[start..start + 4].to_vec(), total);
+        assert_eq!(ids(&installation, &filter, order, offset, 4).await, expected, "{offset}");
     }
 }
 

@@ -1,8 +1,10 @@
 //! Tokens: what they may hand on, and that nobody is locked out. Zones: what another name changes.
 
+use countersign::service::access::{RenameZone, ZonePermit};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
+use crate::harness::Installation;
 use crate::server::{ADMIN, Server};
 
 struct Account {
@@ -146,4 +148,17 @@ async fn long_lists_of_permissions_are_refused_in_few_words() {
     let (status, answer) = account.make(ADMIN, json!({"name": "x", "permissions": vec![""; 100_000]})).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     assert!(answer.to_string().len() < 1000);
+}
+
+#[tokio::test]
+async fn a_zone_gets_its_old_name_back_also_from_a_process_that_remembers_it() {
+    let installation = Installation::new().await;
+    let second = installation.second_service().await;
+    let caller = installation.caller().await;
+    let remembering: ZonePermit<RenameZone> = second.permit_in_zone(caller, installation.zone).await.unwrap();
+    let old = remembering.issuer().zone.name.clone();
+    let permit = installation.permit::<RenameZone>().await;
+    installation.service.rename_zone(&permit, "machines").await.unwrap();
+    second.rename_zone(&remembering, &old).await.unwrap();
+    assert_eq!(installation.text("SELECT name FROM zones"), old);
 }

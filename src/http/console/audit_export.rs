@@ -9,6 +9,8 @@ use futures_util::{StreamExt, stream};
 use serde_json::json;
 
 use crate::domain::audit::AuditFilter;
+use crate::http::admission::HeldAnswer;
+use crate::http::paced::Steady;
 use crate::service::access::ReadAuditLog;
 use crate::service::audit_log::{AuditReader, MOST_ACTS};
 use crate::service::{Service, ServiceError};
@@ -52,6 +54,8 @@ struct Export {
     written: i64,
     readings: u32,
     is_over: bool,
+    /// What of it was handed over last, and is not taken yet.
+    held: Option<HeldAnswer>,
 }
 
 async fn answer(
@@ -65,15 +69,18 @@ async fn answer(
         _ => return Err(Fault::no_page()),
     };
     let filter = Asked::of(request).filter();
-    let mut export = Export { service, reader, filter, form, before: None, written: 0, readings: 0, is_over: false };
+    let (before, held) = (None, None);
+    let mut export = Export { service, reader, filter, form, before, written: 0, readings: 0, is_over: false, held };
     // Read before anything is promised: whoever gets no turn is told so, and not given a file that breaks off.
-    let first = Bytes::from(export.piece().await?);
+    let first = export.piece().await?;
     let pieces = stream::iter([Ok(first)]).chain(stream::unfold(export, Export::next));
     let parameters = vec![DispositionParam::Filename(file.into())];
     let mut response = HttpResponse::Ok();
     guarded(&mut response).content_type(content_type);
     response.insert_header(ContentDisposition { disposition: DispositionType::Attachment, parameters });
-    Ok(response.streaming(pieces))
+    let mut response = response.streaming(pieces);
+    response.extensions_mut().insert(Steady);
+    Ok(response)
 }
 
 impl Export {
@@ -83,7 +90,7 @@ impl Export {
             return None;
         }
         match self.piece().await {
-            Ok(piece) => Some((Ok(Bytes::from(piece)), self)),
+            Ok(piece) => Some((Ok(piece), self)),
             Err(error) => {
                 self.is_over = true;
                 Some((Err(Fault::from(error).into()), self))
@@ -91,7 +98,9 @@ impl Export {
         }
     }
 
-    async fn piece(&mut self) -> Result<String, ServiceError> {
+    async fn piece(&mut self) -> Result<Bytes, ServiceError> {
+        // Whoever asks for the next one has taken the one before.
+        self.held = None;
         let mut piece = String::new();
         if self.readings == 0 && self.form == Form::Csv {
             line(&mut piece, &COLUMNS);
@@ -110,7 +119,10 @@ impl Export {
         if let Some(position) = self.before.as_ref().filter(|_| is_full) {
             self.form.write_end(&mut piece, position);
         }
-        Ok(piece)
+        // Details of acts can be long, and many may export at once and read nothing.
+        let no_room = || ServiceError::Unavailable("too many long answers wait for their readers".into());
+        self.held = Some(HeldAnswer::one_more(piece.len(), false).ok_or_else(no_room)?);
+        Ok(Bytes::from(piece))
     }
 }
 

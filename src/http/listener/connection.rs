@@ -19,6 +19,9 @@ use tokio::time::{Sleep, sleep_until};
 
 use super::registry::Place;
 
+/// How long we may take over a piece of an answer: longer than any read lasts.
+const NEXT_PIECE: Duration = Duration::from_secs(120);
+
 /// How long clients may let us wait.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
@@ -30,6 +33,12 @@ pub struct Patience {
 
 /// How long each other answer of the same connection may keep one waiting: its piece goes first, at the slowest pace.
 const TURN: Duration = Duration::from_secs(2);
+
+/// How many other answers can be before one at all: no more requests of a connection than these are worked on at once.
+const TURNS: u32 = 128;
+/// Requests of one HTTP/2 connection that are worked on, or whose answers wait: no client means to have so many. Those whose
+/// answers went into a socket of which nothing is taken count too, until something is.
+const MOST_AT_ONCE: u32 = 1024;
 
 /// How long a connection without work is kept while the server stops. Whoever keeps it for the next request, as proxies do,
 /// and sends that now, gets an answer with `Connection: close`, and knows; to close it at once is to lose the request that
@@ -47,8 +56,10 @@ pub struct Connection {
     patience: Patience,
     /// Whether it is HTTP/2, whose clients also send what belongs to no request.
     is_multiplexed: Cell<bool>,
-    /// Requests that are worked on, and long answers that are not taken yet.
+    /// Requests that are worked on, and answers that are not taken yet: long ones, and with HTTP/2 any that has a body.
     in_work: Cell<u32>,
+    /// Requests that came since the client stopped taking what we send.
+    while_blocked: Cell<u32>,
     free_since: Cell<Instant>,
     /// When the first octets of a head arrived.
     head_since: Cell<Option<Instant>>,
@@ -79,6 +90,7 @@ impl Connection {
             patience,
             is_multiplexed: Cell::new(false),
             in_work: Cell::new(0),
+            while_blocked: Cell::new(0),
             free_since: Cell::new(now),
             head_since: Cell::new(None),
             blocked_since: Cell::new(None),
@@ -94,6 +106,15 @@ impl Connection {
     pub fn begin(self: &Rc<Self>) -> Work {
         self.head_since.set(None);
         self.in_work.set(self.in_work.get() + 1);
+        if self.is_multiplexed.get() {
+            // Each costs memory until its answer is taken, however short that is, and h2 reads on and on.
+            if self.blocked_since.get().is_some() {
+                self.while_blocked.set(self.while_blocked.get() + 1);
+            }
+            if self.in_work.get().saturating_add(self.while_blocked.get()) > MOST_AT_ONCE {
+                self.end();
+            }
+        }
         Work(Rc::clone(self))
     }
 
@@ -162,7 +183,7 @@ impl Connection {
     fn answers_end(&self) -> Option<Instant> {
         let taken = self.taken.borrow();
         let longest = taken.iter().map(|taken| taken.get()).min()?;
-        let others = u32::try_from(taken.len() - 1).unwrap_or(u32::MAX);
+        let others = u32::try_from(taken.len() - 1).unwrap_or(u32::MAX).min(TURNS);
         Some(longest + self.patience.client + TURN.saturating_mul(others))
     }
 
@@ -175,6 +196,7 @@ impl Connection {
     fn is_blocked(&self, blocked: bool) {
         if blocked != self.blocked_since.get().is_some() {
             self.blocked_since.set(blocked.then(Instant::now));
+            self.while_blocked.set(0);
         }
     }
 }
@@ -198,6 +220,21 @@ impl Work {
     pub fn patience(&self) -> Patience {
         self.0.patience
     }
+
+    /// Whether it came over HTTP/2.
+    pub fn is_multiplexed(&self) -> bool {
+        self.0.is_multiplexed()
+    }
+
+    /// How many answers of the same connection its client has not taken.
+    pub fn answers_that_wait(&self) -> usize {
+        self.0.taken.borrow().len()
+    }
+
+    /// Ends the whole connection: its client leaves more where it is than there is room for.
+    pub fn end_connection(&self) {
+        self.0.end();
+    }
 }
 
 /// A long answer that is being taken.
@@ -210,6 +247,11 @@ impl Answering {
     /// The client has room for the next piece.
     pub fn goes_on(&self) {
         self.taken.set(Instant::now());
+    }
+
+    /// The next piece is not there yet: that is no fault of the client's.
+    pub fn waits_for_us(&self) {
+        self.taken.set(Instant::now() + NEXT_PIECE);
     }
 }
 
@@ -444,6 +486,33 @@ mod tests {
         assert_eq!(connection.verdict(after(now, 33)), Err(End::Stalled));
         drop(left);
         assert!(connection.verdict(after(now, 33)).is_ok());
+    }
+
+    #[test]
+    fn an_answer_that_we_are_still_making_is_not_waited_for_in_vain() {
+        let (connection, now) = connection();
+        let answering = connection.begin().answering();
+        answering.waits_for_us();
+        assert!(connection.verdict(after(now, 120)).is_ok());
+        answering.goes_on();
+        assert_eq!(connection.verdict(after(now, 32)), Err(End::Stalled));
+    }
+
+    #[test]
+    fn more_requests_than_anybody_means_end_an_http2_connection() {
+        let (connection, _) = connection();
+        connection.set_multiplexed();
+        let many: Vec<Work> = (0..MOST_AT_ONCE).map(|_| connection.begin()).collect();
+        assert!(!connection.ended.get());
+        drop(many);
+        (0..2 * MOST_AT_ONCE).for_each(|_| drop(connection.begin()));
+        assert!(!connection.ended.get(), "one after the other there may be any number");
+        connection.is_blocked(true);
+        (0..MOST_AT_ONCE / 2).for_each(|_| drop(connection.begin()));
+        connection.is_blocked(false);
+        connection.is_blocked(true);
+        (0..MOST_AT_ONCE).for_each(|_| drop(connection.begin()));
+        assert!(connection.ended.get(), "their answers wait in memory, though all are made");
     }
 
     #[test]
