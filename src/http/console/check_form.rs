@@ -157,7 +157,10 @@ async fn page(
     intervals.extend(typed.interval_seconds.parse().ok().filter(|seconds| !INTERVALS.contains(seconds)));
     let back = check.map_or_else(|| "/checks".to_owned(), |check| address(check.id));
     Ok(CheckFormPage {
-        page: visitor.page(if check.is_some() { "Change" } else { "Make a check" }, crumbs).await?,
+        page: match check {
+            Some(check) => visitor.page("Change", crumbs).await?.about(&check.definition.name),
+            None => visitor.page("Make a check", crumbs).await?,
+        },
         action: if check.is_some() { format!("{back}/edit") } else { back.clone() },
         back,
         is_new: check.is_none(),

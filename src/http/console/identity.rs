@@ -174,7 +174,7 @@ async fn page(
 }
 
 async fn edit_page(visitor: &Visitor, identity: &Identity) -> Result<Page, Fault> {
-    visitor.page("Name and hosts", vec![identities_crumb(), crumb(identity)]).await
+    Ok(visitor.page("Change", vec![identities_crumb(), crumb(identity)]).await?.about(&identity.name))
 }
 
 /// Whether a use was said by somebody, and not seen by ourselves.

@@ -176,7 +176,7 @@ async fn new_page(visitor: &Visitor, typed: Typed) -> Result<NewPage, Fault> {
 
 async fn replacement_page(visitor: &Visitor, service: &Service, typed: Typed) -> Result<ReplacementPage, Fault> {
     let identity = shown(visitor, &visitor.request, service).await?;
-    let page = visitor.page("Replace", vec![identities_crumb(), crumb(&identity)]).await?;
+    let page = visitor.page("Replace", vec![identities_crumb(), crumb(&identity)]).await?.about(&identity.name);
     Ok(ReplacementPage { page, identity, typed, faults: FieldFaults::default(), holds: None })
 }
 

@@ -187,6 +187,7 @@ pub async fn ask_remove(here: ZonePage<WriteWebhooks>, service: web::Data<Servic
         back: address(&zone, webhook.id),
     };
     let page = here.visitor.zone_page(&zone, "Remove", webhook_crumbs(&zone, &webhook)).await?;
+    let page = page.about(&webhook.definition.name);
     Confirmation::answer(page, question, None)
 }
 
@@ -227,7 +228,7 @@ async fn edit_page(
     typed: Typed,
     faults: Vec<Violation>,
 ) -> Result<FormPage, Fault> {
-    let page = visitor.zone_page(&zone, "Edit", webhook_crumbs(&zone, webhook)).await?;
+    let page = visitor.zone_page(&zone, "Change", webhook_crumbs(&zone, webhook)).await?.about(&webhook.definition.name);
     Ok(FormPage { page, kinds: kinds(visitor, &zone, &typed), zone, id: Some(webhook.id), typed, faults })
 }
 
