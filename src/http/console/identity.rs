@@ -13,6 +13,7 @@ use crate::service::identities::EditInput;
 use crate::service::identity_uses::UseInput;
 use crate::service::{Service, ServiceError};
 
+use super::certificate::key_type_name;
 use super::fault::Fault;
 use super::field_faults::FieldFaults;
 use super::identities::{address, crumb, identities_crumb, identity_id, state, use_link};

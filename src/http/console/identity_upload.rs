@@ -17,6 +17,7 @@ use crate::service::identity_material::Material;
 use crate::service::identity_preview::{Holds, UploadPreview};
 use crate::service::{Service, ServiceError};
 
+use super::certificate::key_type_name;
 use super::fault::Fault;
 use super::field_faults::FieldFaults;
 use super::identities::{address, crumb, identities_crumb, identity_id, may_have_issued};
