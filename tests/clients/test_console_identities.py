@@ -185,7 +185,8 @@ def test_a_check_is_made_run_changed_and_removed(somebody, vault, partner):
     someone.page.get_by_text("Headers and body of the request").click()
     someone.page.get_by_label("Headers", exact=True).fill(f"Accept: text/plain\nAuthorization: Bearer {SECRET}")
     someone.press("Make the check")
-    someone.sees("write the milliseconds as a whole number")
+    someone.page.locator("#latency-fault").get_by_text("write the milliseconds as a whole number").wait_for()
+    assert someone.page.locator(".faulty").count() == 1
     assert someone.page.get_by_label("Name").input_value() == "partner's health"
     assert SECRET not in someone.page.content()
     someone.page.get_by_label("Degraded when slower than, in ms").fill("60000")
