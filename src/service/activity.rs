@@ -18,7 +18,7 @@ use super::{Service, ServiceError};
 const DAYS_BACK: i64 = 30;
 const DAYS_AHEAD: i64 = 91;
 /// How long a page waits for a count that was just begun, where there is none before, and where there is.
-const PATIENCE: Duration = Duration::from_millis(50);
+const PATIENCE: Duration = Duration::from_millis(25);
 const PATIENCE_FOR_NEWS: Duration = Duration::from_millis(10);
 /// What was counted is shown for so many times as long as it took.
 const REST: u32 = 50;

@@ -26,16 +26,20 @@ impl From<&ZonePermit<ReadAuditLog>> for AuditReader {
     }
 }
 
+/// Which events are read at once.
+#[derive(Clone, Debug)]
+pub struct AuditReading {
+    pub filter: AuditFilter,
+    /// Those before it, or the latest ones.
+    pub before: Option<AuditPosition>,
+    /// At most so many.
+    pub length: i64,
+}
+
 impl Service {
-    /// Events before a position, or the latest ones: the latest first.
-    pub async fn audit_log(
-        &self,
-        reader: AuditReader,
-        filter: AuditFilter,
-        before: Option<AuditPosition>,
-        length: i64,
-    ) -> Result<AuditStretch, ServiceError> {
-        Ok(self.store.audit_log(reader.0, filter, before, length.clamp(1, MOST_ACTS), ()).await?)
+    /// The latest events first.
+    pub async fn audit_log(&self, reader: AuditReader, reading: AuditReading) -> Result<AuditStretch, ServiceError> {
+        self.read_audit_log(reader, reading, ()).await
     }
 
     /// The same for one who reads on and on: each reading takes its turn among the surveys, so that a few long files leave
@@ -43,11 +47,19 @@ impl Service {
     pub async fn audit_log_in_turn(
         &self,
         reader: AuditReader,
-        filter: AuditFilter,
-        before: Option<AuditPosition>,
-        length: i64,
+        reading: AuditReading,
     ) -> Result<AuditStretch, ServiceError> {
         let turn = self.surveys.take(reader.0.account).await?;
+        self.read_audit_log(reader, reading, turn).await
+    }
+
+    async fn read_audit_log(
+        &self,
+        reader: AuditReader,
+        reading: AuditReading,
+        turn: impl Send + 'static,
+    ) -> Result<AuditStretch, ServiceError> {
+        let AuditReading { filter, before, length } = reading;
         Ok(self.store.audit_log(reader.0, filter, before, length.clamp(1, MOST_ACTS), turn).await?)
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use tokio::try_join;
 
 use crate::domain::authority::Authority;
 use crate::domain::id::ZoneId;
@@ -59,13 +60,13 @@ impl Service {
 
     pub async fn publishing(&self, permit: &ZonePermit<ReadCertificates>) -> Result<Publishing, ServiceError> {
         let authority = permit.issuer().authority.clone();
-        let responder = self.store.responder(authority.id, self.clock.now()).await?;
-        Ok(Publishing {
-            publication: self.store.publication(authority.id).await?,
-            responder_until: responder.map(|responder| responder.not_after),
-            waiting: self.store.oldest_waiting(authority.id, MAX_WAITING).await?,
-            authority,
-        })
+        let (responder, publication, waiting) = try_join!(
+            self.store.responder(authority.id, self.clock.now()),
+            self.store.publication(authority.id),
+            self.store.oldest_waiting(authority.id, MAX_WAITING),
+        )?;
+        let responder_until = responder.map(|responder| responder.not_after);
+        Ok(Publishing { publication, responder_until, waiting, authority })
     }
 }
 

@@ -21,6 +21,13 @@ FIRST_PAGE = 50_000
 NAME = "pump-17.plant.example"
 HOSTILE = "<script>alert(1)</script>"
 MIRRORED = "\u202egnp.exe"
+ACTS = ("Change", "Edit", "Rename", "Remove", "Replace", "Revoke", "Roll")
+# Whether what is typed into does not stand in one line, though the fields begin in one.
+UNEVEN = """[...document.querySelectorAll(".columns")].some(columns => {
+    const rows = Map.groupBy([...columns.querySelectorAll(".field")], field => field.offsetTop);
+    const top = field => field.querySelector("input, select, textarea").getBoundingClientRect().top;
+    return [...rows.values()].some(row => row.some(field => Math.abs(top(field) - top(row[0])) > 1));
+})"""
 
 
 @pytest.fixture(scope="module")
@@ -186,9 +193,123 @@ def pages(zone):
     }
 
 
+def test_pages_that_no_address_leads_to_are_for_everybody(browser, server, own_zone):
+    """The same of what stands there at first, and of what follows a form."""
+    faults, empty = [], f"/zones/{own_zone.zone}"
+    first = {"overview-first": "/", "zone-first": empty, "certificates-first": f"{empty}/certificates", "webhooks-first": f"{empty}/webhooks"}
+    for scheme in ("light", "dark"):
+        someone = Person(browser, server, color_scheme=scheme).sign_in()
+        for name, address in first.items():
+            shown(someone, address)
+            faults += look(someone, name, scheme)
+        someone.close()
+    for scheme in ("light", "dark"):
+        someone = Person(browser, server, color_scheme=scheme, accept_downloads=True).sign_in()
+        try:
+            for name in after_forms(someone, own_zone, f"partner of {scheme}"):
+                faults += look(someone, name, scheme)
+            assert not someone.complaints, someone.complaints
+        finally:
+            someone.close()
+    assert not faults, "\n".join(faults)
+
+
+def after_forms(someone, zone, partner):
+    """Goes from one to the next, and gives each its name."""
+    page, base = someone.page, f"/zones/{zone.zone}"
+    page.goto(f"{base}/issue")
+    page.get_by_label("Certificate signing request").fill(asked_by(NAME))
+    someone.sees("It keeps to the profile")
+    yield "issue-good"
+    page.get_by_label("Valid for, in days").fill("99999")
+    page.locator("#days-fault .fault").wait_for()
+    yield "issue-faults"
+    page.goto(f"{base}/issue")
+    page.get_by_text("Make the key in this browser").click()
+    page.get_by_label("Common name").fill("laptop-3")
+    someone.press("Make key and request")
+    someone.sees("It keeps to the profile")
+    yield "issue-key-made"
+    someone.press("Issue the certificate")
+    someone.sees("The certificate is issued")
+    someone.press("Save PKCS#12")
+    someone.sees("Give it a password")
+    yield "issue-made"
+    with page.expect_download():
+        someone.press("Save the private key")
+    page.goto(f"{base}/certificates?status=active")
+    page.get_by_label("Choose all on this page").check()
+    someone.press("Revoke the chosen ones")
+    yield "chosen"
+    page.get_by_label("No longer in use").check()
+    someone.press("Revoke 1 certificate")
+    someone.sees("Relying parties can see all of it")
+    yield "job"
+    page.goto("/tokens/new")
+    page.get_by_label("Name", exact=True).fill(partner)
+    page.get_by_label("In these zones only").check()
+    someone.press("Make the token")
+    someone.sees("choose at least one zone")
+    yield "token-faults"
+    page.get_by_label("client_certificates:issue").check()
+    page.get_by_label("default").check()
+    someone.press("Make the token")
+    someone.sees("shown this once")
+    yield "token-value"
+    page.goto(f"{base}/webhooks/new")
+    page.get_by_label("Name").fill(partner)
+    page.get_by_label("Address").fill("http://localhost:1/")
+    someone.press("Make the webhook")
+    page.locator("#url-fault .fault").wait_for()
+    yield "webhook-faults"
+    page.get_by_label("Address").fill("https://localhost:1/")
+    someone.press("Make the webhook")
+    someone.sees("shown this once")
+    yield "webhook-secret"
+    someone.press("Sign out")
+    someone.sees("You are signed out")
+    yield "signed-out"
+    page.get_by_label("API token").fill("x" * 40)
+    someone.press("Sign in")
+    page.locator("#token-fault").wait_for()
+    yield "sign-in-refused"
+
+
+@pytest.mark.only_on("sqlite", reason="the browser sees no difference, and the trigger is written for one")
+def test_a_certificate_that_is_being_revoked_is_for_everybody(browser, server, own_zone):
+    issued = own_zone.issue(asked_by(NAME), 30)
+    faults = []
+    with nothing_settles(server):
+        own_zone.delete(issued["id"])
+        for scheme in ("light", "dark"):
+            someone = Person(browser, server, color_scheme=scheme).sign_in()
+            for name, address in (("certificate-pending", f"/zones/{own_zone.zone}/certificates/{issued['id']}"), ("zone-pending", f"/zones/{own_zone.zone}")):
+                someone.page.goto(address)
+                someone.sees("Being revoked")
+                faults += look(someone, name, scheme)
+            someone.close()
+    assert not faults, "\n".join(faults)
+
+
+def test_a_title_names_what_the_page_is_of(somebody, own_zone):
+    issued = own_zone.issue(asked_by(MIRRORED), 30)
+    hook = own_zone.result("POST", f"/zones/{own_zone.zone}/webhooks", json={"name": "partner", "url": "https://localhost:1/x"})
+    someone = somebody().sign_in()
+    for address, title, heading in (
+        ("/certificates", "Certificates · Zone default · Countersign", "Certificates"),
+        (f"/certificates/{issued['id']}/revoke", "Revoke · [U+202E]gnp.exe · Certificates · Zone default · Countersign", "Revoke [U+202E]gnp.exe"),
+        (f"/webhooks/{hook['id']}/edit", "Change · partner · Webhooks · Zone default · Countersign", "Change partner"),
+        ("/name", "Rename · Zone default · Countersign", "Rename default"),
+    ):
+        someone.page.goto(f"/zones/{own_zone.zone}{address}")
+        assert (someone.page.title(), someone.heading()) == (title, heading)
+
+
 def look(someone, name, scheme):
     """What is wrong with the page, at each width."""
     faults = []
+    if someone.heading() in ACTS:
+        faults.append(f"the heading of {name} does not say what it is about")
     for width in person.WIDTHS:
         someone.page.set_viewport_size({"width": width, "height": 900})
         someone.photograph(f"{name}-{scheme}-{width}")
@@ -199,6 +320,8 @@ def look(someone, name, scheme):
         sideways = "[...document.querySelectorAll('.table-wrap')].some(wrap => wrap.scrollWidth > wrap.clientWidth)"
         if someone.page.evaluate(sideways):
             faults.append(f"a table of {name} is too wide for {width}")
+        if someone.page.evaluate(UNEVEN):
+            faults.append(f"fields of {name} stand side by side at different heights at {width}")
     return faults
 
 
@@ -212,9 +335,26 @@ def test_a_hostile_name_is_text_everywhere(somebody, own_zone):
     someone.page.get_by_label("Certificate signing request").fill(asked_by(HOSTILE))
     someone.sees("It keeps to the profile")
     assert HOSTILE in someone.page.locator("#preview").inner_text()
-    someone.page.get_by_label("Certificate signing request").fill("x" * 65_536)
-    someone.sees("It cannot be issued like this")
+    for oversized in ("x" * 65_536, with_organization("m" * 65_536)):
+        someone.page.get_by_label("Certificate signing request").fill(oversized)
+        someone.page.locator("#csr-fault .fault").first.wait_for()
+        someone.sees("It cannot be issued like this")
+        assert len(someone.page.locator("main").inner_text()) < 5000
+        assert someone.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        someone.page.get_by_label("Certificate signing request").fill(asked_by(NAME))
+        someone.sees("It keeps to the profile")
+    # What turns the direction of a text is written out, so that the name does not look like another one.
+    mirrored = own_zone.issue(asked_by(MIRRORED), 30)
+    someone.page.goto(f"/zones/{own_zone.zone}/certificates")
+    assert someone.page.get_by_role("link", name="[U+202E]gnp.exe").get_attribute("href").endswith(mirrored["id"])
     assert not someone.complaints
+
+
+def with_organization(name):
+    """A request that holds more letters than any name has."""
+    organization = x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, name, _validate=False)
+    signed = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([organization])).sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+    return signed.public_bytes(serialization.Encoding.PEM).decode()
 
 
 def test_a_key_made_in_the_browser_never_leaves_it(somebody, own_zone, tmp_path):
@@ -233,7 +373,13 @@ def test_a_key_made_in_the_browser_never_leaves_it(somebody, own_zone, tmp_path)
     public = csr.openssl("pkey", "-in", key, "-pubout").stdout
     assert csr.openssl("x509", "-in", chain, "-pubkey", "-noout").stdout == public
     someone.page.get_by_label("PKCS#12").fill("a pässword")
+    someone.page.evaluate(OVERHEARD)
     both = saved(someone, "Save PKCS#12", tmp_path / "both.p12")
+    someone.sees("The file is saved")
+    making, saying = someone.page.evaluate("overheard")
+    assert (making["said"][:22], making["busy"]) == ("The file is being made", "true"), making
+    assert saying["said"].startswith("The file is saved"), saying
+    expect(someone.page.get_by_role("button", name="Save PKCS#12")).not_to_have_attribute("aria-busy", "true")
     opened = csr.openssl("pkcs12", "-in", both, "-passin", "pass:a pässword", "-nodes").stdout
     assert opened.count(b"BEGIN CERTIFICATE") == 2 and b"BEGIN PRIVATE KEY" in opened
     assert csr.openssl("pkey", "-pubout", stdin=opened).stdout == public
@@ -241,6 +387,15 @@ def test_a_key_made_in_the_browser_never_leaves_it(somebody, own_zone, tmp_path)
     private = "".join(key.read_text().splitlines()[1:-1])
     assert sent and all(private[40:80] not in body for body in sent)
     assert not someone.complaints
+
+
+# What the page says while it makes the file, which may be too short for a test to see.
+OVERHEARD = """() => {
+    const [said, button] = ["pkcs12-said", "save-pkcs12"].map(id => document.getElementById(id));
+    window.overheard = [];
+    const hear = () => { window.overheard.push({said: said.textContent, busy: button.getAttribute("aria-busy")}); };
+    new MutationObserver(hear).observe(said, {childList: true});
+}"""
 
 
 def judged_by_others(someone, folder):

@@ -14,7 +14,8 @@ import identity_pki as pki
 import server as server_module
 from api import Api
 from person import Person
-from test_console import browser, somebody  # noqa: F401: fixtures
+from test_console import browser, saved, somebody  # noqa: F401: fixtures
+from test_nginx_mtls import Nginx
 from tls_server import TlsServer, respond
 
 SHOWN_ONCE = "shown this once"
@@ -145,6 +146,60 @@ def test_the_pieces_of_configuration_work(name, somebody, own_zone, tmp_path):  
     # It is these very lines that are judged: without the CAs they are refused.
     with pytest.raises(AssertionError):
         judge(name, text.replace("clients-ca.pem", "missing.pem"), tmp_path)
+
+
+class NginxOfThePage(Nginx):
+    """nginx with the piece of configuration that the page of the authority hands out."""
+
+    def __init__(self, folder, api, text):
+        self.text = text
+        super().__init__(folder, api)
+
+    def server(self):
+        # A folder, a port and an answer of the test's own.
+        own = {"/etc/nginx": str(self.folder), "listen 443 ": f"listen 127.0.0.1:{self.port} ", "service.example.com": "localhost",
+               "proxy_pass http://127.0.0.1:8000;": 'return 200 "$ssl_client_verify $ssl_client_s_dn";'}
+        text = self.text
+        for before, after in own.items():
+            assert before in text
+            text = text.replace(before, after)
+        return text
+
+    def fetch_crls(self):
+        (self.folder / "clients-crl.pem").write_text(self.api.chain_crls())
+
+
+def test_nginx_as_the_page_says_takes_what_the_browser_made_until_it_is_revoked(somebody, own_zone, tmp_path):  # noqa: F811
+    someone = somebody(accept_downloads=True).sign_in()
+    someone.page.goto(f"/zones/{own_zone.zone}/authority")
+    text = piece(someone, "nginx")
+    with someone.page.expect_download() as download:
+        someone.click("Download the CA bundle")
+    download.value.save_as(tmp_path / "clients-ca.pem")
+    someone.page.goto(f"/zones/{own_zone.zone}/issue")
+    someone.page.get_by_text("Make the key in this browser").click()
+    someone.page.get_by_label("Common name").fill("laptop-7")
+    someone.press("Make key and request")
+    someone.sees("It keeps to the profile")
+    someone.press("Issue the certificate")
+    someone.sees("The certificate is issued")
+    held = (saved(someone, "Save the certificate with its chain", tmp_path / "chain.pem"), saved(someone, "Save the private key", tmp_path / "key.pem"))
+    someone.click("Open the certificate")
+    nginx = NginxOfThePage(tmp_path, own_zone, text)
+    try:
+        assert nginx.request(*held) == (200, "SUCCESS CN=laptop-7")
+        someone.click("Revoke …")
+        someone.press("Revoke this certificate")
+        someone.page.locator("main .badge.revoked").first.wait_for()
+        nginx.reload()
+        assert nginx.request(*held)[0] == 400
+        someone.press("Reactivate")
+        someone.page.locator("main .badge.active").first.wait_for()
+        nginx.reload()
+        assert nginx.request(*held) == (200, "SUCCESS CN=laptop-7")
+    finally:
+        nginx.stop()
+    assert not someone.complaints
 
 
 def judge(name, text, folder):

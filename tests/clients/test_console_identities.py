@@ -185,7 +185,8 @@ def test_a_check_is_made_run_changed_and_removed(somebody, vault, partner):
     someone.page.get_by_text("Headers and body of the request").click()
     someone.page.get_by_label("Headers", exact=True).fill(f"Accept: text/plain\nAuthorization: Bearer {SECRET}")
     someone.press("Make the check")
-    someone.sees("write the milliseconds as a whole number")
+    someone.page.locator("#latency-fault").get_by_text("write the milliseconds as a whole number").wait_for()
+    assert someone.page.locator(".faulty").count() == 1
     assert someone.page.get_by_label("Name").input_value() == "partner's health"
     assert SECRET not in someone.page.content()
     someone.page.get_by_label("Degraded when slower than, in ms").fill("60000")
@@ -231,7 +232,7 @@ def test_a_check_is_made_run_changed_and_removed(somebody, vault, partner):
     assert not someone.complaints
 
 
-def test_these_pages_are_for_everybody(browser, vault, partner):
+def test_these_pages_are_for_everybody(browser, vault, partner, tmp_path):
     """As the others: no violation of WCAG 2.2 AA in either colour scheme, nothing wider than a phone."""
     addresses = {"identities-none": "/identities", "checks-none": "/checks", "identity-issue-none": "/identities/new/issued"}
     faults = []
@@ -243,10 +244,43 @@ def test_these_pages_are_for_everybody(browser, vault, partner):
                 for name, address in shown.items():
                     someone.page.goto(address)
                     faults += look(someone, name, scheme)
+                if "identity" in shown:
+                    for name in after_forms(someone, shown["identity"], tmp_path):
+                        faults += look(someone, name, scheme)
                 assert not someone.complaints, someone.complaints
             finally:
                 someone.close()
     assert not faults, "\n".join(faults)
+
+
+def after_forms(someone, identity, folder):
+    """What follows a form, or a file: goes from one to the next, and gives each its name."""
+    page = someone.page
+    (folder / "client.p12").write_bytes(pki.pkcs12(pki.client(name="journey")))
+    page.goto("/identities/new")
+    page.locator("#files").set_input_files(folder / "client.p12")
+    page.locator("#passphrase-fault .fault").wait_for()
+    yield "identity-new-locked"
+    page.get_by_label("Passphrase").fill(pki.PASSPHRASE)
+    someone.sees("It can be kept")
+    yield "identity-new-good"
+    (folder / "newer.crt").write_text(pki.issued(pki.intermediate(), "/O=Partner/CN=newer", days=300).whole_chain)
+    page.goto(f"{identity}/replace")
+    page.locator("#files").set_input_files(folder / "newer.crt")
+    page.locator("#preview .note").first.wait_for()
+    yield "identity-replacement-files"
+    page.goto(f"{identity}/remove")
+    page.locator("#name").fill("another")
+    someone.press("Remove it")
+    someone.sees("Type the name exactly")
+    yield "identity-removal-refused"
+    page.goto("/checks/new")
+    page.get_by_label("Name").fill("partner")
+    page.get_by_label("Address to call").fill("partner.example")
+    page.get_by_label("Degraded when slower than, in ms").fill("soon")
+    someone.press("Make the check")
+    page.locator(".fault").first.wait_for()
+    yield "check-faults"
 
 
 def pages(vault, partner):
@@ -257,7 +291,7 @@ def pages(vault, partner):
     rules = {"headers": [{"name": "content-type", "contains": "json"}], "json": [{"path": "/state", "equals": "up"}]}
     check = vault.check(f"{partner.url}/health", name="partner's health", identity=first["id"], expect=rules)
     for status in (200, 200, 503, 200, 200, 200):
-        partner.answer = lambda request, status=status: respond(status, b"{}")
+        partner.answer = lambda request, status=status: respond(status, b'{"state": "up"}', "Content-Type: application/json")
         vault.run(check["id"])
     vault.check("https://127.0.0.1:1/", name="not run yet")
     vault.result("POST", "/zones", json={"name": "plant.example", "account": {"id": vault.account}})

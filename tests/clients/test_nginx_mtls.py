@@ -25,6 +25,10 @@ http {{
   fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi;
   scgi_temp_path {folder}/scgi;
+  {server}
+}}
+"""
+SERVER = """
   server {{
     listen 127.0.0.1:{port} ssl;
     server_name localhost;
@@ -38,7 +42,6 @@ http {{
     ssl_session_tickets off;
     location / {{ return 200 "$ssl_client_verify $ssl_client_s_dn"; }}
   }}
-}}
 """
 
 
@@ -50,11 +53,14 @@ class Nginx:
                 "-keyout", self.folder / "server.key", "-out", self.folder / "server.pem")
         (self.folder / "bundle.pem").write_text(api.bundle().text)
         self.fetch_crls()
-        (self.folder / "nginx.conf").write_text(CONFIGURATION.format(folder=self.folder, port=self.port))
+        (self.folder / "nginx.conf").write_text(CONFIGURATION.format(folder=self.folder, server=self.server()))
         self.process = subprocess.Popen(
             ["nginx", "-p", self.folder, "-c", self.folder / "nginx.conf", "-e", self.folder / "error.log"],
             cwd=self.folder, stdin=subprocess.DEVNULL)
         self.wait(lambda: self.workers() and self.request()[0] == 400, "serving")
+
+    def server(self):
+        return SERVER.format(folder=self.folder, port=self.port)
 
     def fetch_crls(self):
         (self.folder / "crls.pem").write_text(self.api.chain_crls())

@@ -2,7 +2,7 @@
 
 use countersign::domain::audit::{AuditFilter, AuditResult, What, Who};
 use countersign::service::access::ReadAuditLog;
-use countersign::service::audit_log::AuditReader;
+use countersign::service::audit_log::{AuditReader, AuditReading};
 use countersign::store::{AuditPosition, LoggedAct};
 
 use crate::harness::Installation;
@@ -20,7 +20,8 @@ impl Installation {
     async fn log(&self, reader: AuditReader, filter: AuditFilter, length: i64) -> (Vec<LoggedAct>, usize) {
         let (mut acts, mut before, mut readings) = (Vec::new(), None, 0);
         loop {
-            let stretch = self.service.audit_log(reader, filter.clone(), before, length).await.unwrap();
+            let reading = AuditReading { filter: filter.clone(), before, length };
+            let stretch = self.service.audit_log(reader, reading).await.unwrap();
             readings += 1;
             assert!(i64::try_from(stretch.acts.len()).unwrap() <= length && readings < 1000);
             acts.extend(stretch.acts);

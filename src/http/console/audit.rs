@@ -11,7 +11,7 @@ use crate::domain::text::parse_timestamp;
 use crate::domain::zone::Zone;
 use crate::service::Service;
 use crate::service::access::ReadAuditLog;
-use crate::service::audit_log::AuditReader;
+use crate::service::audit_log::{AuditReader, AuditReading};
 use crate::store::{AuditPosition, AuditStretch, LoggedAct};
 
 use super::fault::Fault;
@@ -72,7 +72,8 @@ async fn answer(
     service: &Service,
 ) -> Result<HttpResponse, Fault> {
     let asked = Asked::of(&visitor.request);
-    let stretch = service.audit_log(reader, asked.filter(), asked.before.clone(), PER_PAGE).await?;
+    let reading = AuditReading { filter: asked.filter(), before: asked.before.clone(), length: PER_PAGE };
+    let stretch = service.audit_log(reader, reading).await?;
     let grants = &visitor.caller().token().grants;
     let may = |permission| match &zone {
         Some(zone) => visitor.may(permission, zone),

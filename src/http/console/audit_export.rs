@@ -12,7 +12,7 @@ use crate::domain::audit::AuditFilter;
 use crate::http::admission::HeldAnswer;
 use crate::http::paced::Steady;
 use crate::service::access::ReadAuditLog;
-use crate::service::audit_log::{AuditReader, MOST_ACTS};
+use crate::service::audit_log::{AuditReader, AuditReading, MOST_ACTS};
 use crate::service::{Service, ServiceError};
 use crate::store::{AuditPosition, LoggedAct};
 
@@ -106,8 +106,8 @@ impl Export {
             line(&mut piece, &COLUMNS);
         }
         let length = MOST_ACTS.min(MOST - self.written);
-        let (filter, before) = (self.filter.clone(), self.before.take());
-        let stretch = self.service.audit_log_in_turn(self.reader, filter, before, length).await?;
+        let reading = AuditReading { filter: self.filter.clone(), before: self.before.take(), length };
+        let stretch = self.service.audit_log_in_turn(self.reader, reading).await?;
         self.readings += 1;
         for act in &stretch.acts {
             self.form.write(&mut piece, act);

@@ -165,8 +165,14 @@ pub fn key_type_name(word: &str) -> String {
         "p384" => "ECDSA P-384".into(),
         "p521" => "ECDSA P-521".into(),
         "ed25519" => "Ed25519".into(),
+        "rsa" => "RSA".into(),
         rsa => rsa.strip_prefix("rsa").map_or_else(|| word.to_owned(), |bits| format!("RSA, {bits} bits")),
     }
+}
+
+/// Kinds of keys one after the other.
+pub fn key_type_names(words: &[String]) -> String {
+    words.iter().map(|word| key_type_name(word)).collect::<Vec<_>>().join(", ")
 }
 
 fn purpose(oid: &str) -> &'static str {

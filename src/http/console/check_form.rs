@@ -35,9 +35,14 @@ const FIELDS: &[&str] = &[
     "headers",
     "body",
     "expect",
+    "status",
+    "latency_ms",
+    "certificate_days_left",
     HeaderRule::FIELD,
     JsonRule::FIELD,
 ];
+/// What of the expectations has a field of its own here.
+const EXPECTED: &[&str] = &["status", "latency_ms", "certificate_days_left"];
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 const INTERVALS: [i64; 7] = [30, 60, 300, 900, 3600, 21_600, 86_400];
 const PROPOSED_INTERVAL: &str = "300";
@@ -100,7 +105,7 @@ pub async fn create(mut sent: AccountForm<WriteChecks>, service: web::Data<Servi
     match service.create_check(&sent.permit, input).await {
         Ok(check) => Ok(go_to(&address(check.id), Some(Flash::CheckMade))),
         Err(ServiceError::Invalid(violations)) => {
-            let faults = FieldFaults::new(violations, FIELDS);
+            let faults = beside_fields(violations);
             let page = page(&sent.visitor, &service, None, typed, faults).await?;
             show_with(StatusCode::UNPROCESSABLE_ENTITY, &page)
         }
@@ -127,12 +132,24 @@ pub async fn edit(mut sent: AccountForm<WriteChecks>, service: web::Data<Service
     match service.edit_check(&sent.permit, Some(check.id), input).await {
         Ok(check) => Ok(go_to(&address(check.id), Some(Flash::CheckChanged))),
         Err(ServiceError::Invalid(violations)) => {
-            let faults = FieldFaults::new(violations, FIELDS);
+            let faults = beside_fields(violations);
             let page = page(&sent.visitor, &service, Some(&check), typed, faults).await?;
             show_with(StatusCode::UNPROCESSABLE_ENTITY, &page)
         }
         Err(other) => Err(other.into()),
     }
+}
+
+fn beside_fields(violations: Vec<Violation>) -> FieldFaults {
+    let place = |pointer: &str| {
+        let own = pointer.strip_prefix("/expect")?;
+        EXPECTED.contains(&own.split('/').nth(1)?).then(|| own.to_owned())
+    };
+    let beside = |violation: Violation| match place(&violation.pointer) {
+        Some(pointer) => Violation { pointer, ..violation },
+        None => violation,
+    };
+    FieldFaults::new(violations.into_iter().map(beside).collect(), FIELDS)
 }
 
 async fn shown(visitor: &Visitor, service: &Service) -> Result<Check, Fault> {
@@ -157,7 +174,10 @@ async fn page(
     intervals.extend(typed.interval_seconds.parse().ok().filter(|seconds| !INTERVALS.contains(seconds)));
     let back = check.map_or_else(|| "/checks".to_owned(), |check| address(check.id));
     Ok(CheckFormPage {
-        page: visitor.page(if check.is_some() { "Change" } else { "Make a check" }, crumbs).await?,
+        page: match check {
+            Some(check) => visitor.page("Change", crumbs).await?.about(&check.definition.name),
+            None => visitor.page("Make a check", crumbs).await?,
+        },
         action: if check.is_some() { format!("{back}/edit") } else { back.clone() },
         back,
         is_new: check.is_none(),

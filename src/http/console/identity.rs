@@ -13,6 +13,7 @@ use crate::service::identities::EditInput;
 use crate::service::identity_uses::UseInput;
 use crate::service::{Service, ServiceError};
 
+use super::certificate::key_type_name;
 use super::fault::Fault;
 use super::field_faults::FieldFaults;
 use super::identities::{address, crumb, identities_crumb, identity_id, state, use_link};
@@ -174,7 +175,7 @@ async fn page(
 }
 
 async fn edit_page(visitor: &Visitor, identity: &Identity) -> Result<Page, Fault> {
-    visitor.page("Name and hosts", vec![identities_crumb(), crumb(identity)]).await
+    Ok(visitor.page("Change", vec![identities_crumb(), crumb(identity)]).await?.about(&identity.name))
 }
 
 /// Whether a use was said by somebody, and not seen by ourselves.

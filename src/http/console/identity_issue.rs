@@ -17,7 +17,7 @@ use crate::service::identity_material::Material;
 use crate::service::managed_identities::{DEFAULT_GRACE, DEFAULT_VALIDITY_DAYS, MAX_GRACE, ManagedInput, key_types};
 use crate::service::{Service, ServiceError};
 
-use super::certificate::key_type_name;
+use super::certificate::{key_type_name, key_type_names};
 use super::fault::Fault;
 use super::field_faults::FieldFaults;
 use super::identities::{address, identities_crumb, may_have_issued};

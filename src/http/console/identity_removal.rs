@@ -83,6 +83,7 @@ async fn page(
 ) -> Result<RemovalPage, Fault> {
     let mut removal = service.preview_removal(permit, identity_id(&visitor.request)).await?;
     let page = visitor.page("Remove", vec![identities_crumb(), crumb(&removal.identity)]).await?;
+    let page = page.about(&removal.identity.name);
     let (mut marks, mut uses) = (Vec::new(), Vec::new());
     for using in std::mem::take(&mut removal.uses) {
         let mark = mark(&using);

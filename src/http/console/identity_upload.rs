@@ -17,6 +17,7 @@ use crate::service::identity_material::Material;
 use crate::service::identity_preview::{Holds, UploadPreview};
 use crate::service::{Service, ServiceError};
 
+use super::certificate::key_type_name;
 use super::fault::Fault;
 use super::field_faults::FieldFaults;
 use super::identities::{address, crumb, identities_crumb, identity_id, may_have_issued};
@@ -176,7 +177,7 @@ async fn new_page(visitor: &Visitor, typed: Typed) -> Result<NewPage, Fault> {
 
 async fn replacement_page(visitor: &Visitor, service: &Service, typed: Typed) -> Result<ReplacementPage, Fault> {
     let identity = shown(visitor, &visitor.request, service).await?;
-    let page = visitor.page("Replace", vec![identities_crumb(), crumb(&identity)]).await?;
+    let page = visitor.page("Replace", vec![identities_crumb(), crumb(&identity)]).await?.about(&identity.name);
     Ok(ReplacementPage { page, identity, typed, faults: FieldFaults::default(), holds: None })
 }
 

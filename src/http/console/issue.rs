@@ -20,7 +20,7 @@ use crate::service::access::IssueCertificate;
 use crate::service::issuance::IssueInput;
 use crate::service::{Service, ServiceError};
 
-use super::certificate::{address, certificates_crumb, key_type_name};
+use super::certificate::{address, certificates_crumb, key_type_name, key_type_names};
 use super::fault::Fault;
 use super::page::{Flash, Page, go_to, guarded, show, show_with};
 use super::show;
@@ -237,7 +237,7 @@ impl ProfileChoice {
             name: profile.name.clone(),
             description: profile.description.clone(),
             max_days: profile.max_validity_days,
-            key_types: profile.key_types.join(", "),
+            key_types: key_type_names(&profile.key_types),
         }
     }
 }

@@ -85,14 +85,15 @@ pub async fn of_account(visitor: Visitor, service: web::Data<Service>) -> Result
     let zones = visitor.zones().await?;
     let readable = readable(&visitor, &service, &zones).await?;
     let shown = zones.get(..MAX_SHOWN).unwrap_or(&zones);
-    // Beside one another: together they take no longer than the slowest.
-    let (activity, parts, failing, totals, fresh, page) = join!(
-        service.activity_of(&readable.permits),
-        timeout(PATIENCE, service.parts()),
-        failing(&visitor, &service),
+    // Beside one another: together they take no longer than the slowest. What may be counted for long is begun last, so that
+    // nothing else waits behind it.
+    let (page, totals, fresh, failing, parts, activity) = join!(
+        visitor.page("", Vec::new()),
         service.totals_of(visitor.caller(), &zones),
         service.freshness_of(visitor.caller(), shown),
-        visitor.page("", Vec::new()),
+        failing(&visitor, &service),
+        timeout(PATIENCE, service.parts()),
+        service.activity_of(&readable.permits),
     );
     let (mut totals, mut fresh) = (totals?, fresh?);
     let sums = sums(&totals);

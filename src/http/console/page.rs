@@ -21,6 +21,8 @@ const FLASH: &str = "countersign_flash";
 /// Handed to every template that extends `layout.html`, as its field `page`.
 pub struct Page {
     pub title: String,
+    /// What the title is of, where that alone would not say it; the crumb before the last names it too.
+    pub about: Option<String>,
     /// From the account down to this page, which is the last.
     pub crumbs: Vec<Crumb>,
     pub menu: Vec<Group>,
@@ -30,6 +32,14 @@ pub struct Page {
     /// What each form of this page carries in `form`.
     pub proof: String,
     pub assets: &'static Assets,
+}
+
+impl Page {
+    /// The same page with a heading that names what it is done to: "Change" which check, "Revoke" which token.
+    pub fn about(mut self, name: &str) -> Self {
+        self.about = Some(name.to_owned());
+        self
+    }
 }
 
 pub struct Crumb {

@@ -35,7 +35,7 @@ pub struct Plots {
 pub struct Plot {
     pub bars: Vec<Bar>,
     pub width: i64,
-    /// What the highest bar stands for.
+    /// What the highest bar stands for; 0 where no bar stands for a number.
     pub most: i64,
     pub first: DateTime<Utc>,
     pub last: DateTime<Utc>,
@@ -112,8 +112,8 @@ fn weeks(activity: &Activity, ends_at: &str) -> Option<Plot> {
 /// other colour: how fast it failed tells nothing.
 pub fn latencies(runs: &[Run], at_most: usize) -> Option<Plot> {
     let runs: Vec<&Run> = runs.iter().take(at_most).collect();
-    let most = runs.iter().filter(|run| run.state != CheckState::Failing).filter_map(|run| millis(run)).max();
-    let most = most.unwrap_or_default().max(1);
+    let slowest = runs.iter().filter(|run| run.state != CheckState::Failing).filter_map(|run| millis(run)).max();
+    let most = slowest.unwrap_or_default().max(1);
     let bars = runs.iter().rev().enumerate().map(|(index, run)| {
         let start = run.report.started_on;
         let took = millis(run).map_or_else(|| "no answer".to_owned(), |millis| format!("{} ms", show::number(millis)));
@@ -123,7 +123,7 @@ pub fn latencies(runs: &[Run], at_most: usize) -> Option<Plot> {
             _ => bar(index, start, millis(run).unwrap_or_default(), 0, most, label, String::new()),
         }
     });
-    Plot::of(bars.collect(), most)
+    Plot::of(bars.collect(), slowest.map_or(0, |_| most))
 }
 
 /// The whole of a run, in milliseconds.

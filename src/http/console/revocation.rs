@@ -98,7 +98,7 @@ async fn page(
     let chosen = reasons.first().map_or(RevocationReason::Unspecified, |reason| reason.reason);
     let crumbs = vec![certificates_crumb(zone.id), Crumb { label: label(&certificate), href: address(&certificate) }];
     Ok(RevocationPage {
-        page: visitor.zone_page(zone, "Revoke", crumbs).await?,
+        page: visitor.zone_page(zone, "Revoke", crumbs).await?.about(&label(&certificate)),
         zone: zone.id,
         dependant: service.dependant(permit, &certificate).await?,
         reasons,

@@ -14,6 +14,9 @@ const MAX_TEXT: usize = 160;
 /// In characters. Names of actions, addresses, hosts and the parts of ids are no longer, and a table does not break them.
 const MAX_WORD: usize = 24;
 
+/// What was longer ago has a number.
+const JUST_NOW: TimeDelta = TimeDelta::seconds(2);
+
 pub type Html = Safe<String>;
 
 /// A value behind however many references a template puts before it.
@@ -60,6 +63,15 @@ pub fn shortened(text: impl AsRef<str>, most: usize) -> Html {
     Safe(html)
 }
 
+/// A text of strangers where no markup can be: in the title of a page.
+pub fn plain(text: impl AsRef<str>) -> String {
+    let mut shown = String::new();
+    for character in text.as_ref().chars() {
+        unmasked(&mut shown, character);
+    }
+    shown
+}
+
 /// Whether some of it is longer than what a column of a table can be asked to keep in one piece.
 fn has_long_word(text: &str) -> bool {
     text.split([' ', '-']).any(|word| word.chars().nth(MAX_WORD).is_some())
@@ -87,6 +99,9 @@ fn moment(time: DateTime<Utc>, kind: &str, form: &str) -> Html {
 /// A time as its distance from now: `in 12 days`, `3 minutes ago`.
 pub fn distance(time: impl Plain<DateTime<Utc>>, now: impl Plain<DateTime<Utc>>) -> String {
     let (time, now) = (time.plain(), now.plain());
+    if time <= now && now - time < JUST_NOW {
+        return "just now".into();
+    }
     let span = length(time - now);
     if time > now { format!("in {span}") } else { format!("{span} ago") }
 }
@@ -198,9 +213,26 @@ fn escape(into: &mut String, text: &str) {
             '"' => into.push_str("&quot;"),
             '\'' => into.push_str("&#39;"),
             '\n' | '\t' => into.push(' '),
-            _ if character.is_control() => into.push('\u{fffd}'),
-            _ => into.push(character),
+            _ => unmasked(into, character),
         }
+    }
+}
+
+/// What turns the direction of a text, or cannot be seen, is written out: a name must not look like another one.
+fn unmasked(into: &mut String, character: char) {
+    match character {
+        '\u{61c}'
+        | '\u{200b}'
+        | '\u{200e}'
+        | '\u{200f}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'
+        | '\u{2066}'..='\u{2069}'
+        | '\u{feff}' => {
+            let _ = write!(into, "[U+{:04X}]", u32::from(character));
+        }
+        _ if character.is_control() => into.push('\u{fffd}'),
+        _ => into.push(character),
     }
 }
 
@@ -211,7 +243,8 @@ mod tests {
     #[test]
     fn what_strangers_wrote_is_text_apart_from_its_surroundings_and_short() {
         assert_eq!(text("<script>'\"&").0, "<bdi>&lt;script&gt;&#39;&quot;&amp;</bdi>");
-        assert_eq!(text("\u{202e}a\u{7}b").0, "<bdi>\u{202e}a\u{fffd}b</bdi>");
+        assert_eq!(text("\u{202e}a\u{7}b").0, "<bdi>[U+202E]a\u{fffd}b</bdi>");
+        assert_eq!(plain("<\u{2066}a\u{7}"), "<[U+2066]a\u{fffd}", "to be escaped by the template");
         let long = text("é".repeat(65_536)).0;
         assert!(long.len() < 600 && long.contains("(65\u{202f}536 characters)"), "{long}");
     }

@@ -226,7 +226,7 @@ async fn roll_question(
         keep: "Keep the value",
         back: format!("/tokens/{}", token.id),
     };
-    Confirmation::answer(visitor.page("Roll", token_crumbs(token)).await?, question, faults)
+    Confirmation::answer(visitor.page("Roll", token_crumbs(token)).await?.about(&token.name), question, faults)
 }
 
 async fn revoke_question(
@@ -244,7 +244,7 @@ async fn revoke_question(
         keep: "Keep it",
         back: format!("/tokens/{}", token.id),
     };
-    Confirmation::answer(visitor.page("Revoke", token_crumbs(token)).await?, question, faults)
+    Confirmation::answer(visitor.page("Revoke", token_crumbs(token)).await?.about(&token.name), question, faults)
 }
 
 /// How a sentence about a value that stops working ends.

@@ -264,6 +264,7 @@ impl Visitor {
         let title = trail.last().map(|crumb| crumb.label.clone()).unwrap_or_default();
         Ok(Page {
             title,
+            about: None,
             crumbs: trail,
             menu: navigation::menu(&caller.token().grants, &zones, zone, path),
             flash: flash.and_then(|cookie| Flash::told(cookie.value())),

@@ -187,6 +187,7 @@ pub async fn ask_remove(here: ZonePage<WriteWebhooks>, service: web::Data<Servic
         back: address(&zone, webhook.id),
     };
     let page = here.visitor.zone_page(&zone, "Remove", webhook_crumbs(&zone, &webhook)).await?;
+    let page = page.about(&webhook.definition.name);
     Confirmation::answer(page, question, None)
 }
 
@@ -227,7 +228,8 @@ async fn edit_page(
     typed: Typed,
     faults: Vec<Violation>,
 ) -> Result<FormPage, Fault> {
-    let page = visitor.zone_page(&zone, "Edit", webhook_crumbs(&zone, webhook)).await?;
+    let page =
+        visitor.zone_page(&zone, "Change", webhook_crumbs(&zone, webhook)).await?.about(&webhook.definition.name);
     Ok(FormPage { page, kinds: kinds(visitor, &zone, &typed), zone, id: Some(webhook.id), typed, faults })
 }
 
@@ -237,6 +239,22 @@ fn kinds(visitor: &Visitor, zone: &Zone, typed: &Typed) -> Vec<&'static str> {
     let hears_account = grants.allow_in_account(Permission::ReadIdentities, zone.account.id);
     let is_open = |kind: &&str| hears_account || !ACCOUNT_KINDS.contains(kind) || typed.hears(kind);
     Event::KINDS.into_iter().filter(is_open).collect()
+}
+
+/// What an event says, for whoever chooses among them.
+fn what_happened(kind: &str) -> &'static str {
+    match kind {
+        "certificate.issued" => "a certificate was signed",
+        "certificate.pending_revocation" => "somebody asked to revoke one",
+        "certificate.revoked" => "relying parties can see that it is revoked",
+        "certificate.pending_reactivation" => "somebody asked to lift a hold",
+        "certificate.reactivated" => "relying parties can see that it is good again",
+        "certificate.expiring" => "one ends soon",
+        "crl.published" => "there is a new CRL",
+        "identity.expiring" => "an identity ends soon",
+        "check.state" => "a check fails, or passes again",
+        _ => "",
+    }
 }
 
 impl Typed {

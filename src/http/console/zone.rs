@@ -3,6 +3,7 @@
 use actix_web::{HttpResponse, get, web};
 use askama::Template;
 use chrono::{DateTime, Utc};
+use tokio::join;
 
 use crate::domain::id::ZoneId;
 use crate::domain::permission::Permission;
@@ -42,14 +43,22 @@ struct Tile {
 
 #[get("/zones/{zone_id}")]
 pub async fn overview(here: ZonePage<ReadCertificates>, service: web::Data<Service>) -> Result<HttpResponse, Fault> {
+    let service = service.into_inner();
     let zone = here.permit.issuer().zone.clone();
-    let totals = service.totals(&here.permit).await?;
+    let title = zone_title(&zone);
+    // Beside one another, and what may be counted for long is begun last: nothing else waits behind it.
+    let (page, totals, publishing, activity) = join!(
+        here.visitor.zone_page(&zone, &title, Vec::new()),
+        service.totals(&here.permit),
+        service.publishing(&here.permit),
+        service.activity(&here.permit),
+    );
+    let totals = totals?;
     let total = |status| totals.get(&status).copied().unwrap_or_default();
     let pending = total(Status::PendingRevocation) + total(Status::PendingReactivation);
-    let activity = service.clone().into_inner().activity(&here.permit).await?;
-    let plots = activity.map(|activity| Plots::of(&activity, &format!("/zones/{}/certificates", zone.id)));
+    let plots = activity?.map(|activity| Plots::of(&activity, &format!("/zones/{}/certificates", zone.id)));
     show(&ZoneOverview {
-        page: here.visitor.zone_page(&zone, &zone_title(&zone), Vec::new()).await?,
+        page: page?,
         zone: zone.id,
         tiles: vec![
             Tile { figure: total(Status::Active), name: "active", query: "?status=active" },
@@ -60,7 +69,7 @@ pub async fn overview(here: ZonePage<ReadCertificates>, service: web::Data<Servi
         may_issue: here.visitor.may(Permission::IssueCertificates, &zone),
         address: format!("/zones/{}", zone.id),
         plots,
-        publishing: service.publishing(&here.permit).await?,
+        publishing: publishing?,
         pending,
         now: service.clock().now(),
     })

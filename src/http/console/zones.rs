@@ -139,7 +139,8 @@ async fn new_page(visitor: &Visitor, typed: Typed, faults: Vec<Violation>) -> Re
 }
 
 async fn name_page(visitor: &Visitor, zone: Zone, name: String, faults: Vec<Violation>) -> Result<NamePage, Fault> {
-    Ok(NamePage { page: visitor.zone_page(&zone, "Rename", Vec::new()).await?, zone, name, faults })
+    let page = visitor.zone_page(&zone, "Rename", Vec::new()).await?.about(&zone.name);
+    Ok(NamePage { page, zone, name, faults })
 }
 
 impl Typed {

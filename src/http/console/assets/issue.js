@@ -241,12 +241,30 @@
     byId(id).addEventListener("click", () => { save(pem("PRIVATE KEY", made.key), "application/x-pem-file", `${fileName()}.key.pem`); made.isSaved = true; });
   }
   byId("save-chain").addEventListener("click", () => save(made.chain, "application/x-pem-file", `${fileName()}.chain.pem`));
-  byId("save-pkcs12").addEventListener("click", async () => {
+  const tell = (message, isFault) => {
+    byId("pkcs12-said").textContent = message;
+    byId("pkcs12-said").classList.toggle("fault", isFault);
+  };
+  byId("save-pkcs12").addEventListener("click", async (event) => {
+    const button = event.currentTarget;
+    if (button.hasAttribute("aria-busy")) return;
     const password = byId("pkcs12-password").value;
-    byId("pkcs12-said").textContent = password ? "" : "Give it a password: the file holds the private key.";
-    if (!password) return byId("pkcs12-password").focus();
-    save(await pkcs12(password, made.key, fromPem(made.chain), made.name), "application/x-pkcs12", `${fileName()}.p12`);
-    made.isSaved = true;
+    if (!password) {
+      tell("Give it a password: the file holds the private key.", true);
+      byId("pkcs12-password").focus();
+      return;
+    }
+    button.setAttribute("aria-busy", "true");
+    tell("The file is being made. That takes a moment, so that guessing its password takes long …", false);
+    try {
+      save(await pkcs12(password, made.key, fromPem(made.chain), made.name), "application/x-pkcs12", `${fileName()}.p12`);
+      made.isSaved = true;
+      tell("The file is saved: certificate, chain and key, under your password.", false);
+    } catch {
+      tell("This browser could not make the file. Save the private key and the certificate instead.", true);
+    } finally {
+      button.removeAttribute("aria-busy");
+    }
   });
   window.addEventListener("beforeunload", (event) => { if (made?.chain && !made.isSaved) event.preventDefault(); });
 })();
