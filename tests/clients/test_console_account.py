@@ -112,15 +112,15 @@ def piece(someone, server):
     return someone.page.locator(f"#{server} pre").text_content()
 
 
-@pytest.mark.parametrize("name", ["nginx", "haproxy", "curl"])
+@pytest.mark.parametrize("name", ["nginx", "haproxy", "apache", "curl"])
 def test_the_pieces_of_configuration_work(name, somebody, own_zone, tmp_path):  # noqa: F811
-    """nginx and HAProxy judge theirs; what stands in curl's is done."""
+    """nginx, HAProxy and Apache judge theirs; what stands in curl's is done."""
     someone = somebody().sign_in()
     someone.page.goto(f"/zones/{own_zone.zone}/authority")
     text = piece(someone, name)
     issued = own_zone.issue(csr.fresh(), 30)
     (tmp_path / "device.pem").write_text(issued["certificate"])
-    folder = {"nginx": "/etc/nginx", "haproxy": "/etc/haproxy"}.get(name)
+    folder = {"nginx": "/etc/nginx", "haproxy": "/etc/haproxy", "apache": "/etc/apache2"}.get(name)
     if folder is None:
         steps = [line for line in text.splitlines() if line.startswith(("curl -fsS", "openssl"))]
         assert len(steps) == 3, text
@@ -207,6 +207,11 @@ def judge(name, text, folder):
     if name == "nginx":
         path.write_text(f"pid {folder}/pid;\nevents {{}}\nhttp {{\naccess_log off;\n{text}}}\n")
         command = [shutil.which("nginx", path="/usr/sbin:/usr/bin"), "-t", "-c", path, "-p", folder, "-e", "stderr"]
+    elif name == "apache":
+        modules = ["mpm_event", "authz_core", "ssl", "headers", "proxy", "proxy_http"]
+        loaded = "".join(f"LoadModule {module}_module /usr/lib/apache2/modules/mod_{module}.so\n" for module in modules)
+        path.write_text(f"ServerRoot {folder}\nPidFile {folder}/pid\nErrorLog {folder}/error.log\n{loaded}{text}")
+        command = [shutil.which("apache2", path="/usr/sbin:/usr/bin"), "-t", "-f", path]
     else:
         path.write_text(text)
         command = [shutil.which("haproxy", path="/usr/sbin:/usr/bin"), "-c", "-f", path]

@@ -107,6 +107,9 @@ async fn a_change_that_waits_is_told_with_its_age_and_so_is_a_crl_that_is_not_si
     let row = cells(&page, &first);
     assert_eq!(row[1], "1 oldest 3 hours ago");
     assert!(row[3].contains("failed number 1, "), "{row:?}");
+    let health = page.split_once("id=\"health\"").unwrap().1.split("</ul>").next().unwrap();
+    let late = "<span class=\"badge revoked\">worker</span> a requested revocation or reactivation has waited for more than a minute";
+    assert!(health.contains(late) && health.contains("<span class=\"badge active\">database</span> works"), "{health}");
     assert!(page.contains("hx-trigger=\"every 2s\" hx-select=\"#standing\""), "it looks again by itself");
 
     server.database.connect().execute("UPDATE publications SET next_update = 1000");
