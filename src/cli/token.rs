@@ -189,7 +189,8 @@ async fn roll(arguments: Roll, context: &Context) -> Result<(), CliError> {
         output::note(format_args!("token {}", arguments.id));
         output::line(escape(&value))?;
     }
-    output::note("warning: keep the value now; it is shown this once, and the one before works no more");
+    output::note("warning: keep the value now; it is shown this once");
+    output::note("the one before works no more: replace it where it stands (admin.token, COUNTERSIGN_TOKEN)");
     Ok(())
 }
 

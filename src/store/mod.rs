@@ -51,6 +51,7 @@ mod overview;
 mod postgres;
 mod presence;
 mod publications;
+mod reads;
 mod responders;
 mod revocations;
 mod schema;
@@ -65,12 +66,8 @@ mod webhooks;
 mod writer;
 mod zones;
 
-use std::time::Duration;
-
 use diesel::connection::SimpleConnection;
 use secrecy::ExposeSecret;
-use tokio::sync::oneshot;
-use tokio::time::timeout;
 
 pub use audit_log::{AuditPlace, AuditPosition, AuditStretch, LoggedAct};
 pub use authorities::{NewAuthority, SealedKey};
@@ -111,19 +108,13 @@ pub use webhook_deliveries::{ClaimedWebhook, DueWebhook, Standing};
 pub use webhooks::{StoredWebhook, WebhookStored};
 
 use barrier::Barrier;
-use connection::{Admission, Connection, Readers};
+use connection::{Admission, Connection};
 use landmarks::Landmarks;
+use reads::Reads;
 use writer::Writer;
 
 /// Readers on SQLite only wait for the disk; a few more than cores keep both busy. One is the barrier's.
 const READERS: u32 = 7;
-
-/// How long a read may wait for a thread and a connection that has shown that it works: longer than for a free one.
-const WAIT_FOR_READ: Duration = Duration::from_secs(7);
-/// How long it may then take on PostgreSQL, which itself ends a statement after 30 s unless it is frozen.
-const LONGEST_READ: Duration = Duration::from_secs(45);
-/// A file answers as long as there is a disk; to look through all of a large one takes its time.
-const LONGEST_READ_OF_FILE: Duration = Duration::from_secs(24 * 3600);
 
 /// As long as it lives, no other process starts on the database.
 pub struct StartLock {
@@ -133,11 +124,10 @@ pub struct StartLock {
 /// The store. Clones share the pool and the writer.
 #[derive(Clone)]
 pub struct Store {
-    readers: Readers,
+    reads: Reads,
     writer: Writer,
     barrier: Barrier,
     landmarks: Landmarks,
-    longest_read: Duration,
 }
 
 impl Store {
@@ -176,14 +166,11 @@ impl Store {
         admission: Admission,
         readers: u32,
     ) -> Result<Self, StoreError> {
-        let readers = connection::open_readers(database, admission, readers)?;
-        let barrier = Barrier::start(readers.clone())?;
-        let longest_read = match database {
-            Database::Sqlite(_) => LONGEST_READ_OF_FILE,
-            Database::Postgres(_) => LONGEST_READ,
-        };
+        let pool = connection::open_readers(database, admission, readers)?;
+        let barrier = Barrier::start(pool.clone())?;
+        let reads = Reads::new(database, pool, readers);
         let writer = Writer::start(database.clone(), connection, admission)?;
-        Ok(Self { readers, writer, barrier, landmarks: Landmarks::default(), longest_read })
+        Ok(Self { reads, writer, barrier, landmarks: Landmarks::default() })
     }
 
     /// Waits until no other process is starting on this database, and keeps others waiting until the guard is dropped: the
@@ -219,29 +206,7 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     {
-        let readers = self.readers.clone();
-        let (begin, begun) = oneshot::channel();
-        let read = move || {
-            let mut connection = connection::reader(&readers)?;
-            // Nobody may be waiting any more.
-            if begin.send(()).is_err() {
-                return Err(StoreError::Unavailable("the read came to its turn too late".into()));
-            }
-            query(&mut connection)
-        };
-        let mut reading = tokio::task::spawn_blocking(read);
-        // A server that is frozen keeps its connections, and none of its own limits end what it does not answer.
-        let answered = async {
-            let _ = timeout(WAIT_FOR_READ, begun).await.map_err(|_| WAIT_FOR_READ)?;
-            timeout(self.longest_read, &mut reading).await.map_err(|_| self.longest_read)
-        };
-        match answered.await {
-            Ok(joined) => joined.map_err(|error| StoreError::Unavailable(error.to_string()))?,
-            Err(limit) => {
-                reading.abort();
-                Err(StoreError::Unavailable(format!("it has not answered a read for {} s", limit.as_secs())))
-            }
-        }
+        self.reads.run(query).await
     }
 
     async fn write<T, F>(&self, work: F) -> Result<T, StoreError>

@@ -14,7 +14,7 @@ import server as server_module
 from crl_sync import Answers, Sync, crl, wait
 from csr import openssl
 from server import free_port
-from test_nginx_mtls import CONFIGURATION, write_identity
+from test_nginx_mtls import configuration, server_block, write_identity
 
 ZONE = "5d28ec1c8ee4f2f3b2fc37b9b4f2f0aa"
 COUNT = 'echo "$COUNTERSIGN_CRL_FILE" >> runs'
@@ -261,7 +261,7 @@ class Nginx(Server):
         return f"nginx -p {self.folder} -c {self.folder}/nginx.conf -e {self.folder}/error.log -s reload"
 
     def start(self):
-        (self.folder / "nginx.conf").write_text(CONFIGURATION.format(folder=self.folder, port=self.port))
+        (self.folder / "nginx.conf").write_text(configuration(self.folder, server_block(self.folder, self.port)))
         return super().start("nginx", "-p", self.folder, "-c", self.folder / "nginx.conf", "-e", self.folder / "error.log")
 
 

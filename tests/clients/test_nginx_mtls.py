@@ -45,6 +45,14 @@ SERVER = """
 """
 
 
+def server_block(folder, port):
+    return SERVER.format(folder=folder, port=port)
+
+
+def configuration(folder, server):
+    return CONFIGURATION.format(folder=folder, server=server)
+
+
 class Nginx:
     def __init__(self, folder, api):
         self.folder, self.api, self.port = pathlib.Path(folder), api, free_port()
@@ -53,14 +61,14 @@ class Nginx:
                 "-keyout", self.folder / "server.key", "-out", self.folder / "server.pem")
         (self.folder / "bundle.pem").write_text(api.bundle().text)
         self.fetch_crls()
-        (self.folder / "nginx.conf").write_text(CONFIGURATION.format(folder=self.folder, server=self.server()))
+        (self.folder / "nginx.conf").write_text(configuration(self.folder, self.server()))
         self.process = subprocess.Popen(
             ["nginx", "-p", self.folder, "-c", self.folder / "nginx.conf", "-e", self.folder / "error.log"],
             cwd=self.folder, stdin=subprocess.DEVNULL)
         self.wait(lambda: self.workers() and self.request()[0] == 400, "serving")
 
     def server(self):
-        return SERVER.format(folder=self.folder, port=self.port)
+        return server_block(self.folder, self.port)
 
     def fetch_crls(self):
         (self.folder / "crls.pem").write_text(self.api.chain_crls())

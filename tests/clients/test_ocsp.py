@@ -22,7 +22,7 @@ import der
 from api import Api
 from judges import TOOLS, Chain, lint_certificate, lint_pair, run
 from server import Server
-from test_nginx_mtls import CONFIGURATION, Nginx, write_identity
+from test_nginx_mtls import SERVER, Nginx, write_identity
 
 AUTHORITY_KEY_TYPES = ["p256", "p384", "rsa2048", "ed25519"]
 CONTENT_TYPE = {"content-type": "application/ocsp-request"}
@@ -421,8 +421,9 @@ def test_answers_are_counted(server, tmp_path):
 @pytest.mark.parametrize("how", ["on", "leaf"])
 def test_nginx_relies_on_ocsp_alone(zone, tmp_path, how, monkeypatch):
     """No CRL: nginx asks us about the client's certificate (and its issuer's) at each handshake."""
-    without_crl = CONFIGURATION.replace("ssl_crl {folder}/crls.pem;", f"ssl_ocsp {how};")
-    monkeypatch.setattr("test_nginx_mtls.CONFIGURATION", without_crl)
+    without_crl = SERVER.replace("ssl_crl {folder}/crls.pem;", f"ssl_ocsp {how};")
+    assert without_crl != SERVER
+    monkeypatch.setattr("test_nginx_mtls.SERVER", without_crl)
     nginx = Nginx(tmp_path, zone)
     try:
         made = zone.issue(csr.by_openssl("p256", subject="/O=Example/CN=device-0001"))
