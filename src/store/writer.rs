@@ -2,7 +2,7 @@
 //!
 //! Work arrives in a bounded queue. The thread takes all that is there, runs it in one `BEGIN IMMEDIATE … COMMIT`, and
 //! answers every waiter only after the commit has returned, which under `synchronous=FULL` is after the sync of the
-//! write-ahead log. While one batch syncs, the next one gathers, and under load for a moment longer (`gathering`). PostgreSQL's
+//! write-ahead log. While one batch syncs, the next one gathers, under load on SQLite for a moment longer (`gathering`). PostgreSQL's
 //! writers take turns, over all processes, as SQLite's do by themselves: see `postgres::begin`.
 //!
 //! When a piece of work fails, its batch is rolled back and replayed piece by piece, so that no piece fails because of
@@ -29,7 +29,8 @@ const QUEUE_LENGTH: usize = 4096;
 /// The most pieces that share one transaction.
 const BATCH_LENGTH: usize = 512;
 /// With 64 callers on two cores, commits of twelve instead of three take a fifth less of the processor for each certificate,
-/// and the slowest answers come twice as soon.
+/// and the slowest answers come twice as soon. A commit of PostgreSQL takes so long by itself that they gather meanwhile: there
+/// a pause is lost.
 const GATHERED_FOR_EACH: Duration = Duration::from_micros(100);
 const LONGEST_GATHERING: Duration = Duration::from_micros(1500);
 
@@ -208,7 +209,11 @@ fn run(
     is_healthy: &AtomicBool,
 ) {
     let mut batch = Vec::with_capacity(BATCH_LENGTH);
-    let mut gathering = Gathering::new(BATCH_LENGTH, GATHERED_FOR_EACH, LONGEST_GATHERING);
+    let longest = match line.database {
+        Database::Sqlite(_) => LONGEST_GATHERING,
+        Database::Postgres(_) => Duration::ZERO,
+    };
+    let mut gathering = Gathering::new(BATCH_LENGTH, GATHERED_FOR_EACH, longest);
     while gathering.receive(&mut waiting, &mut batch) {
         let depth = metrics::gauge!("countersign_write_queue_depth");
         depth.set(waiting.len() as f64);
