@@ -1,9 +1,14 @@
 //! Checkpoints of SQLite's write-ahead log beside the writer.
 //!
 //! By itself SQLite checkpoints within a commit: everybody waits until thousands of pages are copied and synced. Here a
-//! thread of its own copies them while the writer goes on, and the writer then copies the little that has come meanwhile,
-//! after which the log begins anew (sqlite.org, "Write-Ahead Logging", 3.1: it does so only when all of it was copied).
+//! thread of its own copies and syncs them while the writer goes on, and the writer then copies the little that has come
+//! meanwhile, after which the log begins anew (sqlite.org, "Write-Ahead Logging", 3.1: it does so only when all of it was
+//! copied).
 
+use std::fs::File;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
@@ -18,6 +23,8 @@ use super::error::StoreError;
 /// those who wait meanwhile.
 const DUE_AFTER: usize = 2000;
 const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+/// What came while the first time took long is copied the second time, and little is left for the writer.
+const TIMES: usize = 2;
 
 const IDLE: u8 = 0;
 const COPYING: u8 = 1;
@@ -33,14 +40,15 @@ pub(super) struct Checkpoints {
 impl Checkpoints {
     /// Starts the thread; `None` for a database that sees to it itself.
     pub(super) fn start(database: &Database) -> Result<Option<Self>, StoreError> {
-        let Database::Sqlite(_) = database else { return Ok(None) };
+        let Database::Sqlite(path) = database else { return Ok(None) };
         let connection = connection::open_writer(database)?;
+        let file = Syncable::open(path).map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let state = Arc::new(AtomicU8::new(IDLE));
         let (wake, woken) = mpsc::sync_channel(1);
         let shared = Arc::clone(&state);
         thread::Builder::new()
             .name("store-checkpoint".into())
-            .spawn(move || run(connection, &woken, &shared))
+            .spawn(move || run(connection, &file, &woken, &shared))
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         Ok(Some(Self { written: 0, state, wake }))
     }
@@ -67,9 +75,12 @@ impl Checkpoints {
     }
 }
 
-fn run(mut connection: Connection, woken: &Receiver<()>, state: &AtomicU8) {
+fn run(mut connection: Connection, file: &Syncable, woken: &Receiver<()>, state: &AtomicU8) {
     while woken.recv().is_ok() {
-        checkpoint(&mut connection);
+        for _ in 0..TIMES {
+            checkpoint(&mut connection);
+            file.sync();
+        }
         state.store(COPIED, Ordering::Release);
     }
 }
@@ -78,5 +89,25 @@ fn run(mut connection: Connection, woken: &Receiver<()>, state: &AtomicU8) {
 fn checkpoint(connection: &mut Connection) {
     if let Err(error) = connection.batch_execute(CHECKPOINT) {
         tracing::warn!(%error, "the write-ahead log could not be copied into the database");
+    }
+}
+
+/// The database's file, to have what was copied on the disk before the writer needs it there. SQLite syncs it only with the
+/// last page of the log, which is the writer's, and everybody would wait for all that was copied before.
+///
+/// It is never closed: that would take from this process every lock that it holds on the file (sqlite.org, "How To Corrupt
+/// An SQLite Database File", 2.2).
+struct Syncable(ManuallyDrop<File>);
+
+impl Syncable {
+    fn open(path: &Path) -> io::Result<Self> {
+        File::open(path).map(ManuallyDrop::new).map(Self)
+    }
+
+    /// A failure is SQLite's to find: it syncs once more before it lets go of the log.
+    fn sync(&self) {
+        if let Err(error) = self.0.sync_data() {
+            tracing::warn!(%error, "the database could not be synced");
+        }
     }
 }

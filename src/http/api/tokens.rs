@@ -165,8 +165,8 @@ pub async fn show(
     Ok(envelope::success(wire(&service, token, None)))
 }
 
-/// Give a token another value; the old one stops working at once. Nothing else of it changes. The value is shown in this
-/// answer and never again.
+/// Give a token another value; the old one stops working at once, on other replicas within a second. Nothing else of it
+/// changes. The value is shown in this answer and never again.
 #[utoipa::path(
     tag = "Tokens",
     operation_id = "account-api-tokens-roll-token",
@@ -188,7 +188,7 @@ pub async fn roll(
     Ok(envelope::success(value.as_str()))
 }
 
-/// Delete a token; it stops working at once.
+/// Delete a token; it stops working at once, on other replicas within a second.
 #[utoipa::path(
     tag = "Tokens",
     operation_id = "account-tokens-delete",
