@@ -213,6 +213,7 @@ impl Store {
         let (after, is_right) = read.await?;
         // What changed meanwhile may have moved any of them.
         let ids = if after == before && is_right { ids } else { Vec::new() };
+        tracing::debug!(zone = %list.zone, status = ?list.status, landmarks = ids.len(), "walked along a long list");
         self.landmarks.learn(list, after, ids, begun.elapsed());
         Ok(())
     }

@@ -1,5 +1,6 @@
 """Pages in the middle of a list that is so long that the server remembers where its rows are."""
 
+import json
 import time
 from contextlib import closing
 
@@ -8,6 +9,7 @@ import pytest
 from api import Api
 from databases import Sqlite
 from test_dev_seed import seed
+from test_events import wait_until
 
 # The middle of each list is further from both ends than the server counts without being told to remember.
 ACTIVE, REVOKED = 4800, 4600
@@ -17,13 +19,18 @@ WALKED_WITHIN = 1.5
 
 
 @pytest.fixture
-def zone(make_server):
-    server = make_server()
+def server(make_server):
+    server = make_server(COUNTERSIGN_LOG="info,countersign::store::landmarks=debug")
     assert seed(server, "--certificates", ACTIVE, "--revoked", REVOKED).returncode == 0
     # Of long ago: only rows that have long settled are remembered.
     older = ("CAST(x'01a10000' || substr(id, 5) AS BLOB)" if isinstance(server.store, Sqlite)
              else "'\\x01a10000'::bytea || substring(id from 5)")
     server.tamper(f"UPDATE certificates SET id = {older}")
+    return server
+
+
+@pytest.fixture
+def zone(server):
     api = Api(server.start())
     zone = api.in_zone(api.default_zone()["id"])
     return zone
@@ -68,3 +75,16 @@ def test_any_page_is_the_part_of_the_list_that_it_says(zone, request_pem):
     assert_all_pages_are_right(zone)
     zone.reactivate(changed[1])
     assert_all_pages_are_right(zone)
+
+
+def test_long_lists_are_walked_when_the_server_starts(server):
+    server.start()
+    wait_until(lambda: len(said(server)) >= 3, server.output)
+    walked = {one["status"]: one["landmarks"] for one in said(server)}
+    assert walked.keys() == {"None", "Some(Active)", "Some(Revoked)"} and all(walked.values()), walked
+
+
+def said(server):
+    """What the server tells of its walks, line by line."""
+    lines = (server.folder / "stderr").read_text().splitlines()
+    return [json.loads(line)["fields"] for line in lines if "walked along a long list" in line]
