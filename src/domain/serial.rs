@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use data_encoding::HEXLOWER;
 use num_bigint::BigUint;
 
 /// A positive serial number of at most 20 octets (RFC 5280, 4.1.2.2), kept without leading zero octets.
@@ -49,7 +50,7 @@ impl SerialNumber {
 
     /// Lower-case hex, two digits an octet.
     pub fn to_hex(&self) -> String {
-        hex::encode(&self.0)
+        HEXLOWER.encode(&self.0)
     }
 
     fn from_big(number: BigUint) -> Option<Self> {

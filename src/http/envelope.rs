@@ -1,8 +1,11 @@
 //! The envelope of every answer (wire contract, 1.6).
 
-use actix_web::HttpResponse;
+use actix_web::http::header::ContentType;
+use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
+
+use super::error::ApiError;
 
 /// A success with its result.
 #[derive(Serialize, ToSchema)]
@@ -117,15 +120,24 @@ pub fn success<T: Serialize>(result: T) -> HttpResponse {
 }
 
 pub fn success_with<T: Serialize>(result: T, messages: Vec<Note>) -> HttpResponse {
-    HttpResponse::Ok().json(Success { success: true, errors: Vec::new(), messages, result })
+    json(&Success { success: true, errors: Vec::new(), messages, result }, OF_ONE)
 }
 
 pub fn page<T: Serialize>(result: Vec<T>, result_info: ResultInfo) -> HttpResponse {
-    HttpResponse::Ok().json(SuccessPage {
-        success: true,
-        errors: Vec::new(),
-        messages: Vec::new(),
-        result,
-        result_info,
-    })
+    // Items of a list are of about the same length.
+    let first = result.first().and_then(|first| serde_json::to_vec(first).ok()).map_or(0, |first| first.len());
+    let room = OF_ONE + result.len() * (first + first / 8);
+    json(&SuccessPage { success: true, errors: Vec::new(), messages: Vec::new(), result, result_info }, room)
+}
+
+/// In octets: a certificate with its request, in most cases.
+const OF_ONE: usize = 4 * 1024;
+
+/// Written where there is room for it: what grows is copied each time it has doubled, and a page of thousands is felt.
+fn json(value: &impl Serialize, room: usize) -> HttpResponse {
+    let mut body = Vec::with_capacity(room);
+    match serde_json::to_writer(&mut body, value) {
+        Ok(()) => HttpResponse::Ok().content_type(ContentType::json()).body(body),
+        Err(_) => ApiError::internal().error_response(),
+    }
 }

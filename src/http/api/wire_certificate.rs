@@ -1,5 +1,6 @@
 //! A client certificate on the wire: the 18 fields of the contract (section 1.5) in its order, then our own.
 
+use data_encoding::HEXLOWER;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -127,7 +128,7 @@ impl From<Certificate> for ClientCertificate {
             },
             certificate: pem::encode("CERTIFICATE", &certificate.der),
             csr: certificate.csr,
-            ski: hex::encode(certificate.ski),
+            ski: HEXLOWER.encode(&certificate.ski),
             serial_number: certificate.serial.to_decimal(),
             signature: certificate.signature,
             common_name: subject.common_name,
@@ -138,7 +139,7 @@ impl From<Certificate> for ClientCertificate {
             location: subject.location,
             expires_on: timestamp(certificate.not_after),
             issued_on: timestamp(certificate.not_before),
-            fingerprint_sha256: hex::encode(certificate.fingerprint_sha256),
+            fingerprint_sha256: HEXLOWER.encode(&certificate.fingerprint_sha256),
             status: certificate.status.into(),
             validity_days: certificate.validity_days,
             serial_number_hex: certificate.serial.to_hex(),
