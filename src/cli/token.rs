@@ -72,7 +72,8 @@ pub struct Create {
 
 /// Give a token another value and print it, this once; the old one stops working at once
 ///
-/// With several replicas, on the others within a second. Its name, its permissions and its end stay. Example:
+/// With several replicas, on the others within a second. Its name, its permissions and its end
+/// stay. Example:
 ///
 ///   countersign token roll ed17574386854bf78a67040be0a770b0
 #[derive(Args, Debug)]
