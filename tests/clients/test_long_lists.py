@@ -87,4 +87,4 @@ def test_long_lists_are_walked_when_the_server_starts(server):
 def said(server):
     """What the server tells of its walks, line by line."""
     lines = (server.folder / "stderr").read_text().splitlines()
-    return [json.loads(line)["fields"] for line in lines if "walked along a long list" in line]
+    return [json.loads(line) for line in lines if "walked along a long list" in line]
