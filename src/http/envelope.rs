@@ -124,20 +124,60 @@ pub fn success_with<T: Serialize>(result: T, messages: Vec<Note>) -> HttpRespons
 }
 
 pub fn page<T: Serialize>(result: Vec<T>, result_info: ResultInfo) -> HttpResponse {
-    // Items of a list are of about the same length.
-    let first = result.first().and_then(|first| serde_json::to_vec(first).ok()).map_or(0, |first| first.len());
-    let room = OF_ONE + result.len() * (first + first / 8);
+    let room = OF_ONE + room_for(&result);
     json(&SuccessPage { success: true, errors: Vec::new(), messages: Vec::new(), result, result_info }, room)
 }
 
 /// In octets: a certificate with its request, in most cases.
 const OF_ONE: usize = 4 * 1024;
+/// A thousand of them. Whoever puts something huge in the first place of a list is not given room for a thousand such.
+const MOST_ROOM: usize = 4 * 1024 * 1024;
+/// What is left over is kept until the client has the answer, which counts by its length; more is given back.
+const MOST_LEFT: usize = 64 * 1024;
+
+/// Items of a list are of about the same length.
+fn room_for<T: Serialize>(items: &[T]) -> usize {
+    let first = items.first().and_then(|first| serde_json::to_vec(first).ok()).map_or(0, |first| first.len());
+    items.len().saturating_mul(first + first / 8).min(MOST_ROOM)
+}
+
+fn json(value: &impl Serialize, room: usize) -> HttpResponse {
+    match written(value, room) {
+        Ok(body) => HttpResponse::Ok().content_type(ContentType::json()).body(body),
+        Err(_) => ApiError::internal().error_response(),
+    }
+}
 
 /// Written where there is room for it: what grows is copied each time it has doubled, and a page of thousands is felt.
-fn json(value: &impl Serialize, room: usize) -> HttpResponse {
+fn written(value: &impl Serialize, room: usize) -> serde_json::Result<Vec<u8>> {
     let mut body = Vec::with_capacity(room);
-    match serde_json::to_writer(&mut body, value) {
-        Ok(()) => HttpResponse::Ok().content_type(ContentType::json()).body(body),
-        Err(_) => ApiError::internal().error_response(),
+    serde_json::to_writer(&mut body, value)?;
+    if body.capacity() - body.len() > MOST_LEFT {
+        body.shrink_to_fit();
+    }
+    Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_huge_first_item_takes_no_room_for_a_thousand() {
+        let mut items = vec![String::new(); 1000];
+        if let Some(first) = items.first_mut() {
+            *first = "x".repeat(1 << 20);
+        }
+        let room = room_for(&items);
+        assert!(room <= MOST_ROOM, "{room}");
+        let body = written(&items, room).unwrap();
+        assert!(body.len() > 1 << 20 && body.capacity() - body.len() <= MOST_LEFT, "{}", body.capacity());
+    }
+
+    #[test]
+    fn a_page_of_like_items_is_written_where_it_stays() {
+        let items = vec!["x".repeat(2500); 1000];
+        let room = OF_ONE + room_for(&items);
+        assert!(serde_json::to_vec(&items).unwrap().len() <= room && room <= OF_ONE + MOST_ROOM);
     }
 }
