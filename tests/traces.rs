@@ -16,7 +16,7 @@ use serde_json::json;
 const TOKEN: &str = "test-token-test-token-test-token-test-token";
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const CALLER: &str = "b7ad6b7169203331";
-const STAGES: [&str; 6] = ["parse", "decide", "build", "lint", "sign", "commit"];
+const STAGES: [&str; 7] = ["wait", "parse", "decide", "build", "lint", "sign", "commit"];
 
 #[tokio::test]
 async fn an_issuance_is_one_trace_with_its_stages_and_without_secrets() {

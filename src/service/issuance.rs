@@ -1,6 +1,9 @@
 //! The one path to issuance: parse, decide, build, lint, sign, record, and only then release.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::oneshot;
 
 use crate::domain::audit::Action;
 use crate::domain::authority::Authority;
@@ -15,14 +18,14 @@ use crate::domain::status::Status;
 use crate::domain::subject_alternative_name::SubjectAlternativeName;
 use crate::domain::violation::Violation;
 use crate::keys::signer::Signer;
-use crate::store::{Claimed, IdempotencyClaim, Issuance, IssueOutcome, NewCertificate};
+use crate::store::{self, Claimed, IdempotencyClaim, Issuance, IssueOutcome, NewCertificate};
 use crate::telemetry::stage::Stage;
 use crate::x509::certificate::SignedCertificate;
 use crate::x509::{csr, lint, tbs};
 
 use super::access::{IssueCertificate, ZonePermit};
 use super::secrets::sha256;
-use super::{Service, ServiceError};
+use super::{Service, ServiceError, makers};
 
 /// How long a repeated request is answered with the first result.
 const IDEMPOTENCY_WINDOW: TimeDelta = TimeDelta::hours(24);
@@ -51,6 +54,14 @@ pub struct Idempotency {
     pub body: Vec<u8>,
 }
 
+/// A request that is permitted, and on its way to the threads that make certificates.
+struct Asked {
+    permit: ZonePermit<IssueCertificate>,
+    input: IssueInput,
+    claim: Option<IdempotencyClaim>,
+    now: DateTime<Utc>,
+}
+
 /// A certificate that may be released, and what was asked for and left out.
 #[derive(Clone, Debug)]
 pub struct Issued {
@@ -64,7 +75,7 @@ impl Service {
     /// Fails with all violations of the request, and with `Unavailable` when the certificate could not be recorded
     /// durably: it is then gone, and was never seen outside.
     pub async fn issue(
-        &self,
+        self: &Arc<Self>,
         permit: &ZonePermit<IssueCertificate>,
         input: IssueInput,
     ) -> Result<Issued, ServiceError> {
@@ -84,7 +95,7 @@ impl Service {
     }
 
     async fn issue_or_refuse(
-        &self,
+        self: &Arc<Self>,
         permit: &ZonePermit<IssueCertificate>,
         input: IssueInput,
     ) -> Result<Issued, ServiceError> {
@@ -96,14 +107,54 @@ impl Service {
             return self.first_result(permit, claim, first).await;
         }
 
-        let plan = self.decide(permit, input, now)?;
-        let csr_pem = plan.csr_pem;
-        let signer = self.keyring.signer(&self.store, &permit.issuer().authority).await?;
-        let signed = sign(plan.plan, &signer).await?;
+        let asked = Asked { permit: permit.clone(), input, claim: claim.clone(), now };
+        match (self.make_and_record(asked).await?, claim) {
+            (IssueOutcome::Recorded { certificate, messages }, _) => {
+                metrics::counter!("countersign_certificates_issued_total").increment(1);
+                Ok(Issued { certificate: *certificate, messages })
+            }
+            (IssueOutcome::Claimed(first), Some(claim)) => self.first_result(permit, &claim, first).await,
+            (IssueOutcome::Claimed(_), None) => Err(ServiceError::Internal("a claim without a key".into())),
+            (IssueOutcome::KeyBlocked, _) => Err(ServiceError::Invalid(vec![blocked_key()])),
+        }
+    }
+
+    /// Has the certificate made by the threads for that, and recorded by the writer, which answers here.
+    async fn make_and_record(self: &Arc<Self>, asked: Asked) -> Result<IssueOutcome, ServiceError> {
+        let signer = self.keyring.signer(&self.store, &asked.permit.issuer().authority).await?;
+        let (reply, outcome) = oneshot::channel();
+        let service = Arc::clone(self);
+        let wait = Stage::Wait.begin();
+        makers::begin(async move {
+            wait.end();
+            // Whoever hung up meanwhile gets no certificate. Whoever does so later has one, which is in the list.
+            if reply.is_closed() {
+                return;
+            }
+            match service.make(asked, &signer).await {
+                Ok(issuance) => {
+                    let commit = Stage::Commit.begin();
+                    service.store.record_issuance(issuance, move |recorded| {
+                        commit.end();
+                        let _ = reply.send(recorded.map_err(ServiceError::from));
+                    });
+                }
+                Err(refusal) => {
+                    let _ = reply.send(Err(refusal));
+                }
+            }
+        })?;
+        store::confirmed(outcome).await
+    }
+
+    /// Decides, builds, lints and signs: what comes of it is not to be seen outside before it is recorded.
+    async fn make(&self, asked: Asked, signer: &Signer) -> Result<Issuance, ServiceError> {
+        let Asked { permit, input, claim, now } = asked;
+        let Decided { plan, csr_pem } = self.decide(&permit, input, now)?;
+        let signed = sign(plan, signer).await?;
 
         let id = CertificateId::new(self.random.ordered_id(now));
         let certificate = record(permit.zone(), &permit.issuer().authority, id, &signed, csr_pem)?;
-        let messages = signed.plan().messages.clone();
         let mut event = self.event(
             permit.caller().actor(),
             permit.account(),
@@ -116,23 +167,14 @@ impl Service {
             common_name: certificate.subject.common_name.clone(),
             expires_on: certificate.not_after,
         });
-        let issuance = Issuance {
+        Ok(Issuance {
             account: permit.account(),
             new: NewCertificate { certificate, created_on: now },
             event,
-            claim: claim.clone().map(|claim| (claim, messages.clone())),
+            messages: signed.plan().messages.clone(),
+            claim,
             oldest_claim: now - IDEMPOTENCY_WINDOW,
-        };
-        let outcome = Stage::Commit.measure_async(self.store.record_issuance(issuance)).await?;
-        match (outcome, claim) {
-            (IssueOutcome::Recorded(certificate), _) => {
-                metrics::counter!("countersign_certificates_issued_total").increment(1);
-                Ok(Issued { certificate: *certificate, messages })
-            }
-            (IssueOutcome::Claimed(first), Some(claim)) => self.first_result(permit, &claim, first).await,
-            (IssueOutcome::Claimed(_), None) => Err(ServiceError::Internal("a claim without a key".into())),
-            (IssueOutcome::KeyBlocked, _) => Err(ServiceError::Invalid(vec![blocked_key()])),
-        }
+        })
     }
 
     /// Everything that can be said against the request, or the plan for its certificate.

@@ -60,7 +60,7 @@ pub struct ManagedInput {
 impl Service {
     /// Makes an identity whose certificate the permit's zone issues.
     pub async fn add_managed_identity(
-        &self,
+        self: &Arc<Self>,
         permit: &AccountPermit<AddIdentity>,
         zone: &ZonePermit<IssueCertificate>,
         input: IdentityInput,
@@ -72,7 +72,7 @@ impl Service {
 
     /// Renews the managed identities whose time has come, and requests the revocation of certificates that were replaced
     /// long enough ago. What fails is tried again later; one failure does not hold up the others.
-    pub async fn keep_identities_fresh(&self) -> Result<(), ServiceError> {
+    pub async fn keep_identities_fresh(self: &Arc<Self>) -> Result<(), ServiceError> {
         let now = self.clock.now();
         for (identity, attempts) in self.store.renewals_due(now, BATCH).await? {
             let retry_on = now + pause(attempts);
@@ -93,7 +93,7 @@ impl Service {
     }
 
     async fn manage_or_refuse(
-        &self,
+        self: &Arc<Self>,
         permit: &AccountPermit<AddIdentity>,
         zone: &ZonePermit<IssueCertificate>,
         input: IdentityInput,
@@ -150,7 +150,7 @@ impl Service {
         Ok(Kept { identity, messages })
     }
 
-    async fn renew(&self, identity: &Identity) -> Result<(), ServiceError> {
+    async fn renew(self: &Arc<Self>, identity: &Identity) -> Result<(), ServiceError> {
         let Some(managed) = &identity.managed else { return Ok(()) };
         let zone = self.permit_itself::<IssueCertificate>(managed.zone).await?;
         let fresh = self.issue_for(&zone, &managed.plan, &self.renewal).await?;
@@ -203,7 +203,7 @@ impl Service {
 
     /// Makes a key and has the zone issue for it, by the one path that everybody's requests take.
     async fn issue_for(
-        &self,
+        self: &Arc<Self>,
         zone: &ZonePermit<IssueCertificate>,
         plan: &ManagedPlan,
         turns: &Arc<Semaphore>,

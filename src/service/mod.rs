@@ -41,6 +41,7 @@ pub mod identity_uses;
 pub mod issuance;
 pub mod issuers;
 mod keyring;
+mod makers;
 pub mod managed_identities;
 mod measures;
 pub mod ocsp;

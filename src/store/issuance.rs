@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, Utc};
+use tokio::sync::oneshot;
 
 use crate::domain::audit::AuditEvent;
 use crate::domain::certificate::Certificate;
@@ -14,15 +15,17 @@ use super::certificates::NewCertificate;
 use super::connection::Connection;
 use super::error::StoreError;
 use super::idempotency::{Claimed, Claims, IdempotencyClaim};
-use super::{Store, audit, blocked_keys, certificates, counters, events, idempotency, schema};
+use super::{Store, audit, blocked_keys, certificates, counters, events, idempotency, schema, writer};
 
 /// A signed certificate with everything that is stored with it.
 pub struct Issuance {
     pub account: AccountId,
     pub new: NewCertificate,
     pub event: AuditEvent,
-    /// Its idempotency key, if there is one, and the messages that a repeated request is answered with.
-    pub claim: Option<(IdempotencyClaim, Vec<String>)>,
+    /// What its caller is told beside it, also by the answer to a repeated request.
+    pub messages: Vec<String>,
+    /// Its idempotency key, if there is one.
+    pub claim: Option<IdempotencyClaim>,
     /// Keys used since then count as used.
     pub oldest_claim: DateTime<Utc>,
 }
@@ -31,7 +34,7 @@ pub struct Issuance {
 #[derive(Clone, Debug)]
 pub enum IssueOutcome {
     /// It is durable, with its audit event and counters, and may be released.
-    Recorded(Box<Certificate>),
+    Recorded { certificate: Box<Certificate>, messages: Vec<String> },
     /// Nothing was stored: another request under the same idempotency key was first.
     Claimed(Claimed),
     /// Nothing was stored: the key is on the account's block list.
@@ -50,7 +53,9 @@ impl Verdict {
     /// What its caller is told after the commit.
     pub(super) fn outcome(self, issuance: Issuance) -> IssueOutcome {
         match self {
-            Self::Record => IssueOutcome::Recorded(Box::new(issuance.new.certificate)),
+            Self::Record => {
+                IssueOutcome::Recorded { certificate: Box::new(issuance.new.certificate), messages: issuance.messages }
+            }
             Self::Claimed(first) => IssueOutcome::Claimed(first),
             Self::KeyBlocked => IssueOutcome::KeyBlocked,
         }
@@ -58,10 +63,23 @@ impl Verdict {
 }
 
 impl Store {
-    /// Stores a signed certificate, its audit event, its counters and, if there is one, its idempotency key.
-    pub async fn record_issuance(&self, issuance: Issuance) -> Result<IssueOutcome, StoreError> {
-        self.writer.submit_issuance(issuance).await
+    /// Has a signed certificate stored, with its audit event, its counters and, if there is one, its idempotency key.
+    ///
+    /// `told` hears once what became of it: after the commit on the writer's thread, which it must not hold up, or at once
+    /// when the queue is full. So
+    /// the thread that signed need not be woken to pass it on: who waits for it may do so elsewhere, by [`confirmed`].
+    pub fn record_issuance(
+        &self,
+        issuance: Issuance,
+        told: impl FnOnce(Result<IssueOutcome, StoreError>) + Send + 'static,
+    ) {
+        self.writer.submit_issuance(issuance, Box::new(told));
     }
+}
+
+/// Waits for what becomes of a write; [`StoreError::Unavailable`] when that is not known in 30 seconds.
+pub async fn confirmed<T, E: From<StoreError>>(outcome: oneshot::Receiver<Result<T, E>>) -> Result<T, E> {
+    writer::confirmed(outcome).await
 }
 
 /// Stores all of them, but those that must not be, in the caller's transaction. The verdicts are in the order of the
@@ -69,7 +87,7 @@ impl Store {
 pub(super) fn record_all(connection: &mut Connection, issuances: &[&Issuance]) -> Result<Vec<Verdict>, StoreError> {
     let keys = issuances.iter().map(|issuance| (issuance.account, issuance.new.certificate.spki_sha256.as_slice()));
     let blocked: HashSet<(AccountId, Vec<u8>)> = blocked_keys::among(connection, keys)?;
-    let asked = issuances.iter().filter_map(|issuance| issuance.claim.as_ref()).map(|(claim, _)| claim);
+    let asked = issuances.iter().filter_map(|issuance| issuance.claim.as_ref());
     let mut claims = Claims::among(connection, asked)?;
     let mut verdicts = Vec::with_capacity(issuances.len());
     let mut recorded: Vec<&Issuance> = Vec::with_capacity(issuances.len());
@@ -134,13 +152,13 @@ fn write(connection: &mut Connection, recorded: &[&Issuance], claims: &Claims) -
 
 /// Takes the issuance's idempotency key, unless somebody was first: also one before it in the same batch.
 fn claim(claims: &mut Claims, issuance: &Issuance) -> Verdict {
-    let Some((claim, messages)) = &issuance.claim else { return Verdict::Record };
+    let Some(claim) = &issuance.claim else { return Verdict::Record };
     let certificate = &issuance.new.certificate;
     let result = Claimed {
         request_sha256: claim.request_sha256.to_vec(),
         zone: certificate.zone,
         certificate: certificate.id,
-        messages: messages.clone(),
+        messages: issuance.messages.clone(),
         created_on: claim.created_on,
     };
     match claims.take(claim.key(), result, issuance.oldest_claim) {

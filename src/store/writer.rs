@@ -73,31 +73,41 @@ impl Writer {
         F: FnMut(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        self.enqueue(Box::new(Piece { work, outcome: None, reply }), answer).await
+        self.enqueue(Box::new(Piece { work, outcome: None, reply }));
+        confirmed(answer).await
     }
 
-    /// The same for an issuance: those of a batch are recorded together.
-    pub(super) async fn submit_issuance(&self, issuance: Issuance) -> Result<IssueOutcome, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        self.enqueue(Box::new(IssuancePiece { issuance, verdict: None, reply }), answer).await
+    /// Queues an issuance: those of a batch are recorded together. `told` hears once what became of it.
+    pub(super) fn submit_issuance(&self, issuance: Issuance, told: Told) {
+        self.enqueue(Box::new(IssuancePiece { issuance, verdict: None, told }));
     }
 
-    async fn enqueue<T>(&self, work: Box<dyn Work>, answer: Answer<T>) -> Result<T, StoreError> {
-        self.queue.try_send(work).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => StoreError::Busy,
-            mpsc::error::TrySendError::Closed(_) => StoreError::Unavailable("the writer has stopped".into()),
-        })?;
-        match tokio::time::timeout(PATIENCE, answer).await {
-            Ok(answer) => answer.map_err(|_| StoreError::Unavailable("the writer has stopped".into()))?,
-            Err(_) => Err(StoreError::Unavailable(format!(
-                "the database has not confirmed a write for {} s; it may have been stored",
-                PATIENCE.as_secs()
-            ))),
+    fn enqueue(&self, work: Box<dyn Work>) {
+        match self.queue.try_send(work) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(work)) => work.answer(Err(StoreError::Busy)),
+            Err(mpsc::error::TrySendError::Closed(work)) => work.answer(Err(stopped())),
         }
     }
 }
 
-type Answer<T> = oneshot::Receiver<Result<T, StoreError>>;
+/// Waits for what the writer says of a write.
+pub(super) async fn confirmed<T, E: From<StoreError>>(answer: oneshot::Receiver<Result<T, E>>) -> Result<T, E> {
+    match tokio::time::timeout(PATIENCE, answer).await {
+        Ok(answer) => answer.map_err(|_| StoreError::Unavailable("the write ended without an answer".into()))?,
+        Err(_) => Err(StoreError::Unavailable(format!(
+            "the database has not confirmed a write for {} s; it may have been stored",
+            PATIENCE.as_secs()
+        )))?,
+    }
+}
+
+fn stopped() -> StoreError {
+    StoreError::Unavailable("the writer has stopped".into())
+}
+
+/// What is done with the outcome of an issuance, on the writer's thread.
+pub(super) type Told = Box<dyn FnOnce(Result<IssueOutcome, StoreError>) + Send>;
 
 /// A piece of work whose types the queue need not know.
 trait Work: Send {
@@ -113,7 +123,7 @@ trait Work: Send {
 struct IssuancePiece {
     issuance: Issuance,
     verdict: Option<Verdict>,
-    reply: oneshot::Sender<Result<IssueOutcome, StoreError>>,
+    told: Told,
 }
 
 impl Work for IssuancePiece {
@@ -126,11 +136,9 @@ impl Work for IssuancePiece {
     }
 
     fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
-        let Self { issuance, verdict, reply } = *self;
+        let Self { issuance, verdict, told } = *self;
         let lost = || StoreError::Damaged("a committed issuance has no outcome".into());
-        let answer = committed.and_then(|()| Ok(verdict.ok_or_else(lost)?.outcome(issuance)));
-        // The waiter may have gone (a closed connection): the certificate is recorded all the same.
-        let _ = reply.send(answer);
+        told(committed.and_then(|()| Ok(verdict.ok_or_else(lost)?.outcome(issuance))));
     }
 }
 

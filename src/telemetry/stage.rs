@@ -12,6 +12,8 @@ use tracing::{Instrument, Span};
 /// In the order in which an issuance goes through them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
+    /// The request waits for a thread that makes certificates.
+    Wait,
     /// The CSR is read, and its signature verified.
     Parse,
     /// The profile decides on the request.
@@ -26,10 +28,11 @@ pub enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 6] = [Self::Parse, Self::Decide, Self::Build, Self::Lint, Self::Sign, Self::Commit];
+    const ALL: [Self; 7] = [Self::Wait, Self::Parse, Self::Decide, Self::Build, Self::Lint, Self::Sign, Self::Commit];
 
     const fn name(self) -> &'static str {
         match self {
+            Self::Wait => "wait",
             Self::Parse => "parse",
             Self::Decide => "decide",
             Self::Build => "build",
@@ -56,9 +59,15 @@ impl Stage {
         done
     }
 
+    /// The stage begins, and ends elsewhere.
+    pub fn begin(self) -> Begun {
+        Begun { stage: self, started: Instant::now(), _span: self.span() }
+    }
+
     fn span(self) -> Span {
         // A span's name is fixed where it is written.
         match self {
+            Self::Wait => tracing::debug_span!("wait"),
             Self::Parse => tracing::debug_span!("parse"),
             Self::Decide => tracing::debug_span!("decide"),
             Self::Build => tracing::debug_span!("build"),
@@ -69,13 +78,28 @@ impl Stage {
     }
 
     fn record(self, started: Instant) {
-        static HISTOGRAMS: OnceLock<[Histogram; 6]> = OnceLock::new();
+        static HISTOGRAMS: OnceLock<[Histogram; 7]> = OnceLock::new();
         let register =
             |stage: Stage| metrics::histogram!("countersign_issuance_stage_seconds", "stage" => stage.name());
         let histograms = HISTOGRAMS.get_or_init(|| Self::ALL.map(register));
         if let Some(histogram) = histograms.get(self as usize) {
             histogram.record(started.elapsed());
         }
+    }
+}
+
+/// A stage that is under way.
+pub struct Begun {
+    stage: Stage,
+    started: Instant,
+    /// Ends with the value.
+    _span: Span,
+}
+
+impl Begun {
+    /// Notes how long it took.
+    pub fn end(self) {
+        self.stage.record(self.started);
     }
 }
 

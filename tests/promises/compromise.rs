@@ -1,6 +1,8 @@
 //! Promises about compromised keys: no certificate of the account that holds one stays valid, in whichever zone it is, and
 //! nobody else's is touched.
 
+use std::sync::Arc;
+
 use countersign::domain::bulk::{Filter, JobState};
 use countersign::domain::certificate::Certificate;
 use countersign::domain::id::ZoneId;
@@ -223,7 +225,7 @@ async fn no_valid_certificate_slips_through_while_its_key_is_reported() {
     for round in 0..8 {
         let key = Key::new();
         let reported = installation.certify_own(installation.zone, &key).await;
-        let issue = async |service: &countersign::service::Service, zone| {
+        let issue = async |service: &Arc<countersign::service::Service>, zone| {
             let permit = service.permit_in_zone(installation.caller().await, zone).await.unwrap();
             for _ in 0..4 {
                 let csr = Some(key.csr());

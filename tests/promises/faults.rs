@@ -143,7 +143,7 @@ async fn all_faults_are_told_at_once_whatever_could_not_be_read() {
     assert_eq!(pointers, ["/csr", "/elsewhere", "/subject_alternative_names/0", "/validity_days"]);
 }
 
-async fn issue_with(installation: &Installation, service: &Service) -> Result<(), ServiceError> {
+async fn issue_with(installation: &Installation, service: &Arc<Service>) -> Result<(), ServiceError> {
     let input = IssueInput { csr: Some(csr("device")), validity_days: Some(30), ..IssueInput::default() };
     service.issue(&installation.permit().await, input).await.map(drop)
 }

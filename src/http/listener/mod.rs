@@ -24,6 +24,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::store::priority;
+
 use super::lifecycle::Lifecycle;
 use connection::{Patience, Watched};
 use farewell::Farewell;
@@ -42,8 +44,6 @@ const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// What an HTTP/2 client may send before it is read: for one request, and for all of a connection.
 const H2_STREAM_WINDOW: u32 = 256 * 1024;
 const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
-/// Of the threads that serve: a tenth of the weight of those that write.
-const NICENESS: i32 = 10;
 /// One in so many places is for those who come while somebody who has been idle is on the way out.
 const DOOR: usize = 16;
 
@@ -83,7 +83,7 @@ where
 
     // Run once on each thread that serves.
     let connections = move |lifecycle: &Lifecycle| {
-        let_the_writer_go_first();
+        priority::let_the_writer_go_first();
         let connections = Rc::new(Connections::new(patience, room));
         let (closed, closing) = (Rc::clone(&connections), lifecycle.closing());
         tokio::task::spawn_local(async move {
@@ -132,15 +132,6 @@ where
         })?,
     };
     Ok(builder.run())
-}
-
-/// The threads that serve verify and sign, as much as the cores give. All of them wait for the one thread that writes, and
-/// for a database that may be on this machine: a core that is busy must not keep these waiting.
-fn let_the_writer_go_first() {
-    let thread = rustix::thread::gettid();
-    if let Err(error) = rustix::process::setpriority_process(Some(thread), NICENESS) {
-        tracing::debug!(%error, "the threads that serve keep their priority");
-    }
 }
 
 /// actix is not told that the server stops: it would close what is idle at once, and answer no request that has arrived
