@@ -66,8 +66,8 @@ impl Store {
     /// Has a signed certificate stored, with its audit event, its counters and, if there is one, its idempotency key.
     ///
     /// `told` hears once what became of it: after the commit on the writer's thread, which it must not hold up, or at once
-    /// when the queue is full. So
-    /// the thread that signed need not be woken to pass it on: who waits for it may do so elsewhere, by [`confirmed`].
+    /// when the queue is full. So the thread that signed need not be woken to pass it on: who waits for it may do so
+    /// elsewhere, by [`confirmed`].
     pub fn record_issuance(
         &self,
         issuance: Issuance,

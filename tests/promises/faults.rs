@@ -32,6 +32,32 @@ async fn a_write_that_fails_does_not_fail_its_neighbours() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_hangs_up_leaves_a_whole_certificate_or_none() {
+    let installation = Arc::new(Installation::new().await);
+    let held = installation.hold_the_database();
+    let issues = (0..64).map(|number| {
+        let installation = Arc::clone(&installation);
+        tokio::spawn(async move { installation.try_issue(&format!("device-{number}"), 30).await.map(drop) })
+    });
+    let issues: Vec<_> = issues.collect();
+    // Some are being made, some wait for the database, some have not begun.
+    tokio::task::yield_now().await;
+    issues.iter().for_each(tokio::task::JoinHandle::abort);
+    join_all(issues).await;
+    drop(held);
+    installation.try_issue("the last one", 30).await.unwrap();
+    let certificates = "SELECT COUNT(*) FROM certificates";
+    assert!((1..=65).contains(&installation.count(certificates)));
+    for others in [
+        "SELECT CAST(SUM(total) AS BIGINT) FROM certificate_counters",
+        "SELECT COUNT(*) FROM audit_events WHERE action = 'certificate.issue'",
+    ] {
+        // In one statement: some may still be under way.
+        assert_eq!(installation.count(&format!("SELECT ({certificates}) - ({others})")), 0, "{others}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_queue_refuses_instead_of_growing() {
     let installation = Arc::new(Installation::new().await);
     let held = installation.hold_the_database();
