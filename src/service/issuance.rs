@@ -1,8 +1,10 @@
 //! The one path to issuance: parse, decide, build, lint, sign, record, and only then release.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
 use crate::domain::audit::Action;
@@ -97,10 +99,10 @@ impl Service {
     async fn issue_or_refuse(
         self: &Arc<Self>,
         permit: &ZonePermit<IssueCertificate>,
-        input: IssueInput,
+        mut input: IssueInput,
     ) -> Result<Issued, ServiceError> {
         let now = self.clock.now();
-        let claim = input.idempotency.as_ref().map(|idempotency| claim(permit, idempotency, now)).transpose()?;
+        let claim = input.idempotency.take().map(|idempotency| claim(permit, &idempotency, now)).transpose()?;
         if let Some(claim) = &claim
             && let Some(first) = self.store.claimed(claim.clone(), now - IDEMPOTENCY_WINDOW).await?
         {
@@ -121,17 +123,19 @@ impl Service {
 
     /// Has the certificate made by the threads for that, and recorded by the writer, which answers here.
     async fn make_and_record(self: &Arc<Self>, asked: Asked) -> Result<IssueOutcome, ServiceError> {
-        let signer = self.keyring.signer(&self.store, &asked.permit.issuer().authority).await?;
-        let (reply, outcome) = oneshot::channel();
+        let signer = self.keyring.signer(&self.store, &asked.permit.issuer().authority).await;
+        let (mut reply, outcome) = oneshot::channel();
         let service = Arc::clone(self);
         let wait = Stage::Wait.begin();
         makers::begin(async move {
             wait.end();
-            // Whoever hung up meanwhile gets no certificate. Whoever does so later has one, which is in the list.
-            if reply.is_closed() {
-                return;
-            }
-            match service.make(asked, &signer).await {
+            let made = tokio::select! {
+                biased;
+                // Whoever hangs up before it is signed gets no certificate. Whoever does so later has one, which is in the list.
+                () = reply.closed() => return,
+                made = AssertUnwindSafe(service.make(asked, signer)).catch_unwind() => made,
+            };
+            match made.unwrap_or_else(|_| Err(ServiceError::Internal("making a certificate panicked".into()))) {
                 Ok(issuance) => {
                     let commit = Stage::Commit.begin();
                     service.store.record_issuance(issuance, move |recorded| {
@@ -148,10 +152,12 @@ impl Service {
     }
 
     /// Decides, builds, lints and signs: what comes of it is not to be seen outside before it is recorded.
-    async fn make(&self, asked: Asked, signer: &Signer) -> Result<Issuance, ServiceError> {
+    ///
+    /// That the key does not open is told only to whom nothing else is to be said.
+    async fn make(&self, asked: Asked, signer: Result<Arc<Signer>, ServiceError>) -> Result<Issuance, ServiceError> {
         let Asked { permit, input, claim, now } = asked;
         let Decided { plan, csr_pem } = self.decide(&permit, input, now)?;
-        let signed = sign(plan, signer).await?;
+        let signed = sign(plan, &*signer?).await?;
 
         let id = CertificateId::new(self.random.ordered_id(now));
         let certificate = record(permit.zone(), &permit.issuer().authority, id, &signed, csr_pem)?;

@@ -1,14 +1,15 @@
-//! The threads that make certificates: they verify requests and sign, one for each core, and whoever comes first is served
-//! first, whichever connection it came on.
+//! The threads that make certificates: they verify requests and sign, one for each core, about in the order in which they
+//! were asked, whichever connection that came on.
 //!
-//! Nothing else is done here, and none of this on the threads of HTTP, which read and answer: much that is short. A thread
-//! that does both has whoever's certificate is durable wait until it is through with all who ask, and one that gets less of
-//! the processor than its neighbour has all of its connections wait. On PostgreSQL, with 64 callers on two cores, the slowest
-//! hundredth waits a sixth less by this, and a twentieth to an eighth more certificates are made.
+//! The threads of HTTP read and answer: much that is short. A thread that signs as well has whoever's certificate is durable
+//! wait until it is through with all who ask, and one that gets less of the processor than its neighbour has all of its
+//! connections wait. On PostgreSQL, with 64 callers on two cores, the slowest hundredth waits a sixth less by this, and a
+//! tenth more certificates are made.
 
 use std::future::Future;
 use std::io;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::runtime::{Builder, Runtime};
 use tracing::{Instrument, Span};
@@ -16,6 +17,11 @@ use tracing::{Instrument, Span};
 use crate::store::priority;
 
 use super::ServiceError;
+
+/// As many as requests are let in. Those of callers that hung up are counted here alone, until it is their turn.
+const MAX_WAITING: usize = 4096;
+
+static WAITING: AtomicUsize = AtomicUsize::new(0);
 
 static MAKERS: LazyLock<io::Result<Runtime>> = LazyLock::new(|| {
     Builder::new_multi_thread()
@@ -25,13 +31,47 @@ static MAKERS: LazyLock<io::Result<Runtime>> = LazyLock::new(|| {
         .build()
 });
 
-/// Begins work, behind everybody's that came before. How much may wait is bounded where requests are let in.
+/// Has the threads there before anybody asks: a machine that has none left does not start.
+pub(super) fn start() -> Result<(), ServiceError> {
+    makers().map(drop)
+}
+
+/// Begins work behind what came before, or refuses it when there is too much. It must need neither timers nor sockets.
 pub(super) fn begin(work: impl Future<Output = ()> + Send + 'static) -> Result<(), ServiceError> {
-    let makers = MAKERS.as_ref().map_err(|error| {
-        ServiceError::Internal(format!("the threads that make certificates could not be started: {error}"))
-    })?;
-    makers.spawn(work.instrument(Span::current()));
+    let waiting = Waiting::behind(&WAITING);
+    if waiting.before >= MAX_WAITING {
+        return Err(ServiceError::Unavailable("too many certificates are being made".into()));
+    }
+    let work = async move {
+        work.await;
+        drop(waiting);
+    };
+    makers()?.spawn(work.instrument(Span::current()));
     Ok(())
+}
+
+fn makers() -> Result<&'static Runtime, ServiceError> {
+    MAKERS.as_ref().map_err(|error| {
+        ServiceError::Internal(format!("the threads that make certificates could not be started: {error}"))
+    })
+}
+
+/// A place among those that wait or are worked on; given up with the value.
+struct Waiting {
+    all: &'static AtomicUsize,
+    before: usize,
+}
+
+impl Waiting {
+    fn behind(all: &'static AtomicUsize) -> Self {
+        Self { all, before: all.fetch_add(1, Ordering::Relaxed) }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.all.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[cfg(test)]
@@ -54,6 +94,18 @@ mod tests {
         let ours = rustix::process::getpriority_process(None).unwrap();
         assert_eq!(name.as_deref(), Some("maker"));
         assert!(niceness > ours, "{niceness} and {ours}");
+    }
+
+    #[test]
+    fn places_are_given_back() {
+        static PLACES: AtomicUsize = AtomicUsize::new(0);
+        let first = Waiting::behind(&PLACES);
+        let second = Waiting::behind(&PLACES);
+        assert_eq!((first.before, second.before), (0, 1));
+        drop(first);
+        assert_eq!(Waiting::behind(&PLACES).before, 1);
+        drop(second);
+        assert_eq!(PLACES.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test]

@@ -39,7 +39,7 @@ use super::random::Random;
 use super::responders::Responders;
 use super::revocation_lists::RevocationLists;
 use super::turns::Turns;
-use super::{Options, Service, ServiceError};
+use super::{Options, Service, ServiceError, makers};
 
 const DEFAULT_ACCOUNT: &str = "default";
 const DEFAULT_ZONE: &str = "default";
@@ -82,6 +82,7 @@ impl Service {
     ) -> Result<(Arc<Self>, Option<FirstStart>), StartError> {
         let check = store.master_key_check().await?;
         let service = Self::assemble(store, clock, random, options, check.as_ref())?;
+        makers::start()?;
         let first = if check.is_none() { Some(service.set_up().await?) } else { None };
         Ok((Arc::new(service), first))
     }

@@ -23,8 +23,8 @@ use super::error::StoreError;
 /// who wait meanwhile: twice as many keep the slowest hundredth of 64 callers a quarter longer, and half as many take a
 /// fiftieth more of the processor for each certificate.
 const COPIED_AFTER: usize = 1000;
-/// After so many writes the log begins anew: it is then some 20 to 40 MB long.
-const BEGUN_ANEW_AFTER: usize = 2000;
+/// After so many copies the log begins anew: it is then some 20 to 40 MB long.
+const COPIES: usize = 2;
 const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 /// What came while the first time took long is copied the second time, and little is left for the writer.
 const TIMES: usize = 2;
@@ -35,9 +35,10 @@ const COPIED: u8 = 2;
 
 /// The writer's side. Dropping it ends the thread.
 pub(super) struct Checkpoints {
-    /// Writes since the log was last copied, and since it began.
+    /// Writes since the log was last copied.
     uncopied: usize,
-    length: usize,
+    /// Copies since it began.
+    copies: usize,
     state: Arc<AtomicU8>,
     wake: SyncSender<()>,
 }
@@ -55,19 +56,19 @@ impl Checkpoints {
             .name("store-checkpoint".into())
             .spawn(move || run(connection, &file, &woken, &shared))
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        Ok(Some(Self { uncopied: 0, length: 0, state, wake }))
+        Ok(Some(Self { uncopied: 0, copies: 0, state, wake }))
     }
 
     /// Called by the writer between transactions.
     pub(super) fn after(&mut self, writes: usize, connection: Option<&mut Connection>) {
         self.uncopied += writes;
-        self.length += writes;
         match self.state.load(Ordering::Acquire) {
             COPIED => {
+                self.copies += 1;
                 if let Some(connection) = connection
-                    && self.length >= BEGUN_ANEW_AFTER
+                    && self.copies >= COPIES
                 {
-                    self.length = 0;
+                    self.copies = 0;
                     checkpoint(connection);
                 }
                 self.state.store(IDLE, Ordering::Release);

@@ -6,7 +6,7 @@ import httpx
 
 import csr
 
-STAGES = ["parse", "decide", "build", "lint", "sign", "commit"]
+STAGES = ["wait", "parse", "decide", "build", "lint", "sign", "commit"]
 
 
 def values(server):
