@@ -93,7 +93,7 @@ mod tests {
         let (name, niceness) = answer.await.unwrap();
         let ours = rustix::process::getpriority_process(None).unwrap();
         assert_eq!(name.as_deref(), Some("maker"));
-        assert!(niceness > ours, "{niceness} and {ours}");
+        assert!(niceness > ours || ours == 19, "{niceness} and {ours}");
     }
 
     #[test]
