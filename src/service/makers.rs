@@ -9,19 +9,18 @@
 use std::future::Future;
 use std::io;
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Semaphore;
 use tracing::{Instrument, Span};
 
 use crate::store::priority;
 
 use super::ServiceError;
 
-/// As many as requests are let in. Those of callers that hung up are counted here alone, until it is their turn.
-const MAX_WAITING: usize = 4096;
-
-static WAITING: AtomicUsize = AtomicUsize::new(0);
+/// For those that wait or are worked on: twice as many as requests are let in, for callers that hung up are counted here alone,
+/// until it is their turn.
+static PLACES: Semaphore = Semaphore::const_new(2 * 4096);
 
 static MAKERS: LazyLock<io::Result<Runtime>> = LazyLock::new(|| {
     Builder::new_multi_thread()
@@ -38,13 +37,11 @@ pub(super) fn start() -> Result<(), ServiceError> {
 
 /// Begins work behind what came before, or refuses it when there is too much. It must need neither timers nor sockets.
 pub(super) fn begin(work: impl Future<Output = ()> + Send + 'static) -> Result<(), ServiceError> {
-    let waiting = Waiting::behind(&WAITING);
-    if waiting.before >= MAX_WAITING {
-        return Err(ServiceError::Unavailable("too many certificates are being made".into()));
-    }
+    let full = |_| ServiceError::Unavailable("too many certificates are being made".into());
+    let place = PLACES.try_acquire().map_err(full)?;
     let work = async move {
+        let _place = place;
         work.await;
-        drop(waiting);
     };
     makers()?.spawn(work.instrument(Span::current()));
     Ok(())
@@ -54,24 +51,6 @@ fn makers() -> Result<&'static Runtime, ServiceError> {
     MAKERS.as_ref().map_err(|error| {
         ServiceError::Internal(format!("the threads that make certificates could not be started: {error}"))
     })
-}
-
-/// A place among those that wait or are worked on; given up with the value.
-struct Waiting {
-    all: &'static AtomicUsize,
-    before: usize,
-}
-
-impl Waiting {
-    fn behind(all: &'static AtomicUsize) -> Self {
-        Self { all, before: all.fetch_add(1, Ordering::Relaxed) }
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.all.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 #[cfg(test)]
@@ -94,18 +73,6 @@ mod tests {
         let ours = rustix::process::getpriority_process(None).unwrap();
         assert_eq!(name.as_deref(), Some("maker"));
         assert!(niceness > ours || ours == 19, "{niceness} and {ours}");
-    }
-
-    #[test]
-    fn places_are_given_back() {
-        static PLACES: AtomicUsize = AtomicUsize::new(0);
-        let first = Waiting::behind(&PLACES);
-        let second = Waiting::behind(&PLACES);
-        assert_eq!((first.before, second.before), (0, 1));
-        drop(first);
-        assert_eq!(Waiting::behind(&PLACES).before, 1);
-        drop(second);
-        assert_eq!(PLACES.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test]
