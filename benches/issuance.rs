@@ -1,19 +1,21 @@
 //! Issuance over HTTP: durable certificates for different P-256 CSRs, against what one core can verify and sign, on an empty
-//! store and a large one, with syncs as they are and delayed, beside `cfssl serve`. All are measured in turns, in one run.
+//! store and a large one, with syncs as they are and delayed, beside `cfssl serve`. All are measured in turns, in one run, each
+//! between two measurements of that limit.
 //! `cargo bench --bench issuance -- --help` names the options.
 
 #[allow(dead_code, reason = "each benchmark uses its part")]
 mod common;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::Outcome;
 use common::api::{self, Zone};
 use common::cfssl::Cfssl;
 use common::engine::{Engine, Kind, Stage};
-use common::figures::{Of, Rounds, Usage, chapter, figure, median, megabytes, say, short};
+use common::figures::{Of, Round, Rounds, Usage, chapter, figure, median, megabytes, say, short};
 use common::http::request;
-use common::load::{self, Load, Pool};
+use common::load::{self, Pool};
 use common::options::Options;
 use common::seed::{self, Store};
 use common::server::Server;
@@ -58,6 +60,10 @@ async fn main() -> Outcome<()> {
     }
 }
 
+/// What is measured just before and after each round: how often one core does in a second what no certificate can do without.
+type Limit = fn(Duration) -> Outcome<f64>;
+const PAIRS: &str = "one core's pairs";
+
 /// What is measured on one database.
 struct Run<'a> {
     options: &'a Options,
@@ -81,8 +87,6 @@ struct AtOnce {
 /// What else is measured in each round.
 #[derive(Default)]
 struct Limits {
-    pairs: Vec<f64>,
-    rsa_pairs: Vec<f64>,
     health: Vec<f64>,
     syncs: Vec<f64>,
     rsa: Rounds,
@@ -96,16 +100,14 @@ impl Run<'_> {
         let mut all: Vec<AtOnce> = chosen.into_iter().map(AtOnce::of).collect();
         let mut limits = Limits::default();
         for _ in 0..self.options.rounds {
-            limits.pairs.push(limits::pairs(self.options.round / 4)?);
-            limits.rsa_pairs.push(limits::rsa_pairs(self.options.round / 8)?);
             limits.syncs.push(limits::syncs(stage.folder(), self.options.round / 8)?);
             self.on_an_empty_store(self.engine, &mut all, |at_once| &mut at_once.empty, Some(&mut limits)).await?;
             if let Some(delayed) = &self.delayed {
                 self.on_an_empty_store(delayed, &mut all, |at_once| &mut at_once.delayed, None).await?;
             }
             for at_once in &mut all {
-                let load = self.issue(&self.full, &full, self.engine, at_once.connections).await?;
-                at_once.full.push(load);
+                let round = self.issue(&self.full, &full, self.engine, at_once.connections, limits::pairs).await?;
+                at_once.full.push(round);
                 if let Some(cfssl) = self.cfssl {
                     at_once.cfssl.push(self.issue_by_cfssl(cfssl, at_once.connections).await?);
                 }
@@ -126,8 +128,8 @@ impl Run<'_> {
         let (server, _) = Server::start(&place).await?;
         let zone = Zone::default_of(&mut server.connect().await?).await?;
         for at_once in &mut *all {
-            let load = self.issue(&server, &zone, engine, at_once.connections).await?;
-            rounds(at_once).push(load);
+            let round = self.issue(&server, &zone, engine, at_once.connections, limits::pairs).await?;
+            rounds(at_once).push(round);
         }
         if let Some(limits) = limits {
             let health = load::same(request("GET", "/healthz", &[], &[]));
@@ -139,20 +141,30 @@ impl Run<'_> {
             if self.options.wrk {
                 let requests = self.requests(&zone);
                 for at_once in &mut *all {
-                    let made =
+                    let before = self.limit(limits::pairs)?;
+                    let load =
                         wrk::run(&place.folder, server.address, at_once.connections, self.options.round, &requests)?;
-                    at_once.wrk.push((made, Usage::default()));
+                    let limit = (before + self.limit(limits::pairs)?) / 2.0;
+                    at_once.wrk.push(Round { load, usage: Usage::default(), limit });
                 }
             }
             let rsa = Zone::with(&mut server.connect().await?, "rsa", json!({ "key_type": "rsa2048" })).await?;
-            limits.rsa.push(self.issue(&server, &rsa, engine, connections).await?);
+            limits.rsa.push(self.issue(&server, &rsa, engine, connections, limits::rsa_pairs).await?);
         }
         server.stop().await?;
         engine.remove(&place)
     }
 
-    async fn issue(&self, server: &Server, zone: &Zone, engine: &Engine, connections: usize) -> Outcome<(Load, Usage)> {
+    async fn issue(
+        &self,
+        server: &Server,
+        zone: &Zone,
+        engine: &Engine,
+        connections: usize,
+        limit: Limit,
+    ) -> Outcome<Round> {
         let pool = Pool::of(self.requests(zone));
+        let limit_before = self.limit(limit)?;
         let before = (server.processor_time()?, engine.processor_time()?);
         let load = load::run(server.address, connections, self.options.round, load::any, pool).await?;
         let seconds = load.whole.as_secs_f64();
@@ -160,15 +172,22 @@ impl Run<'_> {
             server: (server.processor_time()? - before.0) / seconds,
             database: (engine.processor_time()? - before.1) / seconds,
         };
-        Ok((load, usage))
+        Ok(Round { load, usage, limit: (limit_before + self.limit(limit)?) / 2.0 })
     }
 
-    async fn issue_by_cfssl(&self, cfssl: &Cfssl, connections: usize) -> Outcome<(Load, Usage)> {
+    async fn issue_by_cfssl(&self, cfssl: &Cfssl, connections: usize) -> Outcome<Round> {
         let pool = Pool::of(Arc::new(self.csrs.iter().map(|csr| Cfssl::issuance_of(csr)).collect()));
+        let limit_before = self.limit(limits::pairs)?;
         let before = cfssl.processor_time()?;
         let load = load::run(cfssl.address, connections, self.options.round, Cfssl::is_issued, pool).await?;
         let server = (cfssl.processor_time()? - before) / load.whole.as_secs_f64();
-        Ok((load, Usage { server, database: 0.0 }))
+        let limit = (limit_before + self.limit(limits::pairs)?) / 2.0;
+        Ok(Round { load, usage: Usage { server, database: 0.0 }, limit })
+    }
+
+    /// What one core can do now, just before or after a round.
+    fn limit(&self, limit: Limit) -> Outcome<f64> {
+        limit(self.options.round / 8)
     }
 
     fn requests(&self, zone: &Zone) -> Arc<Vec<Vec<u8>>> {
@@ -179,33 +198,32 @@ impl Run<'_> {
         let bar = if self.engine.kind == Kind::Sqlite { SQLITE_BAR } else { POSTGRES_BAR };
         let stored = self.options.certificates;
         chapter(format_args!("{}: the limits, each the middle one of the rounds", self.engine.kind))?;
-        let pairs = Of { limit: median(limits.pairs), name: "one core's pairs" };
-        figure("one core verifies and signs, P-256", format!("{}/s", short(pairs.limit)))?;
-        let rsa_pairs = Of { limit: median(limits.rsa_pairs), name: "one core's pairs" };
-        figure("one core verifies P-256 and signs RSA-2048", format!("{}/s", short(rsa_pairs.limit)))?;
+        if let Some(first) = all.first() {
+            figure("one core verifies and signs, P-256", format!("{}/s", short(first.empty.limit())))?;
+        }
+        figure("one core verifies P-256 and signs RSA-2048", format!("{}/s", short(limits.rsa.limit())))?;
         figure("the disk syncs a page", format!("{}/s", short(median(limits.syncs))))?;
         let health = median(limits.health);
         figure("/healthz", format!("{}/s", short(health)))?;
         for AtOnce { connections, empty, delayed, full, cfssl, wrk } in all {
             chapter(format_args!("{}: {connections} connections", self.engine.kind))?;
-            let empty_rate = Of { limit: empty.rate(), name: "that" };
-            pairs.at_least("an empty store", empty.rate(), "/s", bar)?;
+            empty.at_least("an empty store", PAIRS, bar)?;
             Of { limit: health, name: "/healthz" }.part("the same", empty.rate(), "/s")?;
             empty.latency(Some(P99_BAR))?;
             if self.delayed.is_some() {
                 let name = format!("{} ms added to each sync", self.options.sync_delay.as_millis());
-                empty_rate.at_least(&name, delayed.rate(), "/s", DELAYED_BAR)?;
+                delayed.beside(&name, &empty, Some(DELAYED_BAR))?;
                 delayed.latency(None)?;
             }
-            empty_rate.at_least(&format!("{stored} certificates stored"), full.rate(), "/s", FULL_BAR)?;
+            full.beside(&format!("{stored} certificates stored"), &empty, Some(FULL_BAR))?;
             full.latency(None)?;
             if self.cfssl.is_some() {
-                pairs.part("cfssl, without a database", cfssl.rate(), "/s")?;
+                cfssl.part_of("cfssl, without a database", PAIRS)?;
                 cfssl.latency(None)?;
-                empty_rate.part("the same", cfssl.rate(), "/s")?;
+                cfssl.beside("the same", &empty, None)?;
             }
             if self.options.wrk {
-                pairs.part("an empty store, by wrk", wrk.rate(), "/s")?;
+                wrk.part_of("an empty store, by wrk", PAIRS)?;
                 wrk.latency(None)?;
             }
         }
@@ -214,7 +232,7 @@ impl Run<'_> {
             self.engine.kind,
             self.options.connections()
         ))?;
-        rsa_pairs.part("an empty store", limits.rsa.rate(), "/s")?;
+        limits.rsa.part_of("an empty store", PAIRS)?;
         limits.rsa.latency(None)?;
 
         chapter(format_args!("{}: memory", self.engine.kind))?;

@@ -67,24 +67,63 @@ pub struct Usage {
     pub database: f64,
 }
 
-/// What the rounds of one kind of load brought.
+/// What one round of load brought.
+pub struct Round {
+    pub load: Load,
+    pub usage: Usage,
+    /// What the machine could do in a second at that moment: the mean of just before and just after.
+    pub limit: f64,
+}
+
+/// What the rounds of one kind of load brought. Rates are compared as parts of what the machine could do around each round, for
+/// a shared machine's speed changes between them.
 #[derive(Default)]
-pub struct Rounds(Vec<(Load, Usage)>);
+pub struct Rounds(Vec<Round>);
 
 impl Rounds {
-    pub fn push(&mut self, round: (Load, Usage)) {
+    pub fn push(&mut self, round: Round) {
         self.0.push(round);
     }
 
     /// The rate of the middle round.
     pub fn rate(&self) -> f64 {
-        self.middle(|(load, _)| load.rate)
+        self.middle(|round| round.load.rate)
+    }
+
+    /// The limit of the middle round.
+    pub fn limit(&self) -> f64 {
+        self.middle(|round| round.limit)
+    }
+
+    /// The part of the limit that the middle round reached.
+    fn part(&self) -> f64 {
+        self.middle(|round| round.load.rate / round.limit)
+    }
+
+    /// The rate as a part of the limit around it, which is to be reached.
+    pub fn at_least(&self, name: &str, limit: &str, bar: f64) -> Outcome<()> {
+        let limit = Of { limit: self.rate() / self.part(), name: limit };
+        limit.at_least(name, self.rate(), "/s", bar)
+    }
+
+    /// The same without a bar.
+    pub fn part_of(&self, name: &str, limit: &str) -> Outcome<()> {
+        Of { limit: self.rate() / self.part(), name: limit }.part(name, self.rate(), "/s")
+    }
+
+    /// Beside other rounds: what this would be at their machine's speed, as a part of theirs.
+    pub fn beside(&self, name: &str, others: &Self, bar: Option<f64>) -> Outcome<()> {
+        let others = Of { limit: others.part() * self.rate() / self.part(), name: "that" };
+        match bar {
+            Some(bar) => others.at_least(name, self.rate(), "/s", bar),
+            None => others.part(name, self.rate(), "/s"),
+        }
     }
 
     /// A line about how long answers took, and who worked for them.
     pub fn latency(&self, p99_bar: Option<f64>) -> Outcome<()> {
-        let percentile = |part| self.middle(|(load, _)| load.durations.percentile(part));
-        let longest = self.0.iter().map(|(load, _)| load.durations.percentile(1.0)).fold(0.0, f64::max);
+        let percentile = |part| self.middle(|round| round.load.durations.percentile(part));
+        let longest = self.0.iter().map(|round| round.load.durations.percentile(1.0)).fold(0.0, f64::max);
         let p99 = percentile(0.99);
         let verdict =
             p99_bar.map_or(String::new(), |bar| format!(" (bar {bar}: {})", if p99 <= bar { "met" } else { "MISSED" }));
@@ -94,16 +133,16 @@ impl Rounds {
             short(p99),
             short(longest)
         ))?;
-        let taken = |of: fn(&(Load, Usage)) -> f64| {
-            let (cores, each) = (self.middle(of), self.middle(|round| of(round) / round.0.rate));
+        let taken = |of: fn(&Round) -> f64| {
+            let (cores, each) = (self.middle(of), self.middle(|round| of(round) / round.load.rate));
             format!("{} ({} µs an answer)", short(cores), short(each * 1e6))
         };
-        let (server, database) = (taken(|(_, usage)| usage.server), taken(|(_, usage)| usage.database));
-        let own = taken(|(load, _)| load.own);
+        let (server, database) = (taken(|round| round.usage.server), taken(|round| round.usage.database));
+        let own = taken(|round| round.load.own);
         say(format_args!("    cores taken: server {server}, database {database}, generator {own}"))
     }
 
-    fn middle(&self, of: impl Fn(&(Load, Usage)) -> f64) -> f64 {
+    fn middle(&self, of: impl Fn(&Round) -> f64) -> f64 {
         median(self.0.iter().map(of).collect())
     }
 }

@@ -127,7 +127,9 @@ impl Service {
         let (mut reply, outcome) = oneshot::channel();
         let service = Arc::clone(self);
         let wait = Stage::Wait.begin();
+        let announcement = self.store.announce_issuance();
         makers::begin(async move {
+            let _until_it_is_recorded = announcement;
             wait.end();
             let made = tokio::select! {
                 biased;

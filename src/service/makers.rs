@@ -11,7 +11,7 @@ use std::io;
 use std::sync::LazyLock;
 
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::{Instrument, Span};
 
 use crate::store::priority;
@@ -37,14 +37,17 @@ pub(super) fn start() -> Result<(), ServiceError> {
 
 /// Begins work behind what came before, or refuses it when there is too much. It must need neither timers nor sockets.
 pub(super) fn begin(work: impl Future<Output = ()> + Send + 'static) -> Result<(), ServiceError> {
-    let full = |_| ServiceError::Unavailable("too many certificates are being made".into());
-    let place = PLACES.try_acquire().map_err(full)?;
+    let place = take(&PLACES)?;
     let work = async move {
         let _place = place;
         work.await;
     };
     makers()?.spawn(work.instrument(Span::current()));
     Ok(())
+}
+
+fn take(places: &Semaphore) -> Result<SemaphorePermit<'_>, ServiceError> {
+    places.try_acquire().map_err(|_| ServiceError::Unavailable("too many certificates are being made".into()))
 }
 
 fn makers() -> Result<&'static Runtime, ServiceError> {
@@ -60,6 +63,15 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
+
+    #[test]
+    fn whoever_finds_no_place_is_refused_until_there_is_one() {
+        let places = Semaphore::new(1);
+        let place = take(&places).unwrap();
+        assert!(matches!(take(&places), Err(ServiceError::Unavailable(_))));
+        drop(place);
+        assert!(take(&places).is_ok());
+    }
 
     #[tokio::test]
     async fn work_is_done_on_threads_of_its_own_below_the_writer() {

@@ -14,6 +14,7 @@ use super::bulk_insert::{self, Row};
 use super::certificates::NewCertificate;
 use super::connection::Connection;
 use super::error::StoreError;
+use super::gathering::Announcement;
 use super::idempotency::{Claimed, Claims, IdempotencyClaim};
 use super::{Store, audit, blocked_keys, certificates, counters, events, idempotency, schema, writer};
 
@@ -63,6 +64,11 @@ impl Verdict {
 }
 
 impl Store {
+    /// Says that a certificate is being made, which may soon be recorded.
+    pub fn announce_issuance(&self) -> Announcement {
+        self.writer.announce()
+    }
+
     /// Has a signed certificate stored, with its audit event, its counters and, if there is one, its idempotency key.
     ///
     /// `told` hears once what became of it: after the commit on the writer's thread, which it must not hold up, or at once

@@ -88,6 +88,7 @@ pub use events::{EventBatch, EventChoice, EventRange};
 pub use examination::{DatabaseServer, Examination, Standby, examine};
 pub use expiry_notices::ExpiryNotice;
 pub use freshness::Freshness;
+pub use gathering::Announcement;
 pub use history::RecordedAct;
 pub use idempotency::{Claimed, IdempotencyClaim};
 pub use identities::{AddOutcome, Candidacy, NewIdentity, Overruled, RemoveOutcome, Replacement};

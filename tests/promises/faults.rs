@@ -104,6 +104,27 @@ async fn without_randomness_nothing_is_issued() {
     assert_eq!(installation.count("SELECT COUNT(*) FROM certificates"), 0);
 }
 
+/// A generator with a fault of its own.
+struct Panicking;
+
+impl RandomSource for Panicking {
+    fn fill(&self, _: &mut [u8]) -> Result<(), NoRandomness> {
+        panic!("on purpose");
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_told_as_a_fault_of_ours_and_harms_nobody_else() {
+    let installation = Installation::new().await;
+    let panicking = installation.service_with(Random::of(Box::new(Panicking))).await;
+    for _ in 0..16 {
+        let issued = issue_with(&installation, &panicking).await;
+        assert!(matches!(&issued, Err(ServiceError::Internal(why)) if why.contains("panicked")), "{issued:?}");
+    }
+    assert_eq!(installation.count("SELECT COUNT(*) FROM certificates"), 0);
+    installation.try_issue("device", 30).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_compromised_key_gets_no_further_certificate() {
     let installation = Installation::new().await;
