@@ -91,10 +91,11 @@ const WRITER_PRAGMAS: &str = "
     PRAGMA temp_store = MEMORY;
 ";
 
+/// Of each reader's own cache, what a page of a thousand certificates takes: the kernel has the rest.
 const READER_PRAGMAS: &str = "
     PRAGMA busy_timeout = 10000;
     PRAGMA query_only = ON;
-    PRAGMA cache_size = -8192;
+    PRAGMA cache_size = -3072;
     PRAGMA temp_store = MEMORY;
 ";
 
