@@ -28,7 +28,7 @@ use super::{connection, issuance, postgres};
 const QUEUE_LENGTH: usize = 4096;
 /// When commits wait for company. With 64 callers on two cores, commits of twelve instead of three take a fifth less of the
 /// processor for each certificate, and the slowest answers come twice as soon. A tenth more certificates are made when nobody
-/// is waited for where sixteen are there. With 16 callers a fourth fewer would be made if commits waited.
+/// is waited for where sixteen are there. With 16 callers a fifth fewer would be made if commits waited.
 const GATHERING: Rule =
     Rule { limit: 512, enough: 16, many: 24, each: Duration::from_micros(100), longest: Duration::from_micros(1500) };
 
